@@ -1,0 +1,1 @@
+//! The real thing, assembled: keys, store, relays, node and transfer behind one handle.

@@ -1,0 +1,1 @@
+//! The command line: one clap tree, one file a verb.

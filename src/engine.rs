@@ -1,0 +1,1 @@
+//! The one loop: input, step, one commit, outbox.

@@ -1,0 +1,1 @@
+//! One recovery phrase and every key that follows from it.

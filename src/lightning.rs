@@ -1,0 +1,1 @@
+//! The Lightning port on an embedded ldk-node.

@@ -1,0 +1,1 @@
+//! The relay port on nostr-sdk.

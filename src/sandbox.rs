@@ -1,0 +1,1 @@
+//! The real adapters on a local chain, relay and LSP.

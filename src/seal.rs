@@ -1,0 +1,1 @@
+//! Sealed deliverables and fraud proofs. Pure.

@@ -1,0 +1,1 @@
+//! The same engine on fake ports, fake time and one seed.

@@ -1,0 +1,1 @@
+//! Untrusted text in, printable text out. Pure.

@@ -1,0 +1,1 @@
+//! The transfer port on iroh.

@@ -1,0 +1,1 @@
+//! What strangers' programs say to each other: domain to bytes and back, limits, versions.
