@@ -147,8 +147,8 @@ fn refused(room: &str, allowed: &[&str], path: &[String]) -> Option<String> {
 }
 
 fn sources(dir: &Path, found: &mut Vec<PathBuf>) {
-    for entry in fs::read_dir(dir).unwrap() {
-        let path = entry.unwrap().path();
+    for entry in fs::read_dir(dir).expect("src can be listed") {
+        let path = entry.expect("src can be listed").path();
         if path.is_dir() {
             sources(&path, found);
         } else if path.extension().is_some_and(|e| e == "rs") {
