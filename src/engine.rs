@@ -1,1 +1,5 @@
 //! The one loop: input, step, one commit, outbox.
+
+mod ports;
+
+pub use ports::*;
