@@ -1,12 +1,14 @@
 //! What a job is and what may happen next. Pure: no clock, dice, disk or network; time and chance are
 //! inputs.
 
+mod book;
 mod id;
 mod money;
 mod record;
 mod terms;
 mod time;
 
+pub use book::*;
 pub use id::*;
 pub use money::*;
 pub use record::*;
