@@ -1,1 +1,18 @@
-//! What a job is and what may happen next. Pure.
+//! What a job is and what may happen next. Pure: no clock, dice, disk or network; time and chance are
+//! inputs.
+
+mod book;
+mod id;
+mod money;
+mod order;
+mod record;
+mod terms;
+mod time;
+
+pub use book::*;
+pub use id::*;
+pub use money::*;
+pub use order::*;
+pub use record::*;
+pub use terms::*;
+pub use time::*;

@@ -24,7 +24,7 @@ const DEBUG_CHARS: usize = 64;
 /// cannot move a cursor. Its length is bounded where it is decoded (`wire`), not here.
 #[derive(Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
-pub struct Raw(String);
+pub struct Raw(pub String);
 
 impl Raw {
     /// Exactly what was received, for hashing, signing and storing.
