@@ -1,1 +1,3 @@
 //! The command line: one clap tree, one file a verb.
+
+pub mod out;
