@@ -223,3 +223,15 @@ proptest! {
         prop_assert_eq!(clean.nfc().collect::<String>(), clean.as_str());
     }
 }
+
+#[test]
+fn every_character_there_is_settles_at_once() {
+    for c in '\0'..=char::MAX {
+        for text in [format!("a{c}b"), format!("{c}"), format!("क{c}\u{200d}{c}\u{301}")] {
+            let once = Raw(text).clean(Limit::TITLE);
+            let twice = Raw::from(once.as_str()).clean(Limit::TITLE);
+            assert_eq!(once, twice, "U+{:04X}", c as u32);
+            assert!(!once.contains(char::is_control), "U+{:04X}", c as u32);
+        }
+    }
+}
