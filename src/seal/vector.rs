@@ -114,7 +114,7 @@ mod tests {
     fn many_entries_come_in_order() {
         let entry = |i: u32| Entry {
             len: i + 1,
-            starts_record: i % 3 == 0,
+            starts_record: i.is_multiple_of(3),
             promise: Hash32::new([i as u8; 32]),
         };
         let file: Vec<u8> = (0..3000).flat_map(|i| entry(i).encode()).collect();
