@@ -6,6 +6,7 @@
 pub mod bitcoind;
 pub mod chain;
 pub mod client;
+pub mod clock;
 pub mod coins;
 pub mod control;
 pub mod faucet;
@@ -16,9 +17,11 @@ pub mod methods;
 pub mod miner;
 pub mod rpc;
 pub mod rules;
+mod tree;
 
-pub use chain::{Chain, ChainError, Clock};
+pub use chain::{Chain, ChainError};
 pub use client::{Client, Endpoint, Fault};
+pub use clock::Clock;
 pub use control::ChainControl;
 pub use faucet::{Faucet, FaucetKey};
 pub use rules::{Reject, RejectKind};

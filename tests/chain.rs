@@ -1,172 +1,28 @@
 //! The sandbox chain, used as a node and a person at a shell use it: over RPC. With `BITCOIND_EXE`
 //! set, everything that is not about the chain's own file runs against that real node as well.
 
+#![expect(clippy::unwrap_used, reason = "a test says what it needs by failing without it")]
+
+#[path = "chain/lightning.rs"]
+mod lightning;
+#[path = "chain/shell.rs"]
+mod shell;
+#[path = "chain/wallet.rs"]
+mod wallet;
+
 use std::collections::BTreeSet;
 use std::path::Path;
-use std::time::Duration;
 
 use bitcoin::absolute::LockTime;
 use bitcoin::consensus::encode::{deserialize_hex, serialize_hex};
 use bitcoin::hashes::Hash;
-use bitcoin::key::{CompressedPublicKey, Secp256k1};
-use bitcoin::opcodes::all::{OP_CHECKSIG, OP_CSV, OP_DROP};
-use bitcoin::secp256k1::{Message, SecretKey};
-use bitcoin::sighash::{EcdsaSighashType, SighashCache};
-use bitcoin::{
-    Address, Amount, Block, KnownHrp, OutPoint, ScriptBuf, Sequence, Transaction, TxIn, TxOut,
-    Txid, Witness, script, transaction,
-};
+use bitcoin::{Address, Amount, Block, Sequence, TxOut, Txid, Witness};
 use earnest::sandbox::control::Setup;
-use earnest::sandbox::{ChainControl, Endpoint, Fault, miner};
-use ldk_node::lightning_invoice::{Bolt11InvoiceDescription, Description};
-use ldk_node::{Builder, Event, Node, PendingSweepBalance};
+use earnest::sandbox::{ChainControl, FaucetKey, Fault, miner};
 use serde_json::{Value, json};
 
-const SATS: fn(u64) -> Amount = Amount::from_sat;
-
-// ---------------------------------------------------------------- a person at a shell
-
-/// What `bitcoin-cli` is: one call, one answer or one error code with a sentence.
-#[derive(Clone)]
-struct Shell {
-    http: reqwest::Client,
-    at: Endpoint,
-}
-
-impl Shell {
-    fn new(control: &ChainControl) -> Self {
-        Self { http: reqwest::Client::new(), at: control.endpoint().clone() }
-    }
-
-    async fn raw(&self, password: &str, body: impl Into<reqwest::Body>) -> (u16, String) {
-        let url = format!("http://{}:{}/", self.at.host, self.at.port);
-        let request = self.http.post(url).basic_auth(&self.at.user, Some(password)).body(body);
-        let answer = request.send().await.unwrap();
-        (answer.status().as_u16(), answer.text().await.unwrap())
-    }
-
-    async fn call(&self, method: &str, params: Value) -> Result<Value, (i64, String)> {
-        let body = json!({"method": method, "params": params, "id": 7}).to_string();
-        let (_, text) = self.raw(&self.at.password, body).await;
-        let value: Value = serde_json::from_str(&text).unwrap();
-        assert_eq!(value["id"], 7);
-        match &value["error"] {
-            Value::Null => Ok(value["result"].clone()),
-            e => Err((e["code"].as_i64().unwrap(), e["message"].as_str().unwrap().to_owned())),
-        }
-    }
-
-    async fn ask(&self, method: &str, params: Value) -> Value {
-        self.call(method, params).await.unwrap_or_else(|e| panic!("{method}: {e:?}"))
-    }
-
-    async fn send(&self, tx: &Transaction) -> Result<Value, (i64, String)> {
-        self.call("sendrawtransaction", json!([serialize_hex(tx)])).await
-    }
-
-    /// The transaction is refused with this code, for this reason.
-    async fn refuses(&self, tx: &Transaction, code: i64, reason: &str) {
-        let (got, message) = self.send(tx).await.expect_err(reason);
-        assert!(got == code && message.contains(reason), "{got} {message}, not {code} {reason}");
-    }
-
-    async fn waiting(&self) -> BTreeSet<Txid> {
-        serde_json::from_value(self.ask("getrawmempool", json!([])).await).unwrap()
-    }
-}
-
-// ---------------------------------------------------------------- a wallet with one key
-
-struct Wallet {
-    secret: SecretKey,
-}
-
-#[derive(Clone)]
-struct Owned {
-    point: OutPoint,
-    out: TxOut,
-}
-
-impl Wallet {
-    fn new(n: u8) -> Self {
-        Self { secret: SecretKey::from_slice(&[n; 32]).unwrap() }
-    }
-
-    fn public(&self) -> CompressedPublicKey {
-        CompressedPublicKey(self.secret.public_key(&Secp256k1::new()))
-    }
-
-    fn address(&self) -> Address {
-        Address::p2wpkh(&self.public(), KnownHrp::Regtest)
-    }
-
-    /// Pay to this key, but only after `blocks` confirmations (BIP 112).
-    fn delayed(&self, blocks: u16) -> ScriptBuf {
-        script::Builder::new()
-            .push_int(i64::from(blocks))
-            .push_opcode(OP_CSV)
-            .push_opcode(OP_DROP)
-            .push_key(&self.public().into())
-            .push_opcode(OP_CHECKSIG)
-            .into_script()
-    }
-
-    /// A transaction that spends `coin` to this wallet, leaving `fee`, with its own sequence.
-    fn spend(&self, coin: &Owned, fee: u64, sequence: Sequence, lock: LockTime) -> Transaction {
-        let value = coin.out.value - SATS(fee);
-        let out = TxOut { value, script_pubkey: self.address().script_pubkey() };
-        self.sign(coin, unsigned(coin.point, out, sequence, lock))
-    }
-
-    fn pay(&self, coin: &Owned, fee: u64) -> Transaction {
-        self.spend(coin, fee, Sequence::MAX, LockTime::ZERO)
-    }
-
-    fn sign(&self, coin: &Owned, mut tx: Transaction) -> Transaction {
-        let (script, value) = (&coin.out.script_pubkey, coin.out.value);
-        let hash = SighashCache::new(&tx)
-            .p2wpkh_signature_hash(0, script, value, EcdsaSighashType::All)
-            .unwrap();
-        let signature = self.ecdsa(hash.to_byte_array());
-        tx.input[0].witness = Witness::p2wpkh(&signature, &self.public().0);
-        tx
-    }
-
-    fn sign_script(&self, coin: &Owned, script: &ScriptBuf, mut tx: Transaction) -> Transaction {
-        let hash = SighashCache::new(&tx)
-            .p2wsh_signature_hash(0, script, coin.out.value, EcdsaSighashType::All)
-            .unwrap();
-        let signature = self.ecdsa(hash.to_byte_array());
-        tx.input[0].witness = Witness::from_slice(&[&signature.to_vec()[..], script.as_bytes()]);
-        tx
-    }
-
-    fn ecdsa(&self, hash: [u8; 32]) -> bitcoin::ecdsa::Signature {
-        let secp = Secp256k1::new();
-        let signature = secp.sign_ecdsa(&Message::from_digest(hash), &self.secret);
-        bitcoin::ecdsa::Signature::sighash_all(signature)
-    }
-}
-
-fn unsigned(point: OutPoint, out: TxOut, sequence: Sequence, lock: LockTime) -> Transaction {
-    Transaction {
-        version: transaction::Version::TWO,
-        lock_time: lock,
-        input: vec![TxIn {
-            previous_output: point,
-            script_sig: ScriptBuf::new(),
-            sequence,
-            witness: Witness::new(),
-        }],
-        output: vec![out],
-    }
-}
-
-/// The output of a transaction that pays `script`.
-fn owned(tx: &Transaction, script: &ScriptBuf) -> Owned {
-    let vout = tx.output.iter().position(|o| o.script_pubkey == *script).unwrap();
-    Owned { point: OutPoint::new(tx.compute_txid(), vout as u32), out: tx.output[vout].clone() }
-}
+use crate::shell::Shell;
+use crate::wallet::{Owned, SATS, Wallet, owned, unsigned};
 
 async fn chain() -> ChainControl {
     ChainControl::start(Setup::default().from_env()).await.unwrap()
@@ -474,7 +330,8 @@ async fn the_branch_with_more_work_wins_and_a_foul_one_changes_nothing() {
     let mut foul = branch[0].clone();
     foul.header.time += 1;
     miner::solve(&mut foul.header);
-    assert!(shell.ask("submitblock", json!([serialize_hex(&foul)])).await != "duplicate");
+    let beside = shell.ask("submitblock", json!([serialize_hex(&foul)])).await;
+    assert_eq!(beside, "inconclusive");
     assert_eq!(control.tip().await.unwrap(), ours, "of equal work the first seen stays");
     let mut top = branch[1].clone();
     top.header.prev_blockhash = foul.block_hash();
@@ -541,23 +398,43 @@ async fn the_shell_of_the_inner_chain_has_sendtoaddress() {
     assert_eq!(code, -3);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn another_process_drives_the_same_chain_over_http() {
+    let dir = tempfile::tempdir().unwrap();
+    let owner = kept(dir.path()).await.unwrap();
+    let key = FaucetKey::open(dir.path()).unwrap();
+    let other = ChainControl::attach(owner.endpoint().clone(), key).unwrap();
+    let me = Wallet::new(1);
+    let txid = other.fund(&me.address(), SATS(100_000)).await.unwrap();
+    other.mine(2).await.unwrap();
+    assert_eq!(owner.confirmations(&txid).await.unwrap(), 2);
+    assert_eq!(owner.fee_of(&txid).await.unwrap(), other.fee_of(&txid).await.unwrap());
+    other.reorg(2).await.unwrap();
+    assert_eq!(owner.confirmations(&txid).await.unwrap(), 0);
+    assert_eq!(owner.tip().await.unwrap(), other.tip().await.unwrap());
+    let unknown = Txid::all_zeros();
+    assert!(matches!(other.fee_of(&unknown).await, Err(Fault::UnknownTransaction(_))));
+    assert!(matches!(other.transaction(&unknown).await, Err(Fault::UnknownTransaction(_))));
+    drop(owner);
+    let gone = other.height().await.unwrap_err();
+    assert!(matches!(gone, Fault::Unreachable { .. }), "{gone}");
+    assert!(!gone.to_string().contains(&other.endpoint().password));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_real_node_that_cannot_run_is_a_sentence() {
+    for (exe, says) in [("/nowhere/bitcoind", "/nowhere/bitcoind"), ("/bin/false", "ended at once")]
+    {
+        let setup = Setup { bitcoind: Some(exe.into()), ..Setup::default() };
+        let fault = ChainControl::start(setup).await.unwrap_err().to_string();
+        assert!(fault.contains(says), "{fault}");
+    }
+}
+
 // ---------------------------------------------------------------- the file
 
 async fn kept(dir: &Path) -> Result<ChainControl, Fault> {
     ChainControl::start(Setup { dir: Some(dir.to_owned()), ..Setup::default() }).await
-}
-
-/// Opens the chain again once the last of its tasks has let go of the file.
-async fn reopened(dir: &Path) -> ChainControl {
-    let deadline = tokio::time::Instant::now() + Duration::from_secs(10);
-    loop {
-        match kept(dir).await {
-            Ok(control) => return control,
-            Err(e) if tokio::time::Instant::now() > deadline => panic!("{e}"),
-            Err(e) => assert!(e.to_string().contains("in use"), "{e}"),
-        }
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -571,9 +448,14 @@ async fn a_restart_keeps_the_chain_the_mempool_and_the_credentials() {
     control.reorg(1).await.unwrap();
     let waits = control.fund(&me.address(), SATS(70_000)).await.unwrap();
     let (tip, password) = (control.tip().await.unwrap(), control.endpoint().password.clone());
-    control.stop().await.unwrap();
+    let late = control.chain().unwrap().clone();
+    drop(control);
+    assert!(
+        late.mine(&me.address().script_pubkey()).is_err(),
+        "a stopped chain takes nothing more"
+    );
 
-    let control = reopened(dir.path()).await;
+    let control = kept(dir.path()).await.unwrap();
     assert_eq!(control.tip().await.unwrap(), tip);
     assert_eq!(control.endpoint().password, password);
     assert_eq!(Shell::new(&control).waiting().await, [waits].into());
@@ -592,18 +474,16 @@ async fn a_torn_tail_is_cut_off_and_other_damage_refuses_to_open() {
     let file = dir.path().join("chain.dat");
     let bytes = std::fs::read(&file).unwrap();
     for lost in [1, 50, 200] {
-        reopened(dir.path()).await.stop().await.unwrap();
         std::fs::write(&file, &bytes[..bytes.len() - lost]).unwrap();
-        let control = reopened(dir.path()).await;
+        let control = kept(dir.path()).await.unwrap();
         assert_eq!(control.tip().await.unwrap(), whole, "the half-written block is gone");
         control.mine(1).await.unwrap();
         let tip = control.tip().await.unwrap();
         control.stop().await.unwrap();
-        let again = reopened(dir.path()).await;
+        let again = kept(dir.path()).await.unwrap();
         assert_eq!(again.tip().await.unwrap(), tip, "and the file is good again");
         again.stop().await.unwrap();
     }
-    reopened(dir.path()).await.stop().await.unwrap();
     let mut damaged = bytes.clone();
     damaged[bytes.len() / 2] ^= 1;
     std::fs::write(&file, &damaged).unwrap();
@@ -667,182 +547,4 @@ async fn garbage_gets_an_error_and_never_a_panic() {
     let genesis = control.client().hash_at(0).await.unwrap();
     assert_eq!(code(shell.call("invalidateblock", json!([genesis])).await), -26);
     assert_eq!(control.tip().await.unwrap(), tip, "and the chain stands as before");
-}
-
-// ---------------------------------------------------------------- Lightning nodes
-
-struct Party {
-    node: Node,
-    _dir: tempfile::TempDir,
-}
-
-fn party(n: u8, at: &Endpoint) -> Party {
-    let dir = tempfile::tempdir().unwrap();
-    let port = {
-        let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        free.local_addr().unwrap().port()
-    };
-    let config = ldk_node::config::Config {
-        network: bitcoin::Network::Regtest,
-        storage_dir_path: dir.path().to_str().unwrap().to_owned(),
-        listening_addresses: Some(vec![format!("127.0.0.1:{port}").parse().unwrap()]),
-        ..Default::default()
-    };
-    let mut builder = Builder::from_config(config);
-    builder.set_entropy_seed_bytes([n; 64]);
-    builder.set_chain_source_bitcoind_rpc(
-        at.host.clone(),
-        at.port,
-        at.user.clone(),
-        at.password.clone(),
-    );
-    let node = builder.build().unwrap();
-    node.start().unwrap();
-    Party { node, _dir: dir }
-}
-
-impl Party {
-    fn sync(&self) {
-        tokio::task::block_in_place(|| self.node.sync_wallets().unwrap());
-    }
-
-    fn onchain(&self) -> u64 {
-        self.node.list_balances().total_onchain_balance_sats
-    }
-
-    async fn event(&self, want: &str) -> Event {
-        loop {
-            let event = tokio::time::timeout(Duration::from_secs(60), self.node.next_event_async())
-                .await
-                .unwrap_or_else(|_| panic!("no {want} in a minute"));
-            self.node.event_handled().unwrap();
-            if format!("{event:?}").starts_with(want) {
-                return event;
-            }
-        }
-    }
-
-    /// Nothing of this party is in a channel or on its way out of one.
-    fn settled(&self) -> bool {
-        let b = self.node.list_balances();
-        let swept = |s: &PendingSweepBalance| {
-            matches!(s, PendingSweepBalance::AwaitingThresholdConfirmations { .. })
-        };
-        b.lightning_balances.is_empty()
-            && b.pending_balances_from_channel_closures.iter().all(swept)
-    }
-}
-
-/// Polls until `done`, a minute at most; no step depends on how long it took.
-async fn until(what: &str, mut done: impl AsyncFnMut() -> bool) {
-    let deadline = tokio::time::Instant::now() + Duration::from_secs(60);
-    while !done().await {
-        assert!(tokio::time::Instant::now() < deadline, "not within a minute: {what}");
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
-}
-
-async fn mine(control: &ChainControl, count: u32, parties: &[&Party]) {
-    control.mine(count).await.unwrap();
-    parties.iter().for_each(|p| p.sync());
-}
-
-async fn something_waits(control: &ChainControl, what: &str) {
-    until(what, async || !control.client().waiting().await.unwrap().is_empty()).await;
-}
-
-async fn open(control: &ChainControl, a: &Party, b: &Party) -> ldk_node::UserChannelId {
-    let address = b.node.listening_addresses().unwrap()[0].clone();
-    let (id, push) = (b.node.node_id(), Some(100_000_000));
-    let channel = tokio::task::block_in_place(|| {
-        a.node.open_channel(id, address, 500_000, push, None).unwrap()
-    });
-    let Event::ChannelPending { funding_txo, .. } = a.event("ChannelPending").await else {
-        unreachable!()
-    };
-    until("the funding waits", async || {
-        control.client().waiting().await.unwrap().contains(&funding_txo.txid)
-    })
-    .await;
-    mine(control, 6, &[a, b]).await;
-    a.event("ChannelReady").await;
-    b.event("ChannelReady").await;
-    channel
-}
-
-async fn pay(from: &Party, to: &Party, msat: u64) {
-    let text = Bolt11InvoiceDescription::Direct(Description::new("labels".into()).unwrap());
-    let invoice = to.node.bolt11_payment().receive(msat, &text, 3_600).unwrap();
-    from.node.bolt11_payment().send(&invoice, None).unwrap();
-    from.event("PaymentSuccessful").await;
-    to.event("PaymentReceived").await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn lightning_nodes_open_pay_and_close_in_both_ways_and_every_satoshi_is_accounted_for() {
-    let control = chain().await;
-    let (a, b) = (party(1, control.endpoint()), party(2, control.endpoint()));
-    let both = [&a, &b];
-    let addresses = both.map(|p| {
-        let address = p.node.onchain_payment().new_address().unwrap().to_string();
-        address.parse::<Address<_>>().unwrap().assume_checked()
-    });
-    let start = control.height().await.unwrap();
-    let payments = [(addresses[0].clone(), SATS(2_000_000)), (addresses[1].clone(), SATS(200_000))];
-    let gift = control.fund_all(&payments).await.unwrap();
-    mine(&control, 1, &both).await;
-    assert_eq!((a.onchain(), b.onchain()), (2_000_000, 200_000));
-    let gift_fee = control.fee_of(&gift).await.unwrap().to_sat();
-    // What the two hold, plus what they paid to miners, is what they were given.
-    let check = async |stage: &str| {
-        let held = a.onchain() + b.onchain();
-        let fees = control.total_fees_msat(start).await.unwrap() / 1_000 - gift_fee;
-        assert_eq!(held + fees, 2_200_000, "{stage}: {held} held, {fees} in fees");
-    };
-    check("funded").await;
-
-    let channel = open(&control, &a, &b).await;
-    pay(&a, &b, 50_000_000).await;
-    tokio::task::block_in_place(|| a.node.close_channel(&channel, b.node.node_id()).unwrap());
-    a.event("ChannelClosed").await;
-    b.event("ChannelClosed").await;
-    something_waits(&control, "the closing transaction waits").await;
-    mine(&control, 6, &both).await;
-    until("the close is settled", async || {
-        both.iter().for_each(|p| p.sync());
-        both.iter().all(|p| p.settled())
-    })
-    .await;
-    assert_eq!(b.onchain(), 350_000, "the push and the payment, on chain");
-    check("closed together").await;
-
-    let channel = open(&control, &a, &b).await;
-    pay(&b, &a, 20_000_000).await;
-    let closed_at = control.height().await.unwrap();
-    tokio::task::block_in_place(|| {
-        a.node.force_close_channel(&channel, b.node.node_id(), None).unwrap();
-    });
-    a.event("ChannelClosed").await;
-    b.event("ChannelClosed").await;
-    something_waits(&control, "the commitment waits").await;
-    mine(&control, 7, &both).await;
-    assert!(!a.settled(), "the closer's own coins are locked (CSV)");
-    let mut rounds = 0;
-    while !both.iter().all(|p| p.settled()) {
-        rounds += 1;
-        assert!(rounds < 400, "{:?} {:?}", a.node.list_balances(), b.node.list_balances());
-        mine(&control, 1, &both).await;
-        tokio::time::sleep(Duration::from_millis(20)).await; // the sweep is broadcast by a task
-    }
-    let waited = control.height().await.unwrap() - closed_at;
-    assert!(waited > 100, "the closer waited {waited} blocks");
-    until("the sweeps are confirmed", async || {
-        mine(&control, 1, &both).await;
-        control.client().waiting().await.unwrap().is_empty()
-    })
-    .await;
-    check("closed by force").await;
-    for p in both {
-        tokio::task::block_in_place(|| p.node.stop().unwrap());
-    }
 }
