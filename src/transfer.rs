@@ -8,15 +8,18 @@
 //!
 //! # The protocol `earnest/blob/1`
 //!
-//! One QUIC connection (TLS 1.3, both ends proved by their Ed25519 endpoint keys), one bidirectional
-//! stream a fetch. Integers are little-endian.
+//! One QUIC connection (TLS 1.3, both ends proved by their Ed25519 endpoint keys), nine bidirectional streams a
+//! fetch: one for the outline, up to eight *lanes* for the bytes. The asking side sends one message a stream,
+//! 43 bytes, integers little-endian:
 //!
 //! ```text
-//! asks   blob 32                       plain BLAKE3 of the file
-//! holds  status 1                      0 here | 1 not for you | 2 changed or gone | 3 busy
-//!        size 8, outline 32 * n        only after status 0
-//! asks   start 8                       first byte wanted; may be sent together with the blob's hash
-//! holds  the bytes start..size, end of stream
+//! asks   kind 1      0 outline | 1 bytes
+//!        blob 32     plain BLAKE3 of the file
+//!        start 8     first byte wanted                       zero for an outline
+//!        lanes 1     1..=8                                   zero for an outline
+//!        lane 1      groups whose index mod lanes is this    zero for an outline
+//! holds  status 1    0 here | 1 not for you | 2 changed or gone | 3 busy
+//!        then size 8 and outline 32 * n, or the bytes from start on that travel in this lane, in order
 //! ```
 //!
 //! The **outline** is the chaining value of every group of the file in BLAKE3's own tree (BLAKE3 paper,
@@ -28,11 +31,13 @@
 //! A stream may be reset with 1 (not for you any more), 2 (changed or gone), 3 (busy, or too slow); a
 //! connection may be closed with the same numbers. 0 is the end of a good one.
 
+mod ask;
 mod endpoint;
 mod fetch;
 mod gate;
 mod outline;
 mod partial;
+mod request;
 mod serve;
 
 pub use endpoint::{ALPN, Bind, Endpoint, EndpointConfig, Limits, Patience, RelayChoice};

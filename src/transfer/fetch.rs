@@ -1,24 +1,25 @@
 //! The fetching side: asks, proves, hands to the disk.
 
-use std::sync::Arc;
 use std::time::Duration;
 
-use iroh::endpoint::{
-    ConnectOptions, Connection, ConnectionError, QuicTransportConfig, ReadError, ReadExactError,
-    RecvStream, SendStream, VarInt,
-};
+use iroh::endpoint::{ConnectOptions, Connection, QuicTransportConfig, RecvStream, VarInt};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout, timeout_at};
 
-use super::endpoint::{ALPN, Answer, Endpoint, Patience, WINDOW, reach};
-use super::outline::{Cut, LARGEST, Outline, VALUE};
+use super::ask::Talk;
+use super::endpoint::{ALPN, Endpoint, Patience, reach};
+use super::outline::{Cut, LARGEST, Outline};
 use super::partial::{Found, Partial, Place, Trouble};
+use super::request::{Answer, Lane, MOST_LANES, Want};
 use crate::engine::{Fault, FetchOrder};
 
+/// What a lane may bring before it is read. QUIC's reassembly here gives the connection up when a stream holds
+/// over 1,024 unread packets, lost ones or not (quinn issue 2809), so a lane is narrow and the lanes are many.
+const LANE_WINDOW: u32 = 1 << 20;
 /// Groups that wait for the disk.
 const BEHIND: usize = 4;
 /// A peer that does not bring this much in [`Patience::stall`] stalls.
-const PULSE: usize = 64 * 1024;
+const PULSE: usize = 16 * 1024;
 /// Between two calls of `progress`.
 const BEAT: Duration = Duration::from_millis(50);
 
@@ -63,7 +64,7 @@ pub(super) async fn fetch(
 ) -> Result<(), Fault> {
     if order.size > LARGEST {
         return Err(Fault::Never(format!(
-            "A file of {} bytes is over 1 TiB, the most that is transferred. Nothing was fetched, no \
+            "A file of {} bytes is over 256 GiB, the most that is transferred. Nothing was fetched, no \
              money moved.",
             order.size
         )));
@@ -131,13 +132,13 @@ async fn connect(endpoint: &Endpoint, order: &FetchOrder) -> Result<Connection, 
                 .into(),
         ));
     }
-    let window = VarInt::from_u32(WINDOW);
+    let all_lanes = LANE_WINDOW * (u32::from(MOST_LANES) + 1);
     let config = QuicTransportConfig::builder()
         .max_concurrent_bidi_streams(VarInt::from_u32(0))
         .max_concurrent_uni_streams(VarInt::from_u32(0))
         .datagram_receive_buffer_size(None)
-        .stream_receive_window(window)
-        .receive_window(window)
+        .stream_receive_window(VarInt::from_u32(LANE_WINDOW))
+        .receive_window(VarInt::from_u32(all_lanes))
         .build();
     let options = ConnectOptions::new().with_transport_config(config);
     let reach = reach(&order.from, endpoint.relays)?;
@@ -166,15 +167,14 @@ async fn download(
     mut partial: Partial,
     teller: &mut Teller<'_>,
 ) -> (Option<Partial>, Result<(), Stop>) {
-    let (recv, outline) = match open(connection, order, patience, &mut partial).await {
+    let mut talk = Talk { connection, order, patience: patience.answer, held: partial.held() };
+    let (outline, lanes) = match open(&mut talk, &mut partial).await {
         Ok(open) => open,
         Err(fault) => return (Some(partial), Err(fault.into())),
     };
-    let (cut, start) = (outline.cut, partial.held());
     let (tx, rx) = mpsc::channel(BEHIND);
-    let outline = Arc::new(outline);
     let writer = tokio::task::spawn_blocking(move || partial.write(&outline, rx));
-    let received = receive(recv, cut, start, patience, tx, teller).await;
+    let received = receive(&mut talk, lanes, patience.stall, tx, teller).await;
     let Ok((partial, written)) = writer.await else {
         return (None, Err(interrupted().into()));
     };
@@ -187,199 +187,91 @@ async fn download(
             order.size
         ))
         .into()),
-        Ok(()) => received.map_err(|why| cut_short(&why, partial.held(), order.size).into()),
+        Ok(()) => received.map_err(Stop::Fault),
     };
     (Some(partial), end)
 }
 
-/// Asks for the blob, checks size and outline, and asks for the bytes that are missing.
+/// Gets the outline, drops what is held against it, and opens the lanes from there.
 async fn open(
-    connection: &Connection,
-    order: &FetchOrder,
-    patience: &Patience,
+    talk: &mut Talk<'_>,
     partial: &mut Partial,
-) -> Result<(RecvStream, Outline), Fault> {
-    let held = partial.held();
-    let late = |_| cut_short("it did not answer in time", held, order.size);
-    let (mut send, mut recv) = timeout(patience.answer, connection.open_bi())
-        .await
-        .map_err(late)?
-        .map_err(|error| refused(&error, held, order.size))?;
+) -> Result<(Outline, Vec<RecvStream>), Fault> {
+    let mut description = talk.ask(Want::Outline).await?;
     // With nothing held there is nothing to compare first: one round trip less.
-    let mut request = order.blob.0.to_vec();
-    if held == 0 {
-        request.extend(0u64.to_le_bytes());
-    }
-    say(&mut send, &request, patience, held, order.size).await?;
-
-    let mut status = [0; 1];
-    hear(&mut recv, &mut status, patience, held, order.size).await?;
-    match status[0] {
-        0 => {}
-        2 => return Err(gone()),
-        3 => return Err(busy()),
-        _ => return Err(not_for_us()),
-    }
-    let mut size = [0; 8];
-    hear(&mut recv, &mut size, patience, held, order.size).await?;
-    let size = u64::from_le_bytes(size);
-    if size != order.size {
-        return Err(Fault::Never(format!(
-            "The other side offers {size} bytes where {} were promised. Nothing was kept, no money \
-             moved.",
-            order.size
-        )));
-    }
-    let cut = Cut::of(size);
-    let mut values = vec![0; cut.outline_bytes()];
-    for piece in values.chunks_mut(PULSE) {
-        hear(&mut recv, piece, patience, held, order.size).await?;
-    }
-    let values = values.as_chunks::<VALUE>().0.to_vec();
-    let outline = Outline::proved(cut, values, &order.blob).ok_or_else(|| {
-        Fault::Never(
-            "The other side described a file that is not the one that was promised. Nothing was kept, \
-             no money moved."
-                .into(),
-        )
-    })?;
-    if held > 0 {
-        partial.agree(&outline)?;
-        say(&mut send, &partial.held().to_le_bytes(), patience, held, order.size).await?;
-    }
-    // A peer that has already gone shows on the receiving side.
-    let _ = send.finish();
-    Ok((recv, outline))
-}
-
-async fn say(
-    send: &mut SendStream,
-    bytes: &[u8],
-    patience: &Patience,
-    held: u64,
-    size: u64,
-) -> Result<(), Fault> {
-    match timeout(patience.answer, send.write_all(bytes)).await {
-        Ok(Ok(())) => Ok(()),
-        Ok(Err(error)) => Err(cut_short(&error.to_string(), held, size)),
-        Err(_) => Err(cut_short("it did not listen in time", held, size)),
-    }
-}
-
-async fn hear(
-    recv: &mut RecvStream,
-    into: &mut [u8],
-    patience: &Patience,
-    held: u64,
-    size: u64,
-) -> Result<(), Fault> {
-    match timeout(patience.answer, recv.read_exact(into)).await {
-        Ok(Ok(())) => Ok(()),
-        Ok(Err(ReadExactError::ReadError(ReadError::Reset(code)))) => {
-            Err(of_code(code).unwrap_or_else(|| cut_short("it broke off", held, size)))
+    let early = if talk.held == 0 { Some(open_lanes(talk).await?) } else { None };
+    let outline = talk.outline(&mut description).await?;
+    let mut lanes = match early {
+        Some(lanes) => lanes,
+        None => {
+            partial.agree(&outline)?;
+            talk.held = partial.held();
+            open_lanes(talk).await?
         }
-        Ok(Err(ReadExactError::ReadError(ReadError::ConnectionLost(error)))) => {
-            Err(refused(&error, held, size))
-        }
-        Ok(Err(error)) => Err(cut_short(&error.to_string(), held, size)),
-        Err(_) => Err(cut_short("it did not answer in time", held, size)),
+    };
+    for lane in &mut lanes {
+        talk.status(lane).await?;
     }
+    Ok((outline, lanes))
 }
 
-/// Reads to the end of the file and not a byte further. An error says in words why it ended early; what
-/// came before has gone to the disk.
+async fn open_lanes(talk: &Talk<'_>) -> Result<Vec<RecvStream>, Fault> {
+    let cut = Cut::of(talk.order.size);
+    let missing = cut.groups() - talk.held / cut.group;
+    let of = missing.clamp(1, MOST_LANES.into()) as u8;
+    let mut lanes = Vec::new();
+    for index in 0..of {
+        let want = Want::Bytes { start: talk.held, lane: Lane { of, index } };
+        lanes.push(talk.ask(want).await?);
+    }
+    Ok(lanes)
+}
+
+/// Reads the lanes in the order of the file, to its end and not a byte further. What came before an error
+/// has gone to the disk.
 async fn receive(
-    mut recv: RecvStream,
-    cut: Cut,
-    start: u64,
-    patience: &Patience,
+    talk: &mut Talk<'_>,
+    mut lanes: Vec<RecvStream>,
+    stall: Duration,
     to: mpsc::Sender<Vec<u8>>,
     teller: &mut Teller<'_>,
-) -> Result<(), String> {
-    let mut at = start;
-    let mut pulse = 0;
-    let mut deadline = Instant::now() + patience.stall;
-    while at < cut.size {
-        let (_, _, end) = cut.group_at(at);
-        let mut block = vec![0; (end - at) as usize];
+) -> Result<(), Fault> {
+    let cut = Cut::of(talk.order.size);
+    let of = lanes.len() as u8;
+    while talk.held < cut.size {
+        let (group, _, end) = cut.group_at(talk.held);
+        let lane = &mut lanes[usize::from(Lane::of_group(of, group))];
+        let mut block = vec![0; (end - talk.held) as usize];
         let mut filled = 0;
-        let why = loop {
-            if filled == block.len() {
-                break None;
-            }
-            match timeout_at(deadline, recv.read(&mut block[filled..])).await {
+        let mut pulse = 0;
+        let mut deadline = Instant::now() + stall;
+        let mut trouble = None;
+        while filled < block.len() && trouble.is_none() {
+            match timeout_at(deadline, lane.read(&mut block[filled..])).await {
                 Ok(Ok(Some(read))) => {
                     filled += read;
                     pulse += read;
                     if pulse >= PULSE {
                         pulse = 0;
-                        deadline = Instant::now() + patience.stall;
+                        deadline = Instant::now() + stall;
                     }
-                    teller.at(at + filled as u64);
+                    teller.at(talk.held + filled as u64);
                 }
-                Ok(Ok(None)) => break Some("it ended too early".to_owned()),
-                Ok(Err(ReadError::Reset(code))) => {
-                    break Some(match of_code(code) {
-                        Some(fault) => fault.to_string(),
-                        None => "it broke off".to_owned(),
-                    });
-                }
-                Ok(Err(error)) => break Some(error.to_string()),
-                Err(_) => break Some("it stalled".to_owned()),
+                Ok(Ok(None)) => trouble = Some(Err("it ended too early")),
+                Ok(Err(error)) => trouble = Some(Ok(error)),
+                Err(_) => trouble = Some(Err("it stalled")),
             }
-        };
+        }
         block.truncate(filled);
-        at += filled as u64;
+        talk.held += filled as u64;
         // The writer is gone only if it has something worse to say.
         let gone = filled > 0 && to.send(block).await.is_err();
-        if let Some(why) = why {
-            return Err(why);
+        match trouble {
+            Some(Ok(error)) => return Err(talk.unread(&error)),
+            Some(Err(why)) => return Err(talk.cut_short(why)),
+            None if gone => return Ok(()),
+            None => {}
         }
-        if gone {
-            return Ok(());
-        }
-        // Waiting for our own disk is not the peer's fault.
-        deadline = deadline.max(Instant::now() + patience.stall / 2);
     }
     Ok(())
-}
-
-fn cut_short(why: &str, held: u64, size: u64) -> Fault {
-    Fault::Later(format!(
-        "The transfer was cut at {held} of {size} bytes: {why}. What arrived is kept and the next try goes \
-         on there. No money moved."
-    ))
-}
-
-fn refused(error: &ConnectionError, held: u64, size: u64) -> Fault {
-    match error {
-        ConnectionError::ApplicationClosed(close) => {
-            of_code(close.error_code).unwrap_or_else(|| cut_short("it hung up", held, size))
-        }
-        error => cut_short(&error.to_string(), held, size),
-    }
-}
-
-fn of_code(code: VarInt) -> Option<Fault> {
-    [(Answer::NotForYou, not_for_us as fn() -> Fault), (Answer::Gone, gone), (Answer::Busy, busy)]
-        .into_iter()
-        .find_map(|(answer, fault)| (answer.code() == code).then(fault))
-}
-
-fn not_for_us() -> Fault {
-    Fault::Later(
-        "The other side does not serve this file to us, or not yet. It is asked again. No money moved."
-            .into(),
-    )
-}
-
-fn gone() -> Fault {
-    Fault::Later(
-        "The file has changed or gone on the other side, which must restore it. No money moved."
-            .into(),
-    )
-}
-
-fn busy() -> Fault {
-    Fault::Later("The other side is busy. It is asked again. No money moved.".into())
 }

@@ -8,8 +8,8 @@ use blake3::hazmat::{
 
 use crate::market::Digest;
 
-/// The largest blob that is served or fetched: 1 TiB, whose groups are 16 MiB.
-pub const LARGEST: u64 = 1 << 40;
+/// The largest blob that is served or fetched: 256 GiB, whose groups are 4 MiB.
+pub const LARGEST: u64 = 1 << 38;
 
 /// Bytes of the chaining value of one group.
 pub(super) const VALUE: usize = 32;
@@ -191,7 +191,7 @@ mod tests {
         for size in [0, 1, 16 << 30, (16 << 30) + 1, LARGEST - 1, LARGEST] {
             let cut = Cut::of(size);
             assert!(cut.outline_bytes() <= 2 << 20, "{size}");
-            assert!(cut.group <= 16 << 20, "{size}");
+            assert!(cut.group <= 4 << 20, "{size}");
         }
         assert_eq!(Cut::of(16 << 30).group, LEAST_GROUP);
     }

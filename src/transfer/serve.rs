@@ -2,20 +2,21 @@
 
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use iroh::endpoint::{Connection, Incoming, IncomingAddr, RecvStream, SendStream, VarInt};
+use iroh::endpoint::{Connection, Incoming, IncomingAddr, RecvStream, SendStream};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
-use super::endpoint::{Answer, Limits};
+use super::endpoint::Limits;
 use super::gate::{Gate, Pass, Proved, Shut};
-use crate::market::{Digest, EndpointId};
+use super::request::{Answer, Lane, Request, Want};
+use crate::market::EndpointId;
 
-/// Groups that are read ahead of the network.
-const AHEAD: usize = 3;
+/// Groups that are read ahead of the network, a lane.
+const AHEAD: usize = 2;
 
 /// Accepts until the endpoint is closed.
 pub(super) async fn accept(endpoint: iroh::Endpoint, gate: Arc<Gate>) {
@@ -69,11 +70,12 @@ async fn shake_hands(incoming: Incoming, gate: &Arc<Gate>) -> Option<(Connection
 
 async fn serve_connection(connection: Connection, pass: Pass, gate: Arc<Gate>) {
     let mut streams = JoinSet::new();
+    let pulse = Arc::new(Pulse(Mutex::new(Instant::now())));
     loop {
         tokio::select! {
             stream = connection.accept_bi() => {
                 let Ok((send, recv)) = stream else { break };
-                streams.spawn(serve_stream(gate.clone(), pass.peer, send, recv));
+                streams.spawn(serve_stream(gate.clone(), pass.peer, pulse.clone(), send, recv));
             },
             Some(_) = streams.join_next(), if !streams.is_empty() => {},
             () = sleep(gate.limits().idle), if streams.is_empty() => break,
@@ -86,10 +88,11 @@ async fn serve_connection(connection: Connection, pass: Pass, gate: Arc<Gate>) {
 async fn serve_stream(
     gate: Arc<Gate>,
     peer: EndpointId,
+    pulse: Arc<Pulse>,
     mut send: SendStream,
     mut recv: RecvStream,
 ) {
-    if let Err(answer) = answer(&gate, peer, &mut send, &mut recv).await {
+    if let Err(answer) = answer(&gate, peer, &pulse, &mut send, &mut recv).await {
         // Either may have been closed by the peer, which is just as well.
         let _ = send.reset(answer.code());
         let _ = recv.stop(answer.code());
@@ -99,21 +102,24 @@ async fn serve_stream(
 async fn answer(
     gate: &Gate,
     peer: EndpointId,
+    pulse: &Pulse,
     send: &mut SendStream,
     recv: &mut RecvStream,
 ) -> Result<(), Answer> {
     let limits = gate.limits();
-    let mut blob = [0; 32];
-    timeout(limits.request, recv.read_exact(&mut blob)).await.busy()?.busy()?;
+    let mut request = [0; Request::BYTES];
+    timeout(limits.request, recv.read_exact(&mut request)).await.busy()?.busy()?;
+    let Request { blob, want } = Request::of_bytes(&request).ok_or(Answer::NotForYou)?;
 
     // Asked before anything is opened, and answered alike for a blob that is not there and for one that is
     // somebody else's.
-    let Some((file, mut standing)) = gate.find(peer, Digest(blob)) else {
+    let Some((file, mut standing)) = gate.find(peer, blob) else {
         return say(limits, send, &[Answer::NotForYou as u8], true).await;
     };
     let Some(_place) = gate.stream() else {
         return say(limits, send, &[Answer::Busy as u8], true).await;
     };
+    let cut = file.outline.cut;
     let opened = {
         let file = file.clone();
         tokio::task::spawn_blocking(move || file.open()).await.busy()?
@@ -121,21 +127,20 @@ async fn answer(
     let Ok(opened) = opened else {
         return say(limits, send, &[Answer::Gone as u8], true).await;
     };
-    let size = file.outline.cut.size;
-    let deadline = Instant::now() + limits.total(size);
-    let mut head = vec![Answer::Here as u8];
-    head.extend(size.to_le_bytes());
-    head.extend(file.outline.to_bytes());
-    say(limits, send, &head, false).await?;
-
-    let mut start = [0; 8];
-    timeout(limits.request, recv.read_exact(&mut start)).await.busy()?.busy()?;
-    let start = u64::from_le_bytes(start);
-    if start > size {
-        return Err(Answer::NotForYou);
-    }
+    let (start, lane) = match want {
+        Want::Outline => {
+            let mut answer = vec![Answer::Here as u8];
+            answer.extend(cut.size.to_le_bytes());
+            answer.extend(file.outline.to_bytes());
+            return say(limits, send, &answer, true).await;
+        }
+        Want::Bytes { start, lane } if start <= cut.size => (start, lane),
+        Want::Bytes { .. } => return Err(Answer::NotForYou),
+    };
+    let deadline = Instant::now() + limits.total(cut.size);
+    say(limits, send, &[Answer::Here as u8], false).await?;
     tokio::select! {
-        sent = timeout_at(deadline, send_from(limits, file, opened, start, send)) => sent.busy()??,
+        sent = timeout_at(deadline, send_lane(limits, file, opened, start, lane, pulse, send)) => sent.busy()??,
         () = revoked(&mut standing) => return Err(Answer::NotForYou),
     }
     // Wait until it has all arrived, so that dropping the stream cuts nothing off.
@@ -163,48 +168,78 @@ async fn revoked(standing: &mut watch::Receiver<()>) {
     while standing.changed().await.is_ok() {}
 }
 
-async fn send_from(
+async fn send_lane(
     limits: &Limits,
     file: Arc<Proved>,
     opened: File,
     start: u64,
+    lane: Lane,
+    pulse: &Pulse,
     send: &mut SendStream,
 ) -> Result<(), Answer> {
     let (tx, mut rx) = mpsc::channel(AHEAD);
-    let reader = tokio::task::spawn_blocking(move || read_from(&file, opened, start, &tx));
+    let reader = tokio::task::spawn_blocking(move || read_lane(&file, opened, start, lane, &tx));
     while let Some(bytes) = rx.recv().await {
-        write(limits.stall, send, bytes).await?;
+        pulse.write(limits.stall, send, &bytes).await?;
     }
     reader.await.busy()?.map_err(|_| Answer::Gone)
 }
 
-async fn write(stall: Duration, send: &mut SendStream, bytes: Vec<u8>) -> Result<(), Answer> {
-    timeout(stall, send.write_chunk(bytes.into())).await.busy()?.busy()
+/// When a connection last took anything, on whichever stream: a lane that waits for its turn on a slow link
+/// has not stalled.
+struct Pulse(Mutex<Instant>);
+
+impl Pulse {
+    fn beat(&self) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+    }
+
+    fn quiet(&self) -> Duration {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).elapsed()
+    }
+
+    async fn write(
+        &self,
+        stall: Duration,
+        send: &mut SendStream,
+        mut bytes: &[u8],
+    ) -> Result<(), Answer> {
+        while !bytes.is_empty() {
+            match timeout(stall, send.write(bytes)).await {
+                Ok(written) => {
+                    bytes = bytes.get(written.busy()?..).unwrap_or_default();
+                    self.beat();
+                }
+                Err(_) if self.quiet() < stall => {}
+                Err(_) => return Err(Answer::Busy),
+            }
+        }
+        Ok(())
+    }
 }
 
 /// Reads group by group and hands on only what still is what was proved: a worker whose disk rots is not to
 /// look like a cheat.
-fn read_from(
+fn read_lane(
     file: &Proved,
     mut opened: File,
     start: u64,
+    lane: Lane,
     to: &mpsc::Sender<Vec<u8>>,
 ) -> io::Result<()> {
     let cut = file.outline.cut;
-    let mut at = start;
-    opened.seek(SeekFrom::Start(cut.group_at(at).1))?;
-    while at < cut.size {
-        let (index, begin, end) = cut.group_at(at);
+    for (index, from, end) in lane.pieces(cut, start) {
+        let begin = index * cut.group;
         let mut bytes = vec![0; (end - begin) as usize];
+        opened.seek(SeekFrom::Start(begin))?;
         opened.read_exact(&mut bytes)?;
         if !file.outline.holds(index, &bytes) {
             return Err(io::Error::new(io::ErrorKind::InvalidData, "the file has changed"));
         }
-        bytes.drain(..(at - begin) as usize);
+        bytes.drain(..(from - begin) as usize);
         if to.blocking_send(bytes).is_err() {
             return Ok(());
         }
-        at = end;
     }
     Ok(())
 }
@@ -217,12 +252,5 @@ trait OrBusy<T> {
 impl<T, E> OrBusy<T> for Result<T, E> {
     fn busy(self) -> Result<T, Answer> {
         self.map_err(|_| Answer::Busy)
-    }
-}
-
-impl Answer {
-    /// As a QUIC application error code.
-    pub(super) fn code(self) -> VarInt {
-        VarInt::from_u32(self as u32)
     }
 }
