@@ -179,7 +179,7 @@ impl Gate {
     /// A place for one more handshake, and whether they are becoming many.
     pub(super) fn handshake(&self) -> Option<(OwnedSemaphorePermit, bool)> {
         let permit = self.handshakes.clone().try_acquire_owned().ok()?;
-        let crowded = self.handshakes.available_permits() < self.limits.handshakes / 2;
+        let crowded = self.handshakes.available_permits() * 2 < self.limits.handshakes;
         Some((permit, crowded))
     }
 
