@@ -4,6 +4,7 @@
 mod book;
 mod id;
 mod money;
+mod order;
 mod record;
 mod terms;
 mod time;
@@ -11,6 +12,7 @@ mod time;
 pub use book::*;
 pub use id::*;
 pub use money::*;
+pub use order::*;
 pub use record::*;
 pub use terms::*;
 pub use time::*;
