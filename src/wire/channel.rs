@@ -43,8 +43,8 @@ impl ChannelKeys {
         both.zeroize();
         let expand = |label: &str, counter: &[u8]| {
             let mut out = Zeroizing::new([0; 32]);
-            // 32 bytes are always within what HKDF-SHA256 can give.
-            let _ = kdf.expand_multi_info(&[label.as_bytes(), counter], &mut *out);
+            kdf.expand_multi_info(&[label.as_bytes(), counter], &mut *out)
+                .expect("HKDF-SHA256 gives up to 8,160 bytes");
             out
         };
         // One scalar in 2^128 is not a key; both sides then take the next.

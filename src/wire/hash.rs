@@ -3,7 +3,6 @@
 use crate::market::{Digest, EventId, JobId, Terms};
 
 use super::canonical::to_canonical;
-use super::rejected::Rejected;
 
 /// J: `BLAKE3-derive-key("earnest/v1/job", bid id || award id)` (PROTOCOL.md 3). An award counts only for
 /// one bid, so neither side can move a record from one job to another.
@@ -15,8 +14,9 @@ pub fn job_id(bid: &EventId, award: &EventId) -> JobId {
 }
 
 /// `BLAKE3-derive-key("earnest/v1/terms", canonical JSON of the terms)`: what both certificates name.
-/// An error only for terms with a number of 2^53 or above, which no limit lets through.
-pub fn terms_hash(terms: &Terms) -> Result<Digest, Rejected> {
-    let json = to_canonical(terms)?;
-    Ok(Digest(blake3::derive_key("earnest/v1/terms", json.as_bytes())))
+/// Terms that have no canonical form (a number of 2^53 or above) are refused by every limit of the wire;
+/// their hash is that of nothing at all, which no certificate can be for.
+pub fn terms_hash(terms: &Terms) -> Digest {
+    let json = to_canonical(terms).unwrap_or_default();
+    Digest(blake3::derive_key("earnest/v1/terms", json.as_bytes()))
 }

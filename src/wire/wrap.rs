@@ -149,7 +149,7 @@ fn rumor(record: &Record) -> UnsignedEvent {
 fn first_contact(record: Record) -> Result<Opened, Rejected> {
     let (certificate, terms) = match &record.draft.body {
         Body::Bid(bid) => {
-            let terms = terms_hash(&bid.terms)?;
+            let terms = terms_hash(&bid.terms);
             let certificate = certified(&record, &bid.certificate, Role::Worker, &bid.address)?;
             if certificate.terms != terms || certificate.network != bid.terms.network {
                 let sentence = "the bid's certificate is for other terms than the bid";
