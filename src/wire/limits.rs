@@ -42,10 +42,10 @@ pub const MODES: usize = 2;
 pub const INPUTS: usize = 16;
 /// One of them, in bytes: samples and instructions, fetched before anyone is bound to anything.
 pub const INPUT_BYTES: u64 = 8 * 1024 * 1024;
-/// How long a listing may take bids.
-pub const LISTING_LIFE: Span = Span::DAY.times(60);
-/// How long after that a relay should keep it: bids in flight name it. With [`LISTING_LIFE`] below the
-/// 90 days that relays of this market allow.
+/// How long a listing may take bids: nobody's plans are older, and a relay must be able to forget.
+pub const LISTING_LIFE: Span = Span::DAY.times(90);
+/// How long after that a relay should keep it: bids in flight name it. With [`LISTING_LIFE`] a relay of
+/// this market needs to allow an `expiration` 104 days ahead.
 pub const LISTING_KEPT: Span = Span::DAY.times(14);
 /// How far ahead of our clock a listing may be dated: clocks differ; a date in the future would win
 /// over every honest newer version.
@@ -61,10 +61,11 @@ pub const TRANCHES: u32 = 64;
 /// The least that a tranche pays, in msat, where there is more than one (PROTOCOL.md 5.7): below it the
 /// dust limit takes the atomicity away.
 pub const TRANCHE_MIN: u64 = 1_000_000;
-/// The largest deliverable or material, in bytes.
-pub const BLOB_BYTES: u64 = 64 * 1024 * 1024 * 1024;
-/// The shortest deadline: a payment and two relays need this much.
-pub const DEADLINE_MIN: Span = Span::MINUTE;
+/// The largest deliverable or material, in bytes: a manifest's tree holds 2^26 chunks of 16 KiB.
+pub const BLOB_BYTES: u64 = 1 << 40;
+/// The shortest deadline: none is not a deadline. What is sensible is for the people to say; a sandbox
+/// plays a job in seconds.
+pub const DEADLINE_MIN: Span = Span(1);
 /// The longest deadline: channel events must outlive the job.
 pub const DEADLINE_MAX: Span = Span::DAY.times(90);
 /// The most proof of work that may be asked of a first contact: 24 bits of a 6 KiB event are a minute
