@@ -567,3 +567,24 @@ fn a_typing_error_names_a_place_in_the_error_and_the_word_to_the_person() {
     let advice = error.advice(&typo);
     assert!(advice.contains("`bleakk`") && advice.contains("did you mean bleak"), "{}", *advice);
 }
+
+// ---------------------------------------------------------------- test vectors
+
+#[test]
+fn the_vectors_of_every_key() {
+    let all: serde_json::Value = serde_json::from_str(include_str!("vectors/wire.json")).unwrap();
+    let text = |name: &str| all["keys"][name].as_str().unwrap().to_owned();
+    let phrase = Phrase::parse(&text("phrase")).unwrap();
+    let keys = Keys::new(&Secrets { phrase, imported: None }, Arc::new(OsDice), Arc::new(Still));
+    let nonce = Nonce(hex32(&text("nonce")));
+    let t = u32::try_from(all["keys"]["tranche"].as_u64().unwrap()).unwrap();
+    assert_eq!(hex::encode(*keys.lightning_seed()), text("seed"));
+    assert_eq!(keys.identity().to_string(), text("identity"));
+    assert_eq!(keys.session(&nonce).to_string(), text("session"));
+    assert_eq!(keys.inbox(&nonce).to_string(), text("inbox"));
+    assert_eq!(hex::encode(keys.tranche_key(&nonce, t).expose()), text("k_t"));
+    assert_eq!(keys.tranche_key(&nonce, t).hash().to_string(), text("h_t"));
+    assert_eq!(hex::encode(keys.audit_seed(&nonce).expose()), text("s_r"));
+    assert_eq!(keys.audit_seed(&nonce).hash().to_string(), text("a_r"));
+    assert_eq!(hex::encode(*keys.endpoint_secret()), text("endpoint_secret"));
+}
