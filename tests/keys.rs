@@ -1,5 +1,7 @@
 //! One phrase, a vault and a scribe, as the person and the engine use them.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on says so")]
+
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::sync::Arc;
