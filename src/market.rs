@@ -6,6 +6,7 @@ mod id;
 mod money;
 mod order;
 mod record;
+mod search;
 mod terms;
 mod time;
 
@@ -14,5 +15,6 @@ pub use id::*;
 pub use money::*;
 pub use order::*;
 pub use record::*;
+pub use search::*;
 pub use terms::*;
 pub use time::*;

@@ -125,12 +125,7 @@ fn ledger(tx: &Transaction<'_>, row: &LedgerRow) -> Result<(), Fault> {
         .map_err(fault)
 }
 
-fn movement(
-    tx: &Transaction<'_>,
-    hash: &PaymentHash,
-    state: &str,
-    fee: Msat,
-) -> Result<(), Fault> {
+fn movement(tx: &Transaction<'_>, hash: &PaymentHash, state: &str, fee: Msat) -> Result<(), Fault> {
     let moved = tx
         .prepare_cached("UPDATE ledger SET state = ?2, fee = ?3 WHERE hash = ?1")
         .and_then(|mut sql| sql.execute(params![hash.0, state, int(fee.get())]))

@@ -58,7 +58,8 @@ fn unmark(text: &str, sort: Sort) -> Result<Place, Fault> {
     };
     place(text).ok_or_else(|| {
         Fault::Never(
-            "That mark does not belong to this order of the book: start from the first page.".into(),
+            "That mark does not belong to this order of the book: start from the first page."
+                .into(),
         )
     })
 }
@@ -341,7 +342,9 @@ impl Search {
             places.reverse();
         }
         let mut sql = conn
-            .prepare_cached("SELECT v.gig FROM gig g JOIN version v ON v.event = g.event WHERE g.id = ?1")
+            .prepare_cached(
+                "SELECT v.gig FROM gig g JOIN version v ON v.event = g.event WHERE g.id = ?1",
+            )
             .map_err(fault)?;
         for place in places {
             if found.len() == limit {

@@ -110,7 +110,8 @@ fn owned(dir: &Path, file: &mut File) -> NotOpen {
     let read = file.rewind().and_then(|()| file.take(400).read_to_string(&mut text));
     let mut lines = if read.is_ok() { text.lines() } else { "".lines() };
     let pid = lines.next().and_then(|line| line.parse().ok());
-    let what: String = lines.next().unwrap_or("another earnest").chars().filter(|c| !c.is_control()).collect();
+    let what: String =
+        lines.next().unwrap_or("another earnest").chars().filter(|c| !c.is_control()).collect();
     NotOpen::Owned { dir: dir.display().to_string(), what, pid }
 }
 

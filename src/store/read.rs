@@ -99,7 +99,8 @@ pub(super) fn payments(conn: &Connection) -> Result<Vec<LedgerRow>, Fault> {
 }
 
 pub(super) fn ledger_row(row: &Row<'_>) -> rusqlite::Result<LedgerRow> {
-    let money = |name: &str| Ok::<_, rusqlite::Error>(Msat::new(row.get(name)?).unwrap_or(Msat::MAX));
+    let money =
+        |name: &str| Ok::<_, rusqlite::Error>(Msat::new(row.get(name)?).unwrap_or(Msat::MAX));
     Ok(LedgerRow {
         hash: PaymentHash(row.get("hash")?),
         log: EventId(row.get("log")?),
@@ -119,9 +120,7 @@ pub(super) fn ledger_row(row: &Row<'_>) -> rusqlite::Result<LedgerRow> {
 pub(super) fn gig(conn: &Connection, id: &EventId) -> Result<Option<(Gig, String)>, Fault> {
     let found: Option<(String, String)> = conn
         .prepare_cached("SELECT gig, json FROM version WHERE event = ?1")
-        .and_then(|mut sql| {
-            sql.query_row([id.0], |row| Ok((row.get(0)?, row.get(1)?))).optional()
-        })
+        .and_then(|mut sql| sql.query_row([id.0], |row| Ok((row.get(0)?, row.get(1)?))).optional())
         .map_err(fault)?;
     found.map(|(gig, json)| Ok((parse(&gig)?, json))).transpose()
 }

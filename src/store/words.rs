@@ -119,7 +119,10 @@ mod tests {
         assert_eq!(two.expression, "\"label\" AND \"images\"*");
         assert_eq!(two.literal.as_deref(), Some("label images"));
         assert_eq!(ask("++"), None);
-        assert_eq!(ask("\" OR *"), Some(Asked { expression: "\"or\"".into(), literal: Some("\" or *".into()) }));
+        assert_eq!(
+            ask("\" OR *"),
+            Some(Asked { expression: "\"or\"".into(), literal: Some("\" or *".into()) })
+        );
     }
 
     proptest! {
