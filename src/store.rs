@@ -91,6 +91,21 @@ impl Database {
         Ram::default().open()
     }
 
+    /// Lets the database grow to about this many bytes and no further: beyond, a commit fails as it
+    /// does on a full disk.
+    ///
+    /// # Errors
+    /// Only what a broken database says.
+    pub fn limit_bytes(&mut self, bytes: u64) -> Result<(), Fault> {
+        let page = |conn: &Connection| {
+            conn.pragma_query_value(None, "page_size", |row| row.get::<_, u64>(0))
+        };
+        let conn = self.conn()?;
+        let pages = bytes / page(conn).map_err(fault::fault)?.max(1);
+        let sql = format!("PRAGMA max_page_count = {pages}");
+        conn.query_row(&sql, [], |_| Ok(())).map_err(fault::fault)
+    }
+
     fn conn(&self) -> Result<&Connection, Fault> {
         self.conn.as_ref().ok_or_else(closed)
     }

@@ -142,7 +142,11 @@ impl Query {
                     "meter" => Work::Meter,
                     "judge" => Work::Judge,
                     _ => {
-                        return Err(wrong(text, "work is file, label, meter or judge", "work:file"));
+                        return Err(wrong(
+                            text,
+                            "work is file, label, meter or judge",
+                            "work:file",
+                        ));
                     }
                 });
                 Ok(())

@@ -2,7 +2,7 @@
 //!
 //! Every word and every kind of thing a listing can be is a term of one index whose rows stand in the
 //! order of publication. So *newest* is read off the intersection of terms as a stream that stops at
-//! the window's end. *Price* and *closing* with terms go shelf by shelf (a quarter octave, a day), each
+//! the window's end. *Price* and *closing* with terms go shelf by shelf (a sixteenth of an octave, an hour), each
 //! shelf a term itself; without terms they walk an ordinary index.
 
 use rusqlite::types::Value;
@@ -20,6 +20,11 @@ const WINDOW: usize = 500;
 /// Up to this many hits are sorted as they are, before shelves pay.
 const FEW: usize = 400;
 
+/// The longest beginning of a word that has an index of its own: `prefix` in schema.sql.
+const PREFIX_CHARS: usize = 3;
+/// Up to this many words are named one by one.
+const MOST_WORDS: usize = 32;
+
 /// Where a row stands in its order: the key it is sorted by (0 where the row number is the order), and
 /// the row number.
 type Place = (i64, i64);
@@ -29,7 +34,7 @@ type Found = (Place, Gig);
 
 pub(super) fn find(conn: &Connection, query: &Query, now: Time) -> Result<Page, Fault> {
     let limit = query.limit.clamp(1, WINDOW);
-    let search = Search::new(query, now)?;
+    let search = Search::new(conn, query, now)?;
     let after = query.after.as_deref().map(|text| unmark(text, query.sort)).transpose()?;
     // One more than asked tells whether there is a next window.
     let mut rows = search.rows(conn, after, limit + 1)?;
@@ -70,6 +75,9 @@ struct Search {
     all: bool,
     /// Parts of an FTS5 expression, all of which must hold. Empty: no terms.
     terms: Vec<String>,
+    /// One part more, where prices are bounded: the octaves they may be in. A row of the right octave
+    /// may still have the wrong price; `filter` says.
+    octaves: Option<String>,
     /// Folded texts that must occur, where terms do not say it all.
     literals: Vec<String>,
     /// SQL on `gig` that every row must pass, with its values.
@@ -82,8 +90,7 @@ struct Search {
 }
 
 impl Search {
-    fn new(query: &Query, now: Time) -> Result<Self, Fault> {
-        let quoted = |mark: String| format!("\"{mark}\"");
+    fn new(conn: &Connection, query: &Query, now: Time) -> Result<Self, Fault> {
         let (mut terms, mut literals) = (Vec::new(), Vec::new());
         for word in &query.words {
             let asked = ask(word).ok_or_else(|| {
@@ -92,7 +99,8 @@ impl Search {
                     word.chars().filter(|c| c.is_ascii_graphic()).take(20).collect::<String>()
                 ))
             })?;
-            terms.push(asked.expression);
+            terms.extend(asked.whole.into_iter().map(quoted));
+            terms.extend(asked.prefix.map(|start| beginning(conn, &start)).transpose()?);
             literals.extend(asked.literal);
         }
         terms.extend(query.tags.iter().map(|tag| quoted(words::tag(tag))));
@@ -104,11 +112,9 @@ impl Search {
             query.price_min.map_or(0, |price| int(price.get())),
             query.price_max.map_or(i64::MAX, |price| int(price.get())),
         );
-        if query.sort != Sort::Price && (query.price_min.is_some() || query.price_max.is_some()) {
-            let octaves = words::octave(prices.0)..=words::octave(prices.1);
-            let any: Vec<String> = octaves.map(|o| quoted(words::mark('o', o))).collect();
-            terms.push(format!("({})", any.join(" OR ")));
-        }
+        let bounded = query.price_min.is_some() || query.price_max.is_some();
+        let octaves =
+            if bounded && query.sort != Sort::Price { octaves(conn, prices)? } else { None };
         let closes_from = if query.all { 0 } else { int(now.0).saturating_add(1) };
         let filter = if query.all {
             " AND g.network = ?1 AND g.price BETWEEN ?2 AND ?3 AND g.closes >= ?4"
@@ -122,7 +128,7 @@ impl Search {
             Value::Integer(closes_from),
         ];
         let (sort, all) = (query.sort, query.all);
-        Ok(Self { sort, all, terms, literals, filter, values, prices, closes_from })
+        Ok(Self { sort, all, terms, octaves, literals, filter, values, prices, closes_from })
     }
 
     fn rows(
@@ -131,13 +137,13 @@ impl Search {
         after: Option<Place>,
         limit: usize,
     ) -> Result<Vec<Found>, Fault> {
-        if self.terms.is_empty() {
+        if self.terms.is_empty() && self.octaves.is_none() {
             return self.walk(conn, after, limit);
         }
         if self.sort == Sort::Newest {
             return self.stream(conn, after, limit);
         }
-        let mut few = self.places(conn, None, after, FEW)?;
+        let mut few = self.places(conn, self.octaves.as_ref(), after, FEW)?;
         if few.len() < FEW {
             let mut rows = Vec::new();
             self.load(conn, &mut few, &mut rows, limit)?;
@@ -205,7 +211,7 @@ impl Search {
              WHERE word MATCH ?7 AND word.rowid < ?6 AND ?5 = ?5{} ORDER BY word.rowid DESC",
             self.filter
         );
-        self.read(conn, &sql, after, Some(self.terms.join(" AND ")), limit)
+        self.read(conn, &sql, after, Some(self.expression(self.octaves.as_ref())), limit)
     }
 
     /// Steps through rows of (key, id, gig) until the window is full.
@@ -243,12 +249,16 @@ impl Search {
         self.values.clone().into_iter().chain(place).chain(terms.map(Value::Text))
     }
 
-    /// The places of up to `limit` rows with these terms, and on this shelf if one is named, in the
-    /// order of rows.
+    /// All terms, and one more.
+    fn expression(&self, more: Option<&String>) -> String {
+        more.into_iter().chain(&self.terms).map(String::as_str).collect::<Vec<_>>().join(" AND ")
+    }
+
+    /// The places of up to `limit` rows with these terms and one more, in the order of rows.
     fn places(
         &self,
         conn: &Connection,
-        shelf: Option<String>,
+        more: Option<&String>,
         after: Option<Place>,
         limit: usize,
     ) -> Result<Vec<Place>, Fault> {
@@ -261,10 +271,8 @@ impl Search {
              WHERE word MATCH ?7 AND (g.{key}, g.id) {compare} (?5, ?6){} LIMIT ?8",
             self.filter
         );
-        let shelf = shelf.map(|mark| format!("\"{mark}\""));
-        let all: Vec<&str> = shelf.iter().chain(&self.terms).map(String::as_str).collect();
         let limit = Value::Integer(i64::try_from(limit).unwrap_or(i64::MAX));
-        let values = self.bind(after, Some(all.join(" AND "))).chain([limit]);
+        let values = self.bind(after, Some(self.expression(more))).chain([limit]);
         conn.prepare_cached(&sql)
             .and_then(|mut sql| {
                 sql.query_map(params_from_iter(values), |row| Ok((row.get(0)?, row.get(1)?)))?
@@ -314,14 +322,14 @@ impl Search {
                 .map_err(fault)?;
             let Some(edge) = edge else { break };
             let shelf = if closing {
-                words::mark('d', words::day(edge))
+                words::mark('h', words::hour(edge))
             } else {
                 words::mark('p', words::shelf(edge))
             };
-            let mut places = self.places(conn, Some(shelf), after, usize::MAX)?;
+            let mut places = self.places(conn, Some(&quoted(shelf)), after, usize::MAX)?;
             self.load(conn, &mut places, &mut found, limit)?;
             if closing {
-                low = (words::day(edge) + 1).saturating_mul(86_400);
+                low = (words::hour(edge) + 1).saturating_mul(words::HOUR);
             } else {
                 high = words::shelf_floor(edge) - 1;
             }
@@ -369,6 +377,54 @@ impl Search {
             texts.into_iter().chain(gig.tags.iter().map(String::as_str)).map(fold).collect();
         self.literals.iter().all(|literal| folded.iter().any(|text| occurs(text, literal)))
     }
+}
+
+/// A term for FTS5. What we fold has letters and digits only, so quoting it is safe.
+fn quoted(token: String) -> String {
+    format!("\"{token}\"")
+}
+
+/// An expression for the octaves of these prices that the book has; `None` if it has every one.
+fn octaves(conn: &Connection, (min, max): (i64, i64)) -> Result<Option<String>, Fault> {
+    let edge = |sql: &str| {
+        conn.prepare_cached(sql)
+            .and_then(|mut sql| sql.query_row([], |row| row.get::<_, Option<i64>>(0)))
+            .map(Option::unwrap_or_default)
+            .map_err(fault)
+    };
+    let lowest = edge("SELECT MIN(price) FROM gig")?;
+    let highest = edge("SELECT MAX(price) FROM gig")?;
+    if min <= lowest && highest <= max {
+        return Ok(None);
+    }
+    let octaves = words::octave(min.max(lowest))..=words::octave(max.min(highest));
+    let mut any: Vec<String> = octaves.map(|o| quoted(words::mark('o', o))).collect();
+    if any.is_empty() {
+        // No price of the book is in the range: a mark that no listing has.
+        any.push(quoted(words::mark('o', "none")));
+    }
+    Ok(Some(format!("({})", any.join(" OR "))))
+}
+
+/// An expression for every word that begins so: the words themselves where they are few. FTS5 keeps an
+/// index of the shortest beginnings; longer ones it would merge before the first row comes out.
+fn beginning(conn: &Connection, start: &str) -> Result<String, Fault> {
+    if start.chars().count() <= PREFIX_CHARS {
+        return Ok(format!("\"{start}\"*"));
+    }
+    let end = format!("{start}{}", char::MAX);
+    let mut words: Vec<String> = conn
+        .prepare_cached("SELECT text FROM term WHERE text > ?1 AND text < ?2 LIMIT ?3")
+        .and_then(|mut sql| {
+            let most = i64::try_from(MOST_WORDS + 1).unwrap_or(i64::MAX);
+            sql.query_map((start, &end, most), |row| row.get(0))?.collect()
+        })
+        .map_err(fault)?;
+    if words.len() > MOST_WORDS {
+        return Ok(format!("\"{start}\"*"));
+    }
+    words.push(start.to_owned());
+    Ok(format!("({})", words.into_iter().map(quoted).collect::<Vec<_>>().join(" OR ")))
 }
 
 fn occurs(text: &str, literal: &str) -> bool {

@@ -130,9 +130,22 @@ fn insert(
         int(gig.expires_at.0),
         until,
     ])?;
+    let words = words_of(gig);
+    count_terms(
+        tx,
+        &words,
+        "INSERT INTO term (text, gigs) VALUES (?1, 1)
+                             ON CONFLICT (text) DO UPDATE SET gigs = gigs + 1",
+    )?;
+    let all: Vec<String> = words.into_iter().chain(marks_of(gig)).collect();
     tx.prepare_cached("INSERT INTO word (rowid, words) VALUES (?1, ?2)")?
-        .execute(params![id, indexed(gig)])
+        .execute(params![id, all.join(" ")])
         .map(drop)
+}
+
+fn count_terms(tx: &Transaction<'_>, words: &BTreeSet<String>, sql: &str) -> rusqlite::Result<()> {
+    let mut sql = tx.prepare_cached(sql)?;
+    words.iter().try_for_each(|word| sql.execute([word]).map(drop))
 }
 
 /// A row number that grows with the time of first publication. An author may claim that time to be
@@ -149,30 +162,40 @@ fn free_id(tx: &Transaction<'_>, gig: &Gig) -> rusqlite::Result<i64> {
     Ok(id)
 }
 
-/// The words of a listing and the marks for what it is.
-fn indexed(gig: &Gig) -> String {
-    let offer = &gig.offer;
+/// The words of a listing.
+fn words_of(gig: &Gig) -> BTreeSet<String> {
     let texts = [gig.title.as_received(), gig.summary.as_received(), gig.content.as_received()];
     let folded: Vec<String> =
         texts.into_iter().chain(gig.tags.iter().map(String::as_str)).map(words::fold).collect();
-    let mut all: BTreeSet<String> =
-        folded.iter().flat_map(|text| words::tokens(text)).map(str::to_owned).collect();
-    all.extend(gig.tags.iter().map(|tag| words::tag(tag)));
-    all.extend(offer.modes.iter().map(|m| words::mark('m', mode(*m))));
-    let price = int(offer.price.get());
-    all.extend([
+    folded.iter().flat_map(|text| words::tokens(text)).map(str::to_owned).collect()
+}
+
+/// The marks for what a listing is.
+fn marks_of(gig: &Gig) -> impl Iterator<Item = String> {
+    let price = int(gig.offer.price.get());
+    let one = [
         words::mark('a', gig.author),
-        words::mark('w', work(offer.work)),
+        words::mark('w', work(gig.offer.work)),
         words::mark('s', side(gig.side)),
         words::mark('o', words::octave(price)),
         words::mark('p', words::shelf(price)),
-        words::mark('d', words::day(int(gig.expires_at.0))),
-    ]);
-    all.into_iter().collect::<Vec<_>>().join(" ")
+        words::mark('h', words::hour(int(gig.expires_at.0))),
+    ];
+    let modes = gig.offer.modes.iter().map(|m| words::mark('m', mode(*m)));
+    gig.tags.iter().map(|tag| words::tag(tag)).chain(modes).chain(one)
 }
 
 /// Takes a row out of the book, and its version too unless a job answers it.
 fn remove(tx: &Transaction<'_>, id: i64, event: &EventId) -> rusqlite::Result<()> {
+    let gig: String = tx
+        .prepare_cached("SELECT gig FROM version WHERE event = ?1")?
+        .query_row([event.0], |row| row.get(0))?;
+    // A listing that cannot be read leaves its words counted: a question then names one word too many.
+    if let Ok(gig) = serde_json::from_str::<Gig>(&gig) {
+        let words = words_of(&gig);
+        count_terms(tx, &words, "UPDATE term SET gigs = gigs - 1 WHERE text = ?1")?;
+        count_terms(tx, &words, "DELETE FROM term WHERE text = ?1 AND gigs <= 0")?;
+    }
     tx.prepare_cached("DELETE FROM word WHERE rowid = ?1")?.execute([id])?;
     tx.prepare_cached("DELETE FROM gig WHERE id = ?1")?.execute([id])?;
     if !is_kept(tx, event)? {

@@ -124,6 +124,10 @@ CREATE VIRTUAL TABLE word USING fts5 (
   words, content = '', contentless_delete = 1, detail = none, tokenize = 'ascii', prefix = '1 2 3'
 );
 
+-- In how many listings each word stands. FTS5 answers a prefix by merging every word that begins with
+-- it before the first row comes out; named one by one, they are a stream.
+CREATE TABLE term (text TEXT PRIMARY KEY, gigs INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+
 -- ------------------------------------------------------------------ how far relays were read
 
 CREATE TABLE cursor (subscription TEXT PRIMARY KEY, at INTEGER NOT NULL) STRICT, WITHOUT ROWID;

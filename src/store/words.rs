@@ -13,8 +13,16 @@ const MARK: char = '\u{E000}';
 
 /// Compatibility forms unified, accents taken off, lower case, white space single.
 pub(super) fn fold(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for c in text.nfkd().filter(|c| !is_combining_mark(*c)).flat_map(char::to_lowercase) {
+    if text.is_ascii() {
+        return fold_chars(text.len(), text.bytes().map(|b| char::from(b.to_ascii_lowercase())));
+    }
+    let chars = text.nfkd().filter(|c| !is_combining_mark(*c)).flat_map(char::to_lowercase);
+    fold_chars(text.len(), chars)
+}
+
+fn fold_chars(len: usize, chars: impl Iterator<Item = char>) -> String {
+    let mut out = String::with_capacity(len);
+    for c in chars {
         if !c.is_whitespace() {
             out.push(c);
         } else if !out.ends_with(' ') {
@@ -43,28 +51,29 @@ pub(super) fn tag(tag: &str) -> String {
     mark('t', hex::encode(fold(tag.trim()).as_bytes()))
 }
 
-/// One asked word: a part of an FTS5 expression, and, where tokens alone do not say it all, the folded
-/// text that must occur in the listing.
+/// One asked word, taken apart.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Asked {
-    pub(super) expression: String,
+    /// Tokens that must be there.
+    pub(super) whole: Vec<String>,
+    /// What a token that must be there begins with.
+    pub(super) prefix: Option<String>,
+    /// Where tokens alone do not say it all: the folded text that must occur in the listing.
     pub(super) literal: Option<String>,
 }
 
-/// Reads one word of a question: the prefix of a word, or several words that stand together. `None`
-/// if there is no letter or digit in it.
+/// Reads one word of a question: the beginning of a word, or several words that stand together.
+/// `None` if there is no letter or digit in it.
 pub(super) fn ask(word: &str) -> Option<Asked> {
     let folded = fold(word);
     let folded = folded.trim();
-    let parts: Vec<&str> = tokens(folded).collect();
-    let open_end = folded.ends_with(|c: char| c.is_alphanumeric());
-    let (last, before) = parts.split_last()?;
-    // A token has letters and digits only, so quoting it is safe.
-    let mut all: Vec<String> = before.iter().map(|token| format!("\"{token}\"")).collect();
-    let whole = open_end && last.chars().count() < TOKEN_CHARS;
-    all.push(if whole { format!("\"{last}\"*") } else { format!("\"{last}\"") });
-    let literal = (parts.len() > 1 || *last != folded).then(|| folded.to_owned());
-    Some(Asked { expression: all.join(" AND "), literal })
+    let mut whole: Vec<String> = tokens(folded).map(str::to_owned).collect();
+    let last = whole.last()?;
+    let literal = (whole.len() > 1 || last != folded).then(|| folded.to_owned());
+    // `c++` asks for c, not for what begins with c; a token that was cut is not one that goes on.
+    let goes_on = folded.ends_with(char::is_alphanumeric) && last.chars().count() < TOKEN_CHARS;
+    let prefix = if goes_on { whole.pop() } else { None };
+    Some(Asked { whole, prefix, literal })
 }
 
 /// The octave of a price: which power of two it reaches.
@@ -72,30 +81,36 @@ pub(super) fn octave(price: i64) -> u32 {
     price.max(1).ilog2()
 }
 
-/// The shelf of a price: a quarter of its octave, growing with the price.
+/// Bits of a price below its octave that tell shelves apart: sixteen shelves an octave.
+const SHELF_BITS: u32 = 4;
+
+/// The shelf of a price: a sixteenth of its octave, growing with the price.
 pub(super) fn shelf(price: i64) -> u32 {
     let price = price.max(1);
     let octave = price.ilog2();
-    let quarter = if octave >= 2 { (price >> (octave - 2)) & 3 } else { 0 };
-    octave * 4 + u32::try_from(quarter).unwrap_or(0)
+    let below = price ^ 1 << octave;
+    let part = if octave >= SHELF_BITS { below >> (octave - SHELF_BITS) } else { 0 };
+    octave << SHELF_BITS | u32::try_from(part).unwrap_or(0)
 }
 
 /// The lowest price on the shelf of this one.
 pub(super) fn shelf_floor(price: i64) -> i64 {
     let price = price.max(1);
-    let octave = price.ilog2();
-    // Below four msat a shelf is a whole octave, and the first one holds nothing at all as well.
-    match octave {
+    match price.ilog2() {
+        // The first shelf holds what is for nothing as well.
         0 => 0,
-        1 => 2,
-        _ => (price >> (octave - 2)) << (octave - 2),
+        octave if octave < SHELF_BITS => 1 << octave,
+        octave => price >> (octave - SHELF_BITS) << (octave - SHELF_BITS),
     }
 }
 
-/// The day on which a listing closes.
-pub(super) fn day(closes: i64) -> i64 {
-    closes / 86_400
+/// The hour in which a listing closes.
+pub(super) fn hour(closes: i64) -> i64 {
+    closes / HOUR
 }
+
+/// Seconds in an hour.
+pub(super) const HOUR: i64 = 3600;
 
 #[cfg(test)]
 mod tests {
@@ -112,17 +127,19 @@ mod tests {
 
     #[test]
     fn what_is_asked_says_when_tokens_do_not_suffice() {
-        assert_eq!(ask("Rust").unwrap(), Asked { expression: "\"rust\"*".into(), literal: None });
-        let cpp = ask("C++").unwrap();
-        assert_eq!((cpp.expression.as_str(), cpp.literal.as_deref()), ("\"c\"", Some("c++")));
-        let two = ask("label  images").unwrap();
-        assert_eq!(two.expression, "\"label\" AND \"images\"*");
-        assert_eq!(two.literal.as_deref(), Some("label images"));
+        let asked = |whole: &[&str], prefix: Option<&str>, literal: Option<&str>| Asked {
+            whole: whole.iter().map(|s| s.to_string()).collect(),
+            prefix: prefix.map(str::to_owned),
+            literal: literal.map(str::to_owned),
+        };
+        assert_eq!(ask("Rust").unwrap(), asked(&[], Some("rust"), None));
+        assert_eq!(ask("C++").unwrap(), asked(&["c"], None, Some("c++")));
+        let two = asked(&["label"], Some("images"), Some("label images"));
+        assert_eq!(ask("label  images").unwrap(), two);
+        assert_eq!(ask("\" OR *").unwrap(), asked(&["or"], None, Some("\" or *")));
         assert_eq!(ask("++"), None);
-        assert_eq!(
-            ask("\" OR *"),
-            Some(Asked { expression: "\"or\"".into(), literal: Some("\" or *".into()) })
-        );
+        let long = "x".repeat(99);
+        assert_eq!(ask(&long).unwrap(), asked(&[&long[..40]], None, Some(&long)));
     }
 
     proptest! {
@@ -138,7 +155,8 @@ mod tests {
             let folded = fold(&text);
             for token in tokens(&folded) {
                 let asked = ask(token).unwrap();
-                prop_assert!(asked.expression.contains(token), "{token:?} {asked:?}");
+                let found = asked.prefix.iter().chain(&asked.whole).all(|part| part == token);
+                prop_assert!(found, "{token:?} {asked:?}");
             }
         }
 
@@ -146,7 +164,7 @@ mod tests {
         fn shelves_grow_with_the_price(a in 0i64..=i64::MAX, b in 0i64..=i64::MAX) {
             let (low, high) = (a.min(b), a.max(b));
             prop_assert!(shelf(low) <= shelf(high));
-            prop_assert_eq!(shelf(low) / 4, octave(low));
+            prop_assert_eq!(shelf(low) >> SHELF_BITS, octave(low));
             let floor = shelf_floor(low);
             prop_assert_eq!(shelf(floor), shelf(low));
             prop_assert!(floor <= low && (floor == 0 || shelf(floor - 1) < shelf(low)));
