@@ -111,12 +111,15 @@ impl Config {
         Draft { given, shown: BTreeMap::new(), home }.finish(folders)
     }
 
-    /// [`Config::load`] for this process.
+    /// [`Config::load`] for this process; an empty variable counts as not set.
     ///
     /// # Errors
     /// The first mistake, with its place.
     pub fn of_process(flags: &[(&str, String)]) -> Result<Self, Error> {
-        let env = |name: &str| std::env::var(name).ok().filter(|v| !v.is_empty());
+        let env = |name: &str| {
+            let value = std::env::var_os(name).filter(|v| !v.is_empty())?;
+            Some(value.to_string_lossy().into_owned())
+        };
         Self::load(flags, env, Folders::of_user().ok().as_ref())
     }
 }
@@ -355,6 +358,11 @@ impl Draft {
         };
         self.one(key, |text| match text {
             "" => Err("is empty; name a path".to_owned()),
+            // What a variable that is no text was turned into: another directory than was meant.
+            text if text.contains('\u{fffd}') => Err("is not valid UTF-8".to_owned()),
+            text if text.starts_with('~') && self.home.is_none() => {
+                Err("starts with ~, and there is no home directory".to_owned())
+            }
             text => Ok(expand(text, self.home.as_deref(), beside)),
         })
     }

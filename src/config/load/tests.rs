@@ -222,6 +222,10 @@ fn a_mistake_is_refused_with_its_place() {
     assert!(error.starts_with("$EARNEST_NETWORK: `network` is bitcoin"), "{error}");
     let error = home.load(&[("netwrok", "x")], &[]).unwrap_err().to_string();
     assert_eq!(error, "flag: there is no setting `netwrok`; did you mean `network`?");
+    let error = home.load(&[], &[("EARNEST_DATA_DIR", "/a\u{fffd}")]).unwrap_err().to_string();
+    assert_eq!(error, "$EARNEST_DATA_DIR: `data_dir` is not valid UTF-8");
+    let error = Config::load(&[("data_dir", "~/a".to_owned())], |_| None, None).unwrap_err();
+    assert!(error.to_string().contains("no home directory"), "{error}");
     let bad = format!("{NODE}@h:port");
     let error = home.load(&[("lsp.node", &bad)], &[]).unwrap_err().to_string();
     assert!(error.contains("`port` is no port"), "{error}");
