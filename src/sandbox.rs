@@ -1,1 +1,24 @@
 //! The real adapters on a local chain, relay and LSP.
+//!
+//! The rule: a party in the sandbox cannot tell it from the world. The chain refuses what Bitcoin
+//! Core refuses, and whoever drives it does so by the same RPC calls that drive a real `bitcoind`.
+
+pub mod bitcoind;
+pub mod chain;
+pub mod client;
+pub mod coins;
+pub mod control;
+pub mod faucet;
+pub mod journal;
+pub mod ledger;
+pub mod mempool;
+pub mod methods;
+pub mod miner;
+pub mod rpc;
+pub mod rules;
+
+pub use chain::{Chain, ChainError, Clock};
+pub use client::{Client, Endpoint, Fault};
+pub use control::ChainControl;
+pub use faucet::{Faucet, FaucetKey};
+pub use rules::{Reject, RejectKind};
