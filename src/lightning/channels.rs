@@ -174,6 +174,16 @@ impl Inner {
     }
 }
 
+impl Inner {
+    /// Dials the peers that are known and not connected. True if all of them answered.
+    pub(super) fn redial(&self) -> bool {
+        let away = self.ldk.list_peers().into_iter().filter(|p| p.is_persisted && !p.is_connected);
+        away.fold(true, |all, peer| {
+            self.ldk.connect(peer.node_id, peer.address, true).is_ok() && all
+        })
+    }
+}
+
 fn info(channel: &ChannelDetails) -> ChannelInfo {
     let usable = channel.is_usable;
     ChannelInfo {

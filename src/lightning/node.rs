@@ -170,10 +170,8 @@ impl Node {
             watch: Mutex::new(None),
             consumer: tokio::sync::Mutex::new(()),
         });
-        if node.inner.lsp.is_some() {
-            let task = node.runtime.spawn(keep_in_touch(node.inner.clone(), node.runtime.clone()));
-            *node.watch.lock().unwrap_or_else(PoisonError::into_inner) = Some(task);
-        }
+        let task = node.runtime.spawn(keep_in_touch(node.inner.clone(), node.runtime.clone()));
+        *node.watch.lock().unwrap_or_else(PoisonError::into_inner) = Some(task);
         Ok(node)
     }
 
@@ -395,15 +393,15 @@ fn private_dir(dir: &Path) -> anyhow::Result<()> {
     builder.create(dir).with_context(|| format!("cannot create {}", dir.display()))
 }
 
-/// Dials the LSP until it answers, again whenever it is gone (ldk-node itself tries once a minute), and
-/// asks for its terms when they may have changed.
+/// Dials every peer that we know until it answers, again whenever it is gone (ldk-node itself tries once
+/// a minute), and asks the LSP for its terms when they may have changed.
 async fn keep_in_touch(inner: Arc<Inner>, runtime: Handle) {
     const CALM: Duration = Duration::from_secs(1);
     const WORST: Duration = Duration::from_secs(30);
     let mut wait = CALM;
     loop {
         let this = inner.clone();
-        let round = runtime.spawn_blocking(move || this.greet_lsp()).await;
+        let round = runtime.spawn_blocking(move || this.redial() & this.greet_lsp()).await;
         wait = match round {
             Ok(true) => CALM,
             _ => (wait * 2).min(WORST),
