@@ -13,6 +13,7 @@ mod chance;
 mod channel;
 mod event;
 mod hash;
+mod invoice;
 pub mod limits;
 mod listing;
 mod pow;
@@ -27,6 +28,7 @@ pub use chance::Chance;
 pub use channel::{CHANNEL, ChannelKeys, open_post, post};
 pub use event::{SigningKey, is_point};
 pub use hash::{job_id, terms_hash};
+pub use invoice::*;
 pub use listing::{
     CLIENT, DRAFT, LISTING, Preview, Stage, network_name, preview, publish, read_listing,
 };
