@@ -113,6 +113,11 @@ impl MasterKey {
         ))
     }
 
+    #[cfg(test)]
+    pub(super) fn expose_to_test(&self) -> &[u8; 32] {
+        &self.0
+    }
+
     /// k_i = KDF(KM_t, i).
     pub(super) fn chunk(&self, i: u64) -> ChunkKey {
         ChunkKey(derive(&digest::CHUNK_KEY, &[&self.0, &i.to_le_bytes()]))
