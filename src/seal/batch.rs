@@ -13,7 +13,7 @@ use super::chunk::Slot;
 
 /// Slots in a batch: 4 MiB of chunks, some milliseconds of work, so that starting a thread for it
 /// does not show.
-const BATCH: usize = 32;
+const BATCH: usize = 256;
 /// Slots a worker takes at a time.
 const GROUP: usize = 8;
 
