@@ -1,6 +1,6 @@
 //! Time and dice: one queue of what happens next, one clock for each peer, both moved by the world alone.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -44,8 +44,19 @@ pub(super) enum What {
 #[derive(Debug, Default)]
 pub(super) struct Clockwork {
     now: AtomicU64,
-    next: Mutex<(u64, BTreeMap<(Ms, u64), What>)>,
+    next: Mutex<Queue>,
 }
+
+#[derive(Debug, Default)]
+struct Queue {
+    seq: u64,
+    next: BTreeMap<(Ms, u64), What>,
+    /// Wakes that are planned: a loop that turns once takes everything that is there.
+    wakes: BTreeSet<(Ms, usize)>,
+}
+
+/// A loop turns ten times a second at most.
+const TURN: Ms = 100;
 
 pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
@@ -64,10 +75,17 @@ impl Clockwork {
 
     /// Something will happen then; two things at one moment happen in the order they were planned.
     pub(super) fn at(&self, when: Ms, what: What) {
-        let mut next = lock(&self.next);
-        next.0 += 1;
-        let seq = next.0;
-        next.1.insert((when, seq), what);
+        let mut queue = lock(&self.next);
+        let mut when = when;
+        if let What::Wake(peer) = what {
+            when = when.next_multiple_of(TURN);
+            if !queue.wakes.insert((when, peer)) {
+                return;
+            }
+        }
+        queue.seq += 1;
+        let seq = queue.seq;
+        queue.next.insert((when, seq), what);
     }
 
     pub(super) fn after(&self, wait: Ms, what: What) {
@@ -76,9 +94,12 @@ impl Clockwork {
 
     /// The next thing that happens, not after `end`. The time moves to it.
     pub(super) fn next(&self, end: Ms) -> Option<What> {
-        let mut next = lock(&self.next);
-        let entry = next.1.first_entry().filter(|e| e.key().0 <= end)?;
+        let mut queue = lock(&self.next);
+        let entry = queue.next.first_entry().filter(|e| e.key().0 <= end)?;
         let ((when, _), what) = entry.remove_entry();
+        if let What::Wake(peer) = what {
+            queue.wakes.remove(&(when, peer));
+        }
         self.now.fetch_max(when, Ordering::Relaxed);
         Some(what)
     }

@@ -4,7 +4,7 @@
 mod htlc;
 mod node;
 
-use htlc::{Htlc, Stage};
+use htlc::Htlc;
 pub(super) use node::{Channel, Node, Sent};
 
 use std::collections::BTreeMap;

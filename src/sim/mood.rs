@@ -21,7 +21,7 @@ pub(super) fn honesty(seed: Seed, log: &EventId, delivery: u32) -> Honesty {
     let mood = seed.draw("honesty", &[word(&log.0)]).range(0, 100);
     match (mood, delivery) {
         (0..8, _) => Honesty::Cheat,
-        (8..11, 0) => Honesty::Garbage,
+        (8..11, 0) | (11..20, 1) => Honesty::Garbage,
         (11..14, 0) => Honesty::Missized,
         (14..16, 0) => Honesty::Clumsy,
         _ => Honesty::Honest,

@@ -8,7 +8,7 @@ use super::mood::{Honesty, honesty};
 use super::peer::{Broken, Peer, same};
 use super::world::World;
 use crate::engine::{Direction, LedgerRow, Store as _};
-use crate::market::{BidId, Fact, Job, Mode, Phase, Role};
+use crate::market::{BidId, Fact, Job, Mode, Phase, Role, Time};
 use crate::seal::{self, FraudProof, Hash32, Signed, Verdict};
 use crate::wire;
 
@@ -48,7 +48,9 @@ fn every_job_ended(world: &World, n: usize) -> Result<(), Broken> {
     }
     let (waiting, parked) = core.store().outbox().map_err(|e| e.to_string())?;
     if waiting != 0 || parked != 0 {
-        return Err(format!("peer {n}: {waiting} effects wait for ever, {parked} are parked"));
+        let due = core.next_due().map_err(|e| e.to_string())?;
+        let what = format!("{waiting} effects wait for ever (the next until {due:?})");
+        return Err(format!("peer {n}: {what}, {parked} are parked"));
     }
     Ok(())
 }
@@ -60,8 +62,10 @@ fn the_log_says_it_once(world: &World, n: usize) -> Result<(), Broken> {
     for (id, rows) in core.store().logs().map_err(|e| e.to_string())? {
         let mut once: BTreeMap<(&str, u32, u32), u32> = BTreeMap::new();
         let mut delivery = 0;
+        let mut job: Option<Job> = None;
         for row in rows {
             let fact: Fact = serde_json::from_str(&row.body).map_err(|e| e.to_string())?;
+            what_is_over_stays_over(peer, &mut job, &fact, row.at)?;
             let (what, t) = match &fact {
                 Fact::Sealing { .. } => {
                     delivery += 1;
@@ -88,6 +92,39 @@ fn the_log_says_it_once(world: &World, n: usize) -> Result<(), Broken> {
                 return broken(peer, &format!("tranche {t} paid and refunded"), &id);
             }
         }
+    }
+    Ok(())
+}
+
+/// Nothing but money wakes a job that is over, and no word takes the place of what is being paid.
+fn what_is_over_stays_over(
+    peer: &Peer,
+    job: &mut Option<Job>,
+    fact: &Fact,
+    at: Time,
+) -> Result<(), Broken> {
+    let Some(job) = job else {
+        *job = Job::begin(fact, at);
+        return Ok(());
+    };
+    let (was, moved) = (job.phase, job.money_moved());
+    let hashes = job.attempt.as_ref().map(|w| w.hashes.clone());
+    job.apply(fact, at);
+    let money = matches!(
+        fact,
+        Fact::Claiming { .. }
+            | Fact::Received { .. }
+            | Fact::Lost { .. }
+            | Fact::Paid { .. }
+            | Fact::Opened { .. }
+            | Fact::Cheated { .. }
+    );
+    if was.is_over() && job.phase != was && !money {
+        let what = format!("{was:?} became {:?} by `{}`", job.phase, fact.kind());
+        return broken(peer, &what, &job.id);
+    }
+    if moved && !money && hashes != job.attempt.as_ref().map(|w| w.hashes.clone()) {
+        return broken(peer, &format!("`{}` replaced what is being paid", fact.kind()), &job.id);
     }
     Ok(())
 }
@@ -137,20 +174,18 @@ fn the_ledger_is_the_node(world: &World, n: usize) -> Result<(), Broken> {
 fn whoever_paid_has_it(world: &World) -> Result<(), Broken> {
     for peer in &world.peers {
         let Some(core) = &peer.core else { continue };
-        let paid: std::collections::BTreeSet<BidId> = {
-            let rows = core.store().payments().map_err(|e| e.to_string())?;
-            let out = |r: &&LedgerRow| r.direction == Direction::Out && r.state == "paid";
-            rows.iter().filter(out).map(|r| r.log).collect()
-        };
+        let rows = core.store().payments().map_err(|e| e.to_string())?;
+        let paid = |r: &&LedgerRow| r.direction == Direction::Out && r.state == "paid";
         for job in core.jobs().values().filter(|job| job.role == Role::Requester) {
             let work = job.attempt.as_ref();
             let keys = work.map_or(0, |w| w.tranches.iter().filter(|t| t.key.is_some()).count());
-            if paid.contains(&job.id) && keys == 0 {
+            if rows.iter().filter(paid).filter(|r| r.log == job.id).count() != keys {
                 return broken(peer, "paid, and the key is not here", &job.id);
             }
             if let Some(work) = work
-                && keys > 0
-                && !work.inspected
+                && work.money_moved()
+                && (!work.inspected
+                    || honesty(world.seed, &job.id, work.number) == Honesty::Garbage)
             {
                 return broken(peer, "paid for what was never inspected", &job.id);
             }

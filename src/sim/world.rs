@@ -17,6 +17,8 @@ use crate::keys::{Keys, Phrase, Secrets};
 use crate::market::{Address, Effect, EndpointId, Msat, Network};
 
 const HOUR: Ms = 3_600_000;
+/// Hours after the end of chaos: longer than every deadline, resend, HTLC and lease together.
+const AFTER: u64 = 96;
 
 /// Everything there is.
 pub(super) struct World {
@@ -113,7 +115,7 @@ impl World {
             self.clockwork.after(HOUR * (i as u64 + 1) + 123_456, What::Restart(*peer));
         }
         self.clockwork.after(self.plan.hours * HOUR, What::Calm);
-        let end = GENESIS * 1000 + (self.plan.hours + 96) * HOUR;
+        let end = GENESIS * 1000 + (self.plan.hours + AFTER) * HOUR;
         while let Some(what) = self.clockwork.next(end) {
             self.report.steps += 1;
             let at = (self.clockwork.now() / 1000).saturating_sub(GENESIS);
@@ -234,7 +236,7 @@ impl World {
         if self.peers[peer].core.is_none() {
             return Ok(());
         }
-        if self.chaos("fuse", peer, 0, 4) && !self.peers[peer].fuse.is_lit() {
+        if self.chaos("fuse", peer, 0, 1) && !self.peers[peer].fuse.is_lit() {
             let mut draw = self.draw("fuse", &[peer as u64, 1]);
             let n = u32::try_from(draw.range(0, 6)).unwrap_or(0);
             self.peers[peer].fuse.light(n, draw.permille(500));
@@ -263,7 +265,11 @@ impl World {
     fn act(&mut self, peer: usize) -> Result<(), Broken> {
         let mut draw = self.draw("act", &[peer as u64]);
         let wait = if self.calm { 20 * 60_000 } else { draw.range(30_000, 600_000) };
-        self.clockwork.after(wait, What::Act(peer));
+        // In the last day people rest, so that machines may.
+        let now = (self.clockwork.now() - GENESIS * 1000) / HOUR;
+        if now < self.plan.hours + AFTER - 24 {
+            self.clockwork.after(wait, What::Act(peer));
+        }
         if self.peers[peer].core.is_none() {
             return Ok(());
         }
@@ -281,13 +287,13 @@ impl World {
     fn perform(&mut self, peer: usize, run: u64) -> Result<(), Broken> {
         let Some((row, effect, work)) = self.peers[peer].work(run) else { return Ok(()) };
         let key = word(&row.id.0);
-        if self.chaos("before", peer, key, 4) {
+        if self.chaos("before", peer, key, 2) {
             self.crash(peer);
             return Ok(());
         }
         let done = self.runtime.block_on(perform(&work, &row.log, &effect));
         *self.report.effects.entry(effect.kind()).or_default() += 1;
-        if self.chaos("between", peer, key, 4) {
+        if self.chaos("between", peer, key, 2) {
             self.crash(peer);
             return Ok(());
         }
