@@ -122,7 +122,7 @@ pub async fn perform(work: &Work, log: &EventId, effect: &Effect) -> Result<Done
                 vector_size: sealed.vector_size,
             })
         }
-        Effect::Inspect => match ports.files.inspect(&work.sealed_at()?).await? {
+        Effect::Inspect { .. } => match ports.files.inspect(&work.sealed_at()?).await? {
             Inspection::Sound => outcome(Outcome::Inspected),
             Inspection::Refused { code, sentence } => outcome(Outcome::Refused { code, sentence }),
         },

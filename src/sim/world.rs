@@ -299,7 +299,7 @@ impl World {
         }
         let (few, many, slow) = match effect {
             Effect::Fetch { .. } => (100, 2_000, 50),
-            Effect::Seal { .. } | Effect::Inspect | Effect::Open { .. } => (50, 800, 60),
+            Effect::Seal { .. } | Effect::Inspect { .. } | Effect::Open { .. } => (50, 800, 60),
             Effect::Bill { .. } | Effect::Pay { .. } => (100, 1_500, 30),
             _ => (30, 500, 10),
         };
