@@ -1,0 +1,258 @@
+//! Records: what two sides of a job say to each other, and the chains they form.
+//!
+//! A record is signed by its author's session key and only ever travels inside encryption
+//! (PROTOCOL.md 3). The `wire` room turns one into a Nostr event of kind 3921 and back.
+
+use serde::{Deserialize, Serialize};
+
+use crate::market::{
+    Address, Attachment, Digest, EndpointId, EventId, JobId, Msat, Network, NodeId, Nonce, Pubkey,
+    Terms, Time,
+};
+use crate::seal::Manifest;
+use crate::text::Raw;
+
+/// Which side of a job.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    /// Asks and pays.
+    Requester,
+    /// Works and is paid.
+    Worker,
+}
+
+impl Role {
+    /// The other side.
+    pub fn other(self) -> Self {
+        match self {
+            Self::Requester => Self::Worker,
+            Self::Worker => Self::Requester,
+        }
+    }
+}
+
+/// An identity's word that a session key speaks for it in one job (kind 3924, PROTOCOL.md 1).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Certificate {
+    /// The identity that signed the certificate event.
+    pub identity: Pubkey,
+    /// The session key that it certifies.
+    pub session: Pubkey,
+    /// For which side.
+    pub role: Role,
+    /// With whom.
+    pub counterparty: Pubkey,
+    /// Hash of the canonical terms.
+    pub terms: Digest,
+    /// What the session key was derived from.
+    pub nonce: Nonce,
+    /// The Lightning node that is paid or pays.
+    pub node: NodeId,
+    /// The endpoint that serves and fetches.
+    pub endpoint: EndpointId,
+    /// Which chain.
+    pub network: Network,
+    /// The signed event itself, as JSON: evidence.
+    pub event: String,
+}
+
+/// What a record says. Each body has one role that may author it ([`Body::author`]).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "lowercase")]
+pub enum Body {
+    /// Worker: I would do it, on these terms. First contact.
+    Bid(Bid),
+    /// Requester: no.
+    Decline {
+        /// Why, for a person.
+        reason: Raw,
+    },
+    /// Requester: the job is yours. First contact to the bidder's session key.
+    Award(Award),
+    /// Worker: I take my bid back.
+    Withdraw {
+        /// Why, for a person.
+        reason: Raw,
+    },
+    /// Either: a file for the job.
+    Material(Attachment),
+    /// Worker: the work, committed to.
+    Deliver(Delivery),
+    /// Requester: I hold all the ciphertext, bill me for this tranche.
+    Ready {
+        /// The `deliver` record it answers.
+        manifest: EventId,
+        /// Which tranche, from 0.
+        tranche: u32,
+    },
+    /// Worker: the invoice for this tranche.
+    Bill {
+        /// The `deliver` record it bills.
+        manifest: EventId,
+        /// Which tranche, from 0.
+        tranche: u32,
+        /// BOLT 11.
+        invoice: String,
+    },
+    /// Requester: it is what was asked; after verification, never before.
+    Accept {
+        /// The `deliver` record it accepts.
+        manifest: EventId,
+    },
+    /// Requester: it is not.
+    Reject {
+        /// The `deliver` record it rejects.
+        manifest: EventId,
+        /// Why, for a person.
+        reason: Raw,
+    },
+    /// Either: let us stop here.
+    Cancel {
+        /// Why, for a person.
+        reason: Raw,
+    },
+    /// Worker: I was paid in full.
+    Settled {
+        /// The `deliver` record that was paid.
+        manifest: EventId,
+    },
+    /// Either: one to five for the other side.
+    Rate {
+        /// From 1 to 5.
+        stars: u8,
+        /// For a person.
+        comment: Raw,
+    },
+    /// Either: words.
+    Note {
+        /// For a person.
+        text: Raw,
+    },
+}
+
+/// The body of a bid.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Bid {
+    /// The exact listing event it answers.
+    pub gig: EventId,
+    /// Complete.
+    pub terms: Terms,
+    /// The signed certificate event of the worker, as JSON.
+    pub certificate: String,
+    /// Where the award is read.
+    pub relays: Vec<String>,
+    /// Where the worker's endpoint is.
+    pub address: Address,
+    /// An award after this is late.
+    pub valid_until: Time,
+    /// The least first payment that the worker's node can receive.
+    pub least_first: Msat,
+    /// For a person.
+    pub message: Raw,
+}
+
+/// The body of an award: it names the bid and adds only what is listed here (PROTOCOL.md 4).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Award {
+    /// The bid's record id.
+    pub bid: EventId,
+    /// The signed certificate event of the requester, as JSON.
+    pub certificate: String,
+    /// The relays of the channel.
+    pub relays: Vec<String>,
+    /// Where the requester's endpoint is.
+    pub address: Address,
+    /// The inputs, by hash.
+    pub inputs: Vec<Attachment>,
+    /// SHA-256 of the audit seed s_R.
+    pub audit: Digest,
+    /// What s_R was derived from.
+    pub audit_nonce: Nonce,
+}
+
+/// The body of a delivery.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Delivery {
+    /// What is committed to.
+    pub manifest: Manifest,
+    /// What the worker calls the file. Never used as a path.
+    pub name: Raw,
+    /// Bytes of the vector file.
+    pub vector_size: u64,
+    /// For a person.
+    pub message: Raw,
+}
+
+impl Body {
+    /// The name on the wire, and the `type` of the JSON form.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Bid(_) => "bid",
+            Self::Decline { .. } => "decline",
+            Self::Award(_) => "award",
+            Self::Withdraw { .. } => "withdraw",
+            Self::Material(_) => "material",
+            Self::Deliver(_) => "deliver",
+            Self::Ready { .. } => "ready",
+            Self::Bill { .. } => "bill",
+            Self::Accept { .. } => "accept",
+            Self::Reject { .. } => "reject",
+            Self::Cancel { .. } => "cancel",
+            Self::Settled { .. } => "settled",
+            Self::Rate { .. } => "rate",
+            Self::Note { .. } => "note",
+        }
+    }
+
+    /// The one role that may author it; `None` for either. Both sides hold the channel's outer key,
+    /// so the outer signature says nothing about who speaks (PROTOCOL.md 3).
+    pub fn author(&self) -> Option<Role> {
+        match self {
+            Self::Bid(_)
+            | Self::Withdraw { .. }
+            | Self::Deliver(_)
+            | Self::Bill { .. }
+            | Self::Settled { .. } => Some(Role::Worker),
+            Self::Decline { .. }
+            | Self::Award(_)
+            | Self::Ready { .. }
+            | Self::Accept { .. }
+            | Self::Reject { .. } => Some(Role::Requester),
+            Self::Material(_) | Self::Cancel { .. } | Self::Rate { .. } | Self::Note { .. } => None,
+        }
+    }
+}
+
+/// A record before it is signed: a body with its place in its author's chain.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Draft {
+    /// J; the bid's id in an award; `None` in a bid.
+    pub job: Option<JobId>,
+    /// The author's sequence number, from 0, counting first contacts.
+    pub seq: u64,
+    /// The author's previous record.
+    pub prev: Option<EventId>,
+    /// The last record seen from the other side: an acknowledgement.
+    pub seen: Option<EventId>,
+    /// The author's clock. Proves nothing.
+    pub at: Time,
+    /// What it says.
+    pub body: Body,
+}
+
+/// A signed record, verified when it came from a stranger.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Record {
+    /// The event id.
+    pub id: EventId,
+    /// The session key that signed it.
+    pub author: Pubkey,
+    /// What was signed.
+    pub draft: Draft,
+    /// The signed event itself, as JSON: evidence.
+    pub event: String,
+}
