@@ -27,8 +27,8 @@ pub use certificate::{CERTIFICATE, Certifying, certify, read_certificate};
 pub use chance::Chance;
 pub use channel::{CHANNEL, ChannelKeys, open_post, post};
 pub use event::{SigningKey, is_point};
-pub use hash::{job_id, terms_hash};
-pub use invoice::*;
+pub use hash::terms_hash;
+pub use invoice::{MAX_INVOICE, NotAnInvoice, decode};
 pub use listing::{
     CLIENT, DRAFT, LISTING, Preview, Stage, network_name, preview, publish, read_listing,
 };

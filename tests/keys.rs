@@ -408,7 +408,7 @@ fn two_scribes_make_a_deal() {
     let heard = worker.open_wrap(&WrapKey::Session(w), &wrapped.json, 0).unwrap();
     assert_eq!(heard.record, award);
 
-    let job = earnest::wire::job_id(&bid.id, &award.id);
+    let job = earnest::market::job_id(&bid.id, &award.id);
     let ours = Channel { nonce: w, peer: requester.session(&r), job };
     let back = Channel { nonce: r, peer: worker.session(&w), job };
     assert_eq!(worker.channel_author(&ours), requester.channel_author(&back));

@@ -12,7 +12,7 @@ use crate::engine::{
     WireEvent, WrapKey,
 };
 use crate::market::{
-    Certificate, Digest, Draft, EventId, Gig, Nonce, Preimage, Pubkey, Record, Terms, Time,
+    Certificate, Digest, Draft, EventId, Gig, Invoice, Nonce, Preimage, Pubkey, Record, Terms, Time,
 };
 use crate::wire::{self, Certifying, ChannelKeys, Rejected, SigningKey, Stage, Wrapping};
 
@@ -154,6 +154,11 @@ impl Scribe for Keys {
 
     fn open_post(&self, channel: &Channel, event: &str) -> Result<Record, Unreadable> {
         self.channel(channel).and_then(|keys| wire::open_post(&keys, event)).map_err(unreadable)
+    }
+
+    fn read_invoice(&self, text: &str) -> Result<Invoice, Unreadable> {
+        wire::decode(text)
+            .map_err(|why| Unreadable { code: "bad-invoice".into(), sentence: why.to_string() })
     }
 
     fn tranche_key(&self, nonce: &Nonce, tranche: u32) -> Preimage {
