@@ -48,8 +48,8 @@ async fn endpoint(key: u8) -> Arc<Endpoint> {
 fn hasty(key: u8) -> EndpointConfig {
     let patience = Patience {
         connect: Duration::from_secs(10),
-        answer: Duration::from_millis(400),
-        stall: Duration::from_millis(400),
+        answer: Duration::from_millis(1500),
+        stall: Duration::from_millis(1500),
     };
     EndpointConfig { patience, ..config(key) }
 }
@@ -268,9 +268,9 @@ async fn a_crowded_door_asks_for_a_return_address_and_still_opens() {
 #[tokio::test(flavor = "multi_thread")]
 async fn nonsense_and_dawdling_are_cut_off() {
     let limits = Limits {
-        request: Duration::from_millis(300),
-        stall: Duration::from_millis(300),
-        idle: Duration::from_millis(300),
+        request: Duration::from_secs(1),
+        stall: Duration::from_secs(1),
+        idle: Duration::from_secs(1),
         ..Limits::default()
     };
     let worker = Endpoint::bind(EndpointConfig { limits, ..config(1) }).await.unwrap();
@@ -597,6 +597,19 @@ async fn both_sides_restart_and_it_goes_on() {
     fetch_telling(&requester, &order, tell).await.unwrap();
     assert_eq!(first.load(Ordering::SeqCst), held);
     holding.assert_fetched();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_holder_that_moved_is_found_where_it_is_now() {
+    let requester = endpoint(2).await;
+    for len in [1000, 2000, 3000] {
+        let worker = endpoint(1).await;
+        let holding = Holding::new(len);
+        worker.serve(&holding.grant(&requester)).await.unwrap();
+        fetch(&requester, &holding.order(worker.address())).await.unwrap();
+        holding.assert_fetched();
+        worker.close().await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
