@@ -10,9 +10,14 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
 use crate::market::{
-    Address, Certificate, Digest, Draft, EndpointId, EventId, Gig, JobId, Msat, Network, NodeId,
-    Nonce, PaymentHash, Preimage, Pubkey, Record, Role, Terms, Time,
+    Address, Attachment, Certificate, Digest, Draft, EndpointId, EventId, Gig, Invoice, JobId,
+    Msat, Network, NodeId, Nonce, PaymentHash, Preimage, Pubkey, Record, Role, Terms, Time,
 };
+use crate::seal::Manifest;
+use crate::text::Raw;
+
+pub use crate::market::Purpose;
+pub use crate::market::{BillOrder, Billed, FetchOrder, Grant, NodeEvent, PayOrder, PaymentState};
 
 /// The world failed. Every effect is safe to run again, so `Later` is never a loss.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
@@ -140,6 +145,9 @@ pub trait Scribe: Send + Sync {
     /// session keys of the channel.
     fn open_post(&self, channel: &Channel, event: &str) -> Result<Record, Unreadable>;
 
+    /// Decodes a BOLT 11 invoice and checks its signature.
+    fn read_invoice(&self, text: &str) -> Result<Invoice, Unreadable>;
+
     /// The tranche key K_t of a delivery: HKDF(seed, tag with t, nonce). It is the preimage of h_t.
     fn tranche_key(&self, nonce: &Nonce, tranche: u32) -> Preimage;
     /// S: the secret both sides of the channel share, from which every S_t follows.
@@ -266,110 +274,6 @@ pub trait Relays: Send + Sync {
 
 // ---------------------------------------------------------------- lightning
 
-/// An invoice to make, for a hash of ours.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct BillOrder {
-    /// SHA-256 of a preimage that is on disk.
-    pub hash: PaymentHash,
-    /// What the payer pays.
-    pub amount: Msat,
-    /// SHA-256 that binds the invoice to what it pays for.
-    pub description_hash: Digest,
-    /// Seconds until it expires.
-    pub expiry_secs: u32,
-    /// Blocks the held HTLC must last beyond LDK's own margin; `None` for an invoice that is claimed at
-    /// once.
-    pub hold_blocks: Option<u32>,
-}
-
-/// An invoice that was made.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Billed {
-    /// BOLT 11.
-    pub invoice: String,
-    /// What the LSP keeps for opening a channel; zero when existing inbound liquidity is used.
-    pub lsp_fee: Msat,
-}
-
-/// An invoice to pay. The market has checked it; the adapter checks again that it parses to this.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct PayOrder {
-    /// BOLT 11.
-    pub invoice: String,
-    /// The hash in it, the ledger's natural key.
-    pub hash: PaymentHash,
-    /// The amount in it.
-    pub amount: Msat,
-    /// The most to pay in routing fees.
-    pub max_fee: Msat,
-}
-
-impl fmt::Debug for PayOrder {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "PayOrder({}, {}, fee <= {})", self.hash, self.amount, self.max_fee)
-    }
-}
-
-/// What the node knows of a payment.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub enum PaymentState {
-    /// The node has never heard of it.
-    Unknown,
-    /// In flight: may still succeed or fail.
-    InFlight,
-    /// Done.
-    Paid {
-        /// The proof.
-        preimage: Preimage,
-        /// Routing fees.
-        fee: Msat,
-    },
-    /// Not done, and no HTLC is left: may be tried again.
-    Failed {
-        /// Why.
-        reason: String,
-    },
-}
-
-/// What the node says by itself. It repeats the same one until [`Lightning::handled`].
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub enum NodeEvent {
-    /// A payment to us is held and waits for our preimage.
-    Claimable {
-        /// Which.
-        hash: PaymentHash,
-        /// What arrived, after any LSP fee.
-        amount: Msat,
-        /// The block height after which it is lost.
-        deadline: Option<u32>,
-    },
-    /// A payment to us is ours for good.
-    Received {
-        /// Which.
-        hash: PaymentHash,
-        /// What arrived, after any LSP fee.
-        amount: Msat,
-    },
-    /// A payment by us is done.
-    Paid {
-        /// Which.
-        hash: PaymentHash,
-        /// The proof.
-        preimage: Preimage,
-        /// Routing fees.
-        fee: Msat,
-    },
-    /// A payment by us failed, with no HTLC left.
-    Failed {
-        /// Which.
-        hash: PaymentHash,
-        /// Why.
-        reason: String,
-    },
-    /// A channel opened, closed or changed; balances moved. In words.
-    Channels(String),
-}
-
 /// What the node has, said honestly.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Balances {
@@ -419,7 +323,8 @@ pub trait Lightning: Send + Sync {
     /// At a glance.
     async fn status(&self) -> Result<NodeStatus, Fault>;
     /// Makes a hold invoice for a hash of ours, over existing inbound liquidity where it suffices, else by
-    /// a just-in-time channel. A hash is billed once: asked again, the adapter refuses with `Never`.
+    /// a just-in-time channel. A hash is billed once: the same order again gets the same invoice again
+    /// (its outcome may have been lost), any other order for that hash is refused with `Never`.
     async fn bill(&self, order: &BillOrder) -> Result<Billed, Fault>;
     /// Sends a payment. `InFlight` as soon as it is on its way: the rest comes as a [`NodeEvent`].
     /// A payment that is already in flight or done is never sent again: its state is the answer.
@@ -443,32 +348,6 @@ pub trait Lightning: Send + Sync {
 
 // ---------------------------------------------------------------- transfer
 
-/// Leave to fetch one blob.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Grant {
-    /// Plain BLAKE3 of the file.
-    pub blob: Digest,
-    /// Bytes.
-    pub size: u64,
-    /// Where it lies; must not change while it is served.
-    pub path: PathBuf,
-    /// Who may fetch it: the endpoint that the job's certificate binds.
-    pub to: EndpointId,
-}
-
-/// A blob to fetch.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct FetchOrder {
-    /// Plain BLAKE3 of the file.
-    pub blob: Digest,
-    /// Its size, known before: anything else is refused.
-    pub size: u64,
-    /// From whom.
-    pub from: Address,
-    /// Where to put it, whole and verified or not at all; a partial lies beside it for resuming.
-    pub path: PathBuf,
-}
-
 /// The transfer endpoint.
 #[async_trait]
 pub trait Transfer: Send + Sync {
@@ -484,4 +363,131 @@ pub trait Transfer: Send + Sync {
         order: &FetchOrder,
         progress: &(dyn Fn(u64) + Send + Sync),
     ) -> Result<(), Fault>;
+}
+
+// ---------------------------------------------------------------- files
+
+/// Everything the seal needs that is secret or agreed, gathered for one job's delivery.
+#[derive(Debug, Clone)]
+pub struct SealTerms {
+    /// The log whose folder is used.
+    pub log: EventId,
+    /// J.
+    pub job: JobId,
+    /// Number of the delivery, from 0.
+    pub delivery: u32,
+    /// Mode, price, tranches and the largest size.
+    pub terms: Terms,
+    /// What both sides share, from which every S_t follows.
+    pub shared: SharedSecret,
+}
+
+/// A file to seal.
+#[derive(Debug, Clone)]
+pub struct SealOrder {
+    /// For which job.
+    pub terms: SealTerms,
+    /// The file: a copy of our own that nobody changes.
+    pub source: PathBuf,
+    /// What the tranche keys are derived from; stands in the manifest.
+    pub nonce: Nonce,
+    /// K_t, one a tranche.
+    pub keys: Vec<Preimage>,
+}
+
+/// A sealed delivery on disk.
+#[derive(Debug, Clone)]
+pub struct SealedFiles {
+    /// What is committed to.
+    pub manifest: Manifest,
+    /// The ciphertext (the plaintext in mode direct).
+    pub blob: PathBuf,
+    /// The vector file.
+    pub vector: PathBuf,
+    /// Bytes of the vector file.
+    pub vector_size: u64,
+}
+
+/// A delivery of the other side's on disk.
+#[derive(Debug, Clone)]
+pub struct SealedAt {
+    /// For which job.
+    pub terms: SealTerms,
+    /// What was signed.
+    pub manifest: Manifest,
+    /// The ciphertext (the plaintext in mode direct).
+    pub blob: PathBuf,
+    /// The vector file.
+    pub vector: PathBuf,
+}
+
+/// What an inspection found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Inspection {
+    /// Everything that can be checked without the keys is as signed and agreed.
+    Sound,
+    /// It is not: nothing may be paid.
+    Refused {
+        /// Stable.
+        code: String,
+        /// For a person.
+        sentence: String,
+    },
+}
+
+/// What opening a tranche found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum OpenedTranche {
+    /// Every chunk is what was committed to.
+    Right {
+        /// The plaintext so far; complete and under its own name after the last tranche.
+        path: PathBuf,
+        /// BLAKE3 of the whole plaintext, after the last tranche.
+        digest: Option<Digest>,
+    },
+    /// The first chunk that is not.
+    Wrong {
+        /// Its index.
+        chunk: u64,
+    },
+}
+
+/// The files of jobs: copies nobody changes, sealing, inspecting, opening, proving. Constant memory,
+/// never on the engine's loop. A full disk is `Later`.
+#[async_trait]
+pub trait Files: Send + Sync {
+    /// A stable copy of a person's file in the folder of this log (`inputs/` or `out/`), with its hash
+    /// and size: a file that changes while it is served would be a lie. `Never` for a folder, a special
+    /// file, or more than `most` bytes.
+    async fn adopt(
+        &self,
+        log: &EventId,
+        source: &std::path::Path,
+        most: u64,
+    ) -> Result<(Attachment, PathBuf), Fault>;
+    /// Where a file of the other side's is to be put: a name of our own making from theirs.
+    fn place(&self, log: &EventId, purpose: Purpose, file: &Attachment) -> PathBuf;
+    /// Seals (mode sealed) or only commits to (mode direct) a file.
+    async fn seal(&self, order: &SealOrder) -> Result<SealedFiles, Fault>;
+    /// Recomputes everything that can be checked without the keys (PROTOCOL.md 5.5).
+    async fn inspect(&self, at: &SealedAt) -> Result<Inspection, Fault>;
+    /// Opens tranche `t` with its key; after the last, the plaintext lies under a safe name made from
+    /// `name`, beside what is there already.
+    async fn open(
+        &self,
+        at: &SealedAt,
+        t: u32,
+        key: &Preimage,
+        name: &Raw,
+    ) -> Result<OpenedTranche, Fault>;
+    /// Makes the fraud proof for a chunk of tranche `t`: JSON on disk.
+    async fn prove(
+        &self,
+        at: &SealedAt,
+        t: u32,
+        key: &Preimage,
+        chunk: u64,
+        certificate: &str,
+        record: &str,
+    ) -> Result<PathBuf, Fault>;
 }
