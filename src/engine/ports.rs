@@ -10,8 +10,8 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
 use crate::market::{
-    Address, Attachment, Certificate, Digest, Draft, EndpointId, EventId, Gig, JobId, Msat,
-    Network, NodeId, Nonce, PaymentHash, Preimage, Pubkey, Record, Role, Terms, Time,
+    Address, Attachment, Certificate, Digest, Draft, EndpointId, EventId, Gig, Invoice, JobId,
+    Msat, Network, NodeId, Nonce, PaymentHash, Preimage, Pubkey, Record, Role, Terms, Time,
 };
 use crate::seal::Manifest;
 use crate::text::Raw;
@@ -144,6 +144,9 @@ pub trait Scribe: Send + Sync {
     /// Opens a channel event and verifies the record inside: its author must be one of the two
     /// session keys of the channel.
     fn open_post(&self, channel: &Channel, event: &str) -> Result<Record, Unreadable>;
+
+    /// Decodes a BOLT 11 invoice and checks its signature.
+    fn read_invoice(&self, text: &str) -> Result<Invoice, Unreadable>;
 
     /// The tranche key K_t of a delivery: HKDF(seed, tag with t, nonce). It is the preimage of h_t.
     fn tranche_key(&self, nonce: &Nonce, tranche: u32) -> Preimage;

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use crate::market::{
-    Address, Attachment, BillOrder, Digest, Job, Msat, PayOrder, PaymentHash, Pubkey, Record,
+    Address, Attachment, BillOrder, Digest, Job, Msat, Nonce, PayOrder, PaymentHash, Pubkey, Record,
 };
 
 /// One thing to do.
@@ -16,6 +16,8 @@ pub enum Effect {
     First {
         /// Signed.
         record: Box<Record>,
+        /// What its author's session key is derived from.
+        nonce: Nonce,
         /// To this inbox or session key.
         to: Pubkey,
         /// There.

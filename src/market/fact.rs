@@ -202,6 +202,13 @@ pub enum Fact {
         /// What arrived.
         amount: Msat,
     },
+    /// Worker: the held payment died of age before the claim took. The key was not given away.
+    Lost {
+        /// For which tranche.
+        tranche: u32,
+        /// The ledger's key.
+        hash: PaymentHash,
+    },
     /// A deadline passed.
     Lapsed {
         /// Which, in words.
@@ -263,6 +270,7 @@ impl Fact {
             Self::Claiming { .. } => "claiming",
             Self::Underpaid { .. } => "underpaid",
             Self::Received { .. } => "received",
+            Self::Lost { .. } => "lost",
             Self::Lapsed { .. } => "lapsed",
             Self::Resent => "resent",
             Self::Stuck { .. } => "stuck",

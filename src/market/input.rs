@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use crate::market::{
-    Address, Attachment, Billed, Certificate, Digest, Invoice, Msat, NodeEvent, Nonce, PaymentHash,
-    PaymentState, Record, Time,
+    Address, Attachment, Billed, Certificate, Digest, Effect, Invoice, Msat, NodeEvent, Nonce,
+    PaymentHash, PaymentState, Record, Time,
 };
 use crate::seal::Manifest;
 
@@ -183,21 +183,23 @@ pub enum Input {
     /// decoded invoice inside a bill.
     Heard {
         /// Verified.
-        record: Record,
+        record: Box<Record>,
         /// In an award: verified, and signed for this record's author.
-        certificate: Option<Certificate>,
+        certificate: Option<Box<Certificate>>,
         /// In a bill: decoded; `None` if it does not decode.
-        invoice: Option<Invoice>,
+        invoice: Option<Box<Invoice>>,
     },
     /// An effect was run.
     Done {
         /// Which effect.
-        effect: crate::market::Effect,
+        effect: Box<Effect>,
         /// What became of it.
-        outcome: Outcome,
+        outcome: Box<Outcome>,
     },
     /// The node says.
     Node(NodeEvent),
+    /// A block came: the node knows this height.
+    Height(u32),
     /// Time passes: `now >= job.wake_at()`.
     Tick,
 }

@@ -89,6 +89,8 @@ pub struct Tranche {
     pub opened: bool,
     /// Worker: held and being claimed: how much.
     pub claiming: Option<Msat>,
+    /// Worker: the height after which the held payment is lost.
+    pub deadline: Option<u32>,
     /// Worker: ours: how much.
     pub received: Option<Msat>,
     /// Routing fees paid.

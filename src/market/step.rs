@@ -72,10 +72,11 @@ pub fn step(job: &Job, input: &Input, world: &World) -> Result<Step, Refusal> {
     match input {
         Input::Ask(ask) => asked(job, ask, world),
         Input::Heard { record, certificate, invoice } => {
-            heard::heard(job, record, certificate.as_ref(), invoice.as_ref(), world)
+            heard::heard(job, record, certificate.as_deref(), invoice.as_deref(), world)
         }
         Input::Done { effect, outcome } => done::done(job, effect, outcome, world),
         Input::Node(event) => done::node(job, event),
+        Input::Height(height) => Ok(done::height(job, *height)),
         Input::Tick => Ok(tick(job, world)),
     }
 }

@@ -260,9 +260,17 @@ impl Job {
                 phase = Some(Phase::Cheated);
             }
             Fact::Proven { path } => work.proof = Some(path.clone()),
-            Fact::Claiming { tranche, amount, .. } => {
+            Fact::Lost { tranche, .. } => {
+                if let Some(t) = slot(work, *tranche) {
+                    work.tranches[t].claiming = None;
+                    self.reason = Some("the payment died of age before it was claimed".into());
+                    phase = Some(Phase::Expired);
+                }
+            }
+            Fact::Claiming { tranche, amount, deadline, .. } => {
                 if let Some(t) = slot(work, *tranche) {
                     work.tranches[t].claiming = Some(*amount);
+                    work.tranches[t].deadline = *deadline;
                     phase = Some(Phase::Paying);
                 }
             }

@@ -151,6 +151,29 @@ pub(super) fn node(job: &Job, event: &NodeEvent) -> Result<Step, Refusal> {
     })
 }
 
+/// A block came. A held payment that dies of age raises no event, stays pending for ever and still takes a
+/// claim with Ok (lightning.md 2.4): so its deadline is kept here.
+pub(super) fn height(job: &Job, height: u32) -> Step {
+    let mut step = Step::default();
+    let Some(attempt) = &job.attempt else { return step };
+    for (t, (slot, hash)) in attempt.tranches.iter().zip(&attempt.hashes).enumerate() {
+        let (Some(amount), Ok(tranche)) = (slot.claiming, u32::try_from(t)) else { continue };
+        if slot.received.is_some() {
+            continue;
+        }
+        step = match slot.deadline {
+            Some(deadline) if height > deadline + LATE_BLOCKS => {
+                step.fact(Fact::Lost { tranche, hash: *hash })
+            }
+            _ => step.effect(Effect::Claim { tranche, hash: *hash, amount }),
+        };
+    }
+    step
+}
+
+/// Blocks after the deadline until a claim that was not confirmed is given up: it may be on the chain.
+const LATE_BLOCKS: u32 = 144;
+
 /// Whether with this file both halves of the delivery are here.
 fn will_be_complete(job: &Job, blob: &Digest) -> bool {
     let Some(work) = &job.attempt else { return false };
