@@ -1,7 +1,33 @@
 //! The real adapters on a local chain, relay and LSP.
+//!
+//! The rule: a party in the sandbox cannot tell it from the world. The chain refuses what Bitcoin
+//! Core refuses, and whoever drives it does so by the same RPC calls that drive a real `bitcoind`.
 
+pub mod bitcoind;
+pub mod chain;
+pub mod client;
+pub mod clock;
+pub mod coins;
+pub mod control;
+pub mod faucet;
 mod flaky;
+pub mod journal;
+pub mod ledger;
+pub mod lsp;
+pub mod mempool;
+pub mod methods;
+pub mod miner;
 mod relay;
+pub mod rpc;
+pub mod rules;
+mod tree;
 
+pub use chain::{Chain, ChainError};
+pub use client::{Client, Endpoint, Fault};
+pub use clock::Clock;
+pub use control::ChainControl;
+pub use faucet::{Faucet, FaucetKey};
 pub use flaky::{Faults, FlakyRelay};
+pub use lsp::{Lsp, LspConfig};
 pub use relay::{KINDS, Relay, RelayConfig};
+pub use rules::{Reject, RejectKind};
