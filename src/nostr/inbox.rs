@@ -7,7 +7,8 @@ use std::sync::{Mutex, PoisonError};
 use nostr_sdk::{Alphabet, Event, JsonUtil, SingleLetterTag};
 
 use crate::engine::{RelayEvent, Want};
-use crate::market::{EventId, Network, Pubkey, Span, Time};
+use crate::market::{EventId, Pubkey, Span, Time};
+use crate::wire::network_name;
 
 /// No event is larger than this as JSON, whatever its kind: 128 KiB.
 pub const MAX_EVENT_BYTES: usize = 128 * 1024;
@@ -68,16 +69,6 @@ pub(super) struct Asked {
 /// Everything one relay is asked for.
 pub(super) type Wanted = BTreeMap<Want, Asked>;
 
-/// The name a network has in a listing's `n` tag.
-pub(super) fn network_tag(network: Network) -> &'static str {
-    match network {
-        Network::Bitcoin => "bitcoin",
-        Network::Signet => "signet",
-        Network::Testnet => "testnet",
-        Network::Regtest => "regtest",
-    }
-}
-
 /// Takes an event apart: `frame` is the size of the whole relay message. Answers with the event and the
 /// wants it meets. Cheap checks come first; the signature is checked here, whatever was seen before.
 pub(super) fn admit(
@@ -126,7 +117,7 @@ fn meets<'a>(event: &'a Event, wanted: &'a Wanted) -> impl Iterator<Item = (Want
         WRAP => tags(event, Alphabet::P).filter_map(|p| p.parse().ok()).map(Want::Wraps).collect(),
         LISTING if tags(event, Alphabet::Y).any(|y| y == "earnest") => wanted
             .keys()
-            .filter(|w| matches!(w, Want::Listings(n) if tags(event, Alphabet::N).any(|t| t == network_tag(*n))))
+            .filter(|w| matches!(w, Want::Listings(n) if tags(event, Alphabet::N).any(|t| t == network_name(*n))))
             .cloned()
             .collect(),
         _ => Vec::new(),

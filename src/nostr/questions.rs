@@ -14,9 +14,10 @@ use nostr_sdk::{SubscriptionId, Timestamp};
 use tokio::time::Instant;
 
 use super::backoff;
-use super::inbox::{CHANNEL, LISTING, WRAP, Wanted, network_tag};
+use super::inbox::{CHANNEL, LISTING, WRAP, Wanted};
 use crate::engine::Want;
 use crate::market::{Span, Time};
+use crate::wire::network_name;
 
 /// How many keys one question names.
 const KEYS: usize = 100;
@@ -475,7 +476,7 @@ fn filter(wants: &BTreeSet<Want>) -> Filter {
         (Filter::new(), Vec::new(), Vec::new(), Vec::new());
     for want in wants {
         match want {
-            Want::Listings(network) => chains.push(network_tag(*network).to_owned()),
+            Want::Listings(network) => chains.push(network_name(*network).to_owned()),
             Want::Wraps(key) => to.push(key.to_string()),
             Want::Channel(key) => authors.push(PublicKey::from_byte_array(key.0)),
         }
