@@ -13,6 +13,7 @@ mod chance;
 mod channel;
 mod event;
 mod hash;
+mod invoice;
 pub mod limits;
 mod listing;
 mod pow;
@@ -21,12 +22,14 @@ mod record;
 mod rejected;
 mod wrap;
 
+pub use crate::market::job_id;
 pub use canonical::{canonical, parse, to_canonical};
 pub use certificate::{CERTIFICATE, Certifying, certify, read_certificate};
 pub use chance::Chance;
 pub use channel::{CHANNEL, ChannelKeys, open_post, post};
 pub use event::{SigningKey, is_point};
-pub use hash::{job_id, terms_hash};
+pub use hash::terms_hash;
+pub use invoice::{MAX_INVOICE, NotAnInvoice, decode};
 pub use listing::{
     CLIENT, DRAFT, LISTING, Preview, Stage, network_name, preview, publish, read_listing,
 };

@@ -1,17 +1,8 @@
-//! The two hashes that tie a job together.
+//! The hash of the terms, which both certificates name. (J is the market's: [`crate::market::job_id`].)
 
-use crate::market::{Digest, EventId, JobId, Terms};
+use crate::market::{Digest, Terms};
 
 use super::canonical::to_canonical;
-
-/// J: `BLAKE3-derive-key("earnest/v1/job", bid id || award id)` (PROTOCOL.md 3). An award counts only for
-/// one bid, so neither side can move a record from one job to another.
-pub fn job_id(bid: &EventId, award: &EventId) -> JobId {
-    let mut hasher = blake3::Hasher::new_derive_key("earnest/v1/job");
-    hasher.update(&bid.0);
-    hasher.update(&award.0);
-    JobId(hasher.finalize().into())
-}
 
 /// `BLAKE3-derive-key("earnest/v1/terms", canonical JSON of the terms)`: what both certificates name.
 /// Terms that have no canonical form (a number of 2^53 or above) are refused by every limit of the wire;
