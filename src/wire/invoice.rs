@@ -97,7 +97,8 @@ mod tests {
     proptest! {
         #[test]
         fn what_was_signed_is_what_is_read(
-            msat in 1..=Msat::MAX.get(), at in 1u64..4_000_000_000, cltv in 9u64..2000,
+            // BOLT 11 counts tenths of a millisatoshi: the builder takes no more than fit 64 bits.
+            msat in 1..=u64::MAX / 10, at in 1u64..4_000_000_000, cltv in 9u64..2000,
             which in 0usize..4,
         ) {
             let (currency, network) = [
