@@ -22,7 +22,6 @@ mod record;
 mod rejected;
 mod wrap;
 
-pub use crate::market::job_id;
 pub use canonical::{canonical, parse, to_canonical};
 pub use certificate::{CERTIFICATE, Certifying, certify, read_certificate};
 pub use chance::Chance;

@@ -7,6 +7,8 @@
 mod lightning;
 #[path = "chain/shell.rs"]
 mod shell;
+#[path = "chain/supply.rs"]
+mod supply;
 #[path = "chain/wallet.rs"]
 mod wallet;
 

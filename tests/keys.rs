@@ -408,7 +408,7 @@ fn two_scribes_make_a_deal() {
     let heard = worker.open_wrap(&WrapKey::Session(w), &wrapped.json, 0).unwrap();
     assert_eq!(heard.record, award);
 
-    let job = earnest::wire::job_id(&bid.id, &award.id);
+    let job = earnest::market::job_id(&bid.id, &award.id);
     let ours = Channel { nonce: w, peer: requester.session(&r), job };
     let back = Channel { nonce: r, peer: worker.session(&w), job };
     assert_eq!(worker.channel_author(&ours), requester.channel_author(&back));
@@ -589,4 +589,14 @@ fn the_vectors_of_every_key() {
     assert_eq!(hex::encode(keys.audit_seed(&nonce).expose()), text("s_r"));
     assert_eq!(keys.audit_seed(&nonce).hash().to_string(), text("a_r"));
     assert_eq!(hex::encode(*keys.endpoint_secret()), text("endpoint_secret"));
+}
+
+#[test]
+fn an_invoice_that_is_none_is_refused_without_quoting_it() {
+    for text in ["", "lnbc1evil\u{202e}\u{1b}[2J", "lnbcrt1qqqqevil", &"lnbc1".repeat(2000)] {
+        let refused = keys(1).read_invoice(text).unwrap_err();
+        assert_eq!(refused.code, "bad-invoice");
+        let said = format!("{refused} {refused:?}");
+        assert!(!said.contains("evil") && !said.contains('\u{1b}'), "{said}");
+    }
 }

@@ -58,7 +58,7 @@ impl Bitcoind {
             .arg(format!("-rpcuser={}", endpoint.user))
             // A throwaway password of a throwaway regtest node: it guards no money.
             .arg(format!("-rpcpassword={}", endpoint.password))
-            .args(["-listen=0", "-dnsseed=0", "-fallbackfee=0.00002", "-txindex=1"])
+            .args(["-listen=0", "-dnsseed=0", "-fallbackfee=0.00002"])
             .args(["-printtoconsole=0", "-rpcworkqueue=256"])
             .stdin(Stdio::null())
             .stdout(Stdio::null())

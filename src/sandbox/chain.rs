@@ -155,6 +155,11 @@ impl Chain {
         s.coins.get(point).cloned().or_else(|| if with_mempool { waiting() } else { None })
     }
 
+    /// How many outputs are unspent, and what they are worth together.
+    pub fn supply(&self) -> (usize, Amount) {
+        self.lock().coins.total()
+    }
+
     /// Runs a question against the mempool.
     pub fn with_mempool<T>(&self, ask: impl FnOnce(&Mempool) -> T) -> T {
         ask(&self.lock().mempool)

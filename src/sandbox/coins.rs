@@ -34,6 +34,11 @@ impl Coins {
         self.0.get(point)
     }
 
+    /// How many there are, and what they are worth together.
+    pub fn total(&self) -> (usize, Amount) {
+        (self.0.len(), self.0.values().map(|c| c.out.value).sum())
+    }
+
     /// Puts a block on top, checking everything its inputs decide. Gives the undo record and the
     /// fee of each transaction (zero for the coinbase). On a refusal nothing has changed.
     pub fn connect(

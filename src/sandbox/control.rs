@@ -5,9 +5,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use bitcoin::consensus::encode::serialize_hex;
 use bitcoin::hashes::Hash;
 use bitcoin::{
-    Address, Amount, BlockHash, Network, OutPoint, ScriptBuf, Transaction, TxOut, Txid, WScriptHash,
+    Address, Amount, BlockHash, OutPoint, ScriptBuf, Transaction, TxOut, Txid, WScriptHash,
 };
 use serde_json::json;
 use tokio::sync::Mutex;
@@ -17,6 +18,7 @@ use super::chain::Chain;
 use super::client::{Client, Endpoint, Fault, HttpClient};
 use super::clock::Clock;
 use super::faucet::{Faucet, FaucetKey};
+use super::miner::{self, Template};
 use super::rpc::{self, RpcServer};
 
 /// Blocks mined to the faucet when a chain is new: a dozen rewards are mature then, so that as many
@@ -204,17 +206,36 @@ impl ChainControl {
         if depth == 0 || depth > MAX_REORG || depth >= height {
             return Err(Fault::Setup(format!("a reorganisation of {depth} blocks at {height}")));
         }
-        let first = self.client.hash_at(height - depth + 1).await?;
-        self.client.call("invalidateblock", json!([first])).await?;
-        // An address nobody owns, another each time: two blocks must never be alike.
-        let script = ScriptBuf::new_p2wsh(&WScriptHash::from_byte_array(first.to_byte_array()));
-        let nobody = Address::from_script(&script, Network::Regtest)
-            .map_err(|e| Fault::Setup(e.to_string()))?;
-        for _ in 0..=depth {
-            self.client.call("generateblock", json!([nobody.to_string(), []])).await?;
+        let mut previous = self.client.hash_at(height - depth).await?;
+        let old_tip = self.client.hash_at(height).await?;
+        // Later than every block that the median time is taken from, on either branch.
+        let mut time = 0;
+        for at in height.saturating_sub(11 + depth)..=height {
+            let hash = self.client.hash_at(at).await?;
+            time = time.max(self.client.block(&hash).await?.header.time + 1);
         }
-        // The old branch is only lighter now, not forbidden.
-        self.client.call("reconsiderblock", json!([first])).await?;
+        // An address nobody owns. The branch is built beside the old one and wins by its work, as it
+        // happens in the world: `invalidateblock` would lower the tip for a moment, and throw out
+        // of the mempool whatever is locked to the height in between.
+        let reward_to =
+            ScriptBuf::new_p2wsh(&WScriptHash::from_byte_array(old_tip.to_byte_array()));
+        for at in height - depth + 1..=height + 1 {
+            let block = miner::mine(Template {
+                previous,
+                height: at,
+                time,
+                reward_to: reward_to.clone(),
+                transactions: Vec::new(),
+                fees: Amount::ZERO,
+                extra_nonce: u64::from(time),
+            });
+            previous = block.block_hash();
+            time += 1;
+            let answer = self.client.call("submitblock", json!([serialize_hex(&block)])).await?;
+            if let Some(reason) = answer.as_str().filter(|r| *r != "inconclusive") {
+                return Err(Fault::Setup(format!("a reorganisation: {reason}")));
+            }
+        }
         self.height().await
     }
 
@@ -223,7 +244,9 @@ impl ChainControl {
     /// # Errors
     /// There is none, or the chain does not answer.
     pub async fn transaction(&self, txid: &Txid) -> Result<Transaction, Fault> {
-        self.client.transaction(txid).await?.ok_or(Fault::UnknownTransaction(*txid))
+        let mut faucet = self.faucet.lock().await;
+        let found = faucet.ledger().await?.transaction(txid).cloned();
+        found.ok_or(Fault::UnknownTransaction(*txid))
     }
 
     /// How many blocks confirm a transaction; 0 while it waits.

@@ -151,7 +151,7 @@ impl Faucet {
         Ok(&self.ledger)
     }
 
-    /// Mines `count` blocks to the faucet's own key; gives the last one's hash, or none for zero.
+    /// Mines `count` blocks of what waits to the faucet's own key.
     ///
     /// # Errors
     /// The chain refused or does not answer.

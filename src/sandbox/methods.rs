@@ -100,6 +100,12 @@ pub fn run(chain: &Chain, method: &str, params: &Value) -> Result<Value, RpcErro
             let point = OutPoint::new(p.txid(0)?, p.u32(1, "n")?);
             Ok(unspent(chain, &point, p.flag(2, true)?))
         }
+        "gettxoutsetinfo" => {
+            let (height, hash) = chain.tip();
+            let (count, total) = chain.supply();
+            Ok(json!({"height": height, "bestblock": hash, "txouts": count,
+                "total_amount": coin(total.to_sat())}))
+        }
         "getmempoolinfo" => Ok(mempool_info(chain)),
         "getrawmempool" => {
             let verbose = p.flag(0, false)?;

@@ -10,6 +10,7 @@ use thiserror::Error;
 
 use super::{
     batch,
+    chunk::MAX_CHUNK,
     cut::{Cut, read_full},
     digest::Hash32,
     key::TrancheSecret,
@@ -320,7 +321,7 @@ pub fn inspect(
     let mut growing = Growing::default();
     let mut blob_hash = blake3::Hasher::new();
     let (mut records, mut starts) = (0, Vec::new());
-    let mut broken_promise = None;
+    let (mut last, mut broken_promise) = (0, None);
     let direct = manifest.mode == Mode::Direct;
 
     batch::run(
@@ -332,11 +333,13 @@ pub fn inspect(
             let i = mapper.count();
             let entry = entries.next().map_err(|error| unreadable(error, manifest))?;
             let want = manifest.cut.shape(mapper.offset(), manifest.total);
-            if want.is_some_and(|shape| shape != (entry.len, entry.starts_record))
-                || (i == 0 && !entry.starts_record)
-            {
+            // A record goes on only after a full chunk; before the first there is none.
+            let kept = (entry.starts_record || last == MAX_CHUNK as u32)
+                && want.is_none_or(|shape| shape == (entry.len, entry.starts_record));
+            if !kept {
                 return Err(Refused::Shape { i }.into());
             }
+            last = entry.len;
             let tranche = mapper.push(entry.len).map_err(Refused::from)?;
             if starts.len() as u32 == tranche {
                 starts.push(mapper.offset() - u64::from(entry.len));

@@ -113,6 +113,11 @@ impl MasterKey {
         ))
     }
 
+    #[cfg(test)]
+    pub(super) fn expose_to_test(&self) -> &[u8; 32] {
+        &self.0
+    }
+
     /// k_i = KDF(KM_t, i).
     pub(super) fn chunk(&self, i: u64) -> ChunkKey {
         ChunkKey(derive(&digest::CHUNK_KEY, &[&self.0, &i.to_le_bytes()]))
@@ -128,7 +133,7 @@ impl ChunkKey {
     /// ChaCha20 (RFC 8439), counter 0, zero nonce: the key belongs to one chunk, so the nonce need
     /// not differ. Its own inverse. No tag: an AEAD would not commit to its key, the hashes do.
     pub(super) fn apply(&self, bytes: &mut [u8]) {
-        ChaCha20::new(&self.0.into(), &[0; 12].into()).apply_keystream(bytes);
+        ChaCha20::new((&self.0).into(), &[0; 12].into()).apply_keystream(bytes);
     }
 }
 

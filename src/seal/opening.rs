@@ -45,7 +45,9 @@ pub enum OpenError {
         t: u32,
     },
     /// SHA-256 of the key is not h_t.
-    #[error("this is not the key of tranche {t}; no payment was made with it")]
+    #[error(
+        "this is not the key of tranche {t}; its payment gave another one, which the node still has"
+    )]
     WrongKey {
         /// The tranche.
         t: u32,

@@ -1,4 +1,4 @@
-//! The hash of the terms, which both certificates name. (J is the market's: [`crate::market::job_id`].)
+//! The hash of the terms, which both certificates name.
 
 use crate::market::{Digest, Terms};
 

@@ -155,6 +155,14 @@ fn a_cut_that_is_not_kept_is_refused() {
     delivery.vector[4] = 0; // the first chunk starts no record
     delivery.sign_again();
     assert_eq!(delivery.inspect(), Err(Refused::Shape { i: 0 }));
+
+    // Files dribbled out in small chunks that claim to be one record: nothing left to draw from.
+    let text = work(20_000);
+    let files = Plan { cut: Cut::Files, starts: &[0, 100, 200], ..plan(text.len()) };
+    let mut delivery = deliver_as(text, &files, keys(1));
+    delivery.vector[2 * 37 + 4] = 0;
+    delivery.sign_again();
+    assert_eq!(delivery.inspect(), Err(Refused::Shape { i: 2 }));
 }
 
 #[test]

@@ -119,7 +119,7 @@ fn what_no_reader_would_take_is_not_signed() {
 #[test]
 fn j_and_the_terms_hash_change_with_everything_in_them() {
     let (a, b) = (EventId([1; 32]), EventId([2; 32]));
-    assert_ne!(wire::job_id(&a, &b), wire::job_id(&b, &a));
+    assert_ne!(earnest::market::job_id(&a, &b), earnest::market::job_id(&b, &a));
     let right = wire::terms_hash(&terms());
     for change in [
         |t: &mut Terms| t.price = Msat::sats(20_999).unwrap(),

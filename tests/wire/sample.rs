@@ -151,7 +151,7 @@ pub(super) fn award(bid: &Record) -> Record {
 
 pub(super) fn job() -> JobId {
     let bid = bid();
-    wire::job_id(&bid.id, &award(&bid).id)
+    earnest::market::job_id(&bid.id, &award(&bid).id)
 }
 
 pub(super) fn manifest() -> Manifest {
