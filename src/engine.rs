@@ -1,7 +1,23 @@
 //! The one loop: input, step, one commit, outbox.
+//!
+//! [`Core`] is the loop's body: no task, no socket, no sleep. [`start`] puts the runner around it, which
+//! gives it what relays, node and people say and runs its effects through the ports. Front ends hold a
+//! [`Handle`].
 
+mod commit;
+mod core;
+mod effect;
+mod handle;
+mod notice;
 mod ports;
 mod rows;
+mod run;
+mod snapshot;
 
+pub use core::{BID_STANDS, Core, Me, Taken, Trouble};
+pub use handle::{Command, Handle, MOST_INPUT, Receipt};
+pub use notice::{Notice, Severity};
 pub use ports::*;
 pub use rows::*;
+pub use run::{Ports, start};
+pub use snapshot::*;

@@ -1,14 +1,15 @@
-//! Untrusted text in, printable text out. Pure.
+//! Untrusted text in, printable text out.
+//!
+//! The rule: what a stranger sent is [`Raw`] and cannot be shown; what can be shown is [`Clean`] and
+//! comes out of cleaning only. The room is pure and is the leaf of the house: it uses no other room.
 
-use serde::{Deserialize, Serialize};
+mod clean;
+mod filename;
+mod lookalike;
+mod scan;
+mod width;
 
-/// Text from a stranger, as received. Has no `Display`: clean it first.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct Raw(pub String);
-
-impl std::fmt::Debug for Raw {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Raw({} bytes)", self.0.len())
-    }
-}
+pub use clean::{Clean, Limit, Lines, Raw, Removed};
+pub use filename::{FileName, MAX_FILE_NAME_BYTES, file_name};
+pub use lookalike::{looks_like, mixes_scripts, skeleton};
+pub use width::{Align, cells, pad, truncate, wrap};

@@ -4,14 +4,19 @@
 //! a bug or a start that cannot be is an `anyhow::Error`.
 
 use std::fmt;
+use std::path::PathBuf;
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
 use crate::market::{
-    Address, Certificate, Digest, Draft, EndpointId, EventId, Gig, JobId, Msat, Network, NodeId,
-    Nonce, PaymentHash, Preimage, Pubkey, Record, Role, Terms, Time,
+    Address, Attachment, Certificate, Digest, Draft, EndpointId, EventId, Gig, Invoice, JobId,
+    Msat, Network, NodeId, Nonce, PaymentHash, Preimage, Pubkey, Record, Role, Terms, Time,
 };
+use crate::seal::Manifest;
+use crate::text::Raw;
+
+pub use crate::market::Purpose;
 pub use crate::market::{BillOrder, Billed, FetchOrder, Grant, NodeEvent, PayOrder, PaymentState};
 
 /// The world failed. Every effect is safe to run again, so `Later` is never a loss.
@@ -139,6 +144,9 @@ pub trait Scribe: Send + Sync {
     /// Opens a channel event and verifies the record inside: its author must be one of the two
     /// session keys of the channel.
     fn open_post(&self, channel: &Channel, event: &str) -> Result<Record, Unreadable>;
+
+    /// Decodes a BOLT 11 invoice and checks its signature.
+    fn read_invoice(&self, text: &str) -> Result<Invoice, Unreadable>;
 
     /// The tranche key K_t of a delivery: HKDF(seed, tag with t, nonce). It is the preimage of h_t.
     fn tranche_key(&self, nonce: &Nonce, tranche: u32) -> Preimage;
@@ -315,7 +323,8 @@ pub trait Lightning: Send + Sync {
     /// At a glance.
     async fn status(&self) -> Result<NodeStatus, Fault>;
     /// Makes a hold invoice for a hash of ours, over existing inbound liquidity where it suffices, else by
-    /// a just-in-time channel. A hash is billed once: asked again, the adapter refuses with `Never`.
+    /// a just-in-time channel. A hash is billed once: the same order again gets the same invoice again
+    /// (its outcome may have been lost), any other order for that hash is refused with `Never`.
     async fn bill(&self, order: &BillOrder) -> Result<Billed, Fault>;
     /// Sends a payment. `InFlight` as soon as it is on its way: the rest comes as a [`NodeEvent`].
     /// A payment that is already in flight or done is never sent again: its state is the answer.
@@ -354,4 +363,131 @@ pub trait Transfer: Send + Sync {
         order: &FetchOrder,
         progress: &(dyn Fn(u64) + Send + Sync),
     ) -> Result<(), Fault>;
+}
+
+// ---------------------------------------------------------------- files
+
+/// Everything the seal needs that is secret or agreed, gathered for one job's delivery.
+#[derive(Debug, Clone)]
+pub struct SealTerms {
+    /// The log whose folder is used.
+    pub log: EventId,
+    /// J.
+    pub job: JobId,
+    /// Number of the delivery, from 0.
+    pub delivery: u32,
+    /// Mode, price, tranches and the largest size.
+    pub terms: Terms,
+    /// What both sides share, from which every S_t follows.
+    pub shared: SharedSecret,
+}
+
+/// A file to seal.
+#[derive(Debug, Clone)]
+pub struct SealOrder {
+    /// For which job.
+    pub terms: SealTerms,
+    /// The file: a copy of our own that nobody changes.
+    pub source: PathBuf,
+    /// What the tranche keys are derived from; stands in the manifest.
+    pub nonce: Nonce,
+    /// K_t, one a tranche.
+    pub keys: Vec<Preimage>,
+}
+
+/// A sealed delivery on disk.
+#[derive(Debug, Clone)]
+pub struct SealedFiles {
+    /// What is committed to.
+    pub manifest: Manifest,
+    /// The ciphertext (the plaintext in mode direct).
+    pub blob: PathBuf,
+    /// The vector file.
+    pub vector: PathBuf,
+    /// Bytes of the vector file.
+    pub vector_size: u64,
+}
+
+/// A delivery of the other side's on disk.
+#[derive(Debug, Clone)]
+pub struct SealedAt {
+    /// For which job.
+    pub terms: SealTerms,
+    /// What was signed.
+    pub manifest: Manifest,
+    /// The ciphertext (the plaintext in mode direct).
+    pub blob: PathBuf,
+    /// The vector file.
+    pub vector: PathBuf,
+}
+
+/// What an inspection found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Inspection {
+    /// Everything that can be checked without the keys is as signed and agreed.
+    Sound,
+    /// It is not: nothing may be paid.
+    Refused {
+        /// Stable.
+        code: String,
+        /// For a person.
+        sentence: String,
+    },
+}
+
+/// What opening a tranche found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum OpenedTranche {
+    /// Every chunk is what was committed to.
+    Right {
+        /// The plaintext so far; complete and under its own name after the last tranche.
+        path: PathBuf,
+        /// BLAKE3 of the whole plaintext, after the last tranche.
+        digest: Option<Digest>,
+    },
+    /// The first chunk that is not.
+    Wrong {
+        /// Its index.
+        chunk: u64,
+    },
+}
+
+/// The files of jobs: copies nobody changes, sealing, inspecting, opening, proving. Constant memory,
+/// never on the engine's loop. A full disk is `Later`.
+#[async_trait]
+pub trait Files: Send + Sync {
+    /// A stable copy of a person's file in the folder of this log (`inputs/` or `out/`), with its hash
+    /// and size: a file that changes while it is served would be a lie. `Never` for a folder, a special
+    /// file, or more than `most` bytes.
+    async fn adopt(
+        &self,
+        log: &EventId,
+        source: &std::path::Path,
+        most: u64,
+    ) -> Result<(Attachment, PathBuf), Fault>;
+    /// Where a file of the other side's is to be put: a name of our own making from theirs.
+    fn place(&self, log: &EventId, purpose: Purpose, file: &Attachment) -> PathBuf;
+    /// Seals (mode sealed) or only commits to (mode direct) a file.
+    async fn seal(&self, order: &SealOrder) -> Result<SealedFiles, Fault>;
+    /// Recomputes everything that can be checked without the keys (PROTOCOL.md 5.5).
+    async fn inspect(&self, at: &SealedAt) -> Result<Inspection, Fault>;
+    /// Opens tranche `t` with its key; after the last, the plaintext lies under a safe name made from
+    /// `name`, beside what is there already.
+    async fn open(
+        &self,
+        at: &SealedAt,
+        t: u32,
+        key: &Preimage,
+        name: &Raw,
+    ) -> Result<OpenedTranche, Fault>;
+    /// Makes the fraud proof for a chunk of tranche `t`: JSON on disk.
+    async fn prove(
+        &self,
+        at: &SealedAt,
+        t: u32,
+        key: &Preimage,
+        chunk: u64,
+        certificate: &str,
+        record: &str,
+    ) -> Result<PathBuf, Fault>;
 }

@@ -114,12 +114,17 @@ pub struct Commit {
     pub effects: Vec<EffectRow>,
     /// What became of effects that were run.
     pub ends: Vec<(Digest, EffectEnd)>,
-    /// New ledger lines; a hash that stands there already for anything else fails the whole commit.
+    /// New ledger lines. The same line again changes nothing; the same purpose with a new invoice is a
+    /// hash billed again, refused while money may be moving; any other line for a hash that stands there
+    /// already fails the whole commit.
     pub ledger: Vec<LedgerRow>,
     /// Ledger lines that move: hash, new state, fee.
     pub moves: Vec<(PaymentHash, String, Msat)>,
     /// Listings heard, newest version wins by (`created_at`, then lowest id, NIP-01).
     pub gigs: Vec<(Gig, String)>,
+    /// Versions of listings that a job answers, or that are ours: kept after they are replaced and
+    /// never forgotten.
+    pub keep: Vec<EventId>,
     /// How far a subscription has been read.
     pub cursor: Option<(String, Time)>,
 }
@@ -161,6 +166,9 @@ pub trait Store: Send {
     fn gig(&self, id: &EventId) -> Result<Option<(Gig, String)>, Fault>;
     /// A window on the book.
     fn find(&self, query: &Query, now: Time) -> Result<Page, Fault>;
+    /// Takes what has closed off the open shelf, and forgets listings long past their expiration that
+    /// no job answers. Does a bounded piece and says how many rows it touched: call it again until 0.
+    fn prune(&mut self, now: Time) -> Result<u64, Fault>;
     /// How far a subscription has been read.
     fn cursor(&self, subscription: &str) -> Result<Option<Time>, Fault>;
 }

@@ -3,15 +3,19 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use bitcoin::hashes::Hash;
-use bitcoin::{Address, Amount, BlockHash, Network, ScriptBuf, Transaction, Txid, WScriptHash};
+use bitcoin::{
+    Address, Amount, BlockHash, Network, OutPoint, ScriptBuf, Transaction, TxOut, Txid, WScriptHash,
+};
 use serde_json::json;
 use tokio::sync::Mutex;
 
 use super::bitcoind::Bitcoind;
-use super::chain::{Chain, Clock};
-use super::client::{Client, Endpoint, Fault};
+use super::chain::Chain;
+use super::client::{Client, Endpoint, Fault, HttpClient};
+use super::clock::Clock;
 use super::faucet::{Faucet, FaucetKey};
 use super::rpc::{self, RpcServer};
 
@@ -44,10 +48,14 @@ impl Setup {
     }
 }
 
+/// How long one call to another process's chain may take.
+const REMOTE_CALL: Duration = Duration::from_secs(60);
+
 #[derive(Debug)]
 enum Part {
     Inner { chain: Chain, server: RpcServer },
     Real { node: Bitcoind, _temporary: Option<tempfile::TempDir> },
+    Remote(Endpoint),
 }
 
 /// The chain of one sandbox. Share it behind an `Arc`; every call may be made from any task.
@@ -76,6 +84,17 @@ impl ChainControl {
         let height = control.height().await?;
         control.mine(FIRST_BLOCKS.saturating_sub(height)).await?;
         Ok(control)
+    }
+
+    /// Drives a chain that another process runs, with that sandbox's faucet key: what
+    /// `sandbox mine` and `sandbox fund` do.
+    ///
+    /// # Errors
+    /// The HTTP client cannot be made on this machine.
+    pub fn attach(endpoint: Endpoint, key: FaucetKey) -> Result<Self, Fault> {
+        let client = Client::Http(HttpClient::new(endpoint.clone(), REMOTE_CALL)?);
+        let faucet = Arc::new(Mutex::new(Faucet::new(key, client.clone())));
+        Ok(Self { part: Part::Remote(endpoint), client, faucet })
     }
 
     async fn inner(setup: &Setup, key: FaucetKey) -> Result<Self, Fault> {
@@ -116,6 +135,7 @@ impl ChainControl {
         match &self.part {
             Part::Inner { server, .. } => server.endpoint(),
             Part::Real { node, .. } => node.endpoint(),
+            Part::Remote(endpoint) => endpoint,
         }
     }
 
@@ -128,7 +148,7 @@ impl ChainControl {
     pub fn chain(&self) -> Option<&Chain> {
         match &self.part {
             Part::Inner { chain, .. } => Some(chain),
-            Part::Real { .. } => None,
+            Part::Real { .. } | Part::Remote(_) => None,
         }
     }
 
@@ -236,13 +256,33 @@ impl ChainControl {
         Ok(faucet.ledger().await?.fees_since(since).to_sat() * 1_000)
     }
 
-    /// Stops in order. The inner chain is on the disk already; a real node is asked and waited for.
+    /// Who spends an output, confirmed or waiting: for a channel's funding output, its close.
+    ///
+    /// # Errors
+    /// The chain does not answer.
+    pub async fn spender_of(&self, point: &OutPoint) -> Result<Option<Txid>, Fault> {
+        let mut faucet = self.faucet.lock().await;
+        Ok(faucet.ledger().await?.spender(point))
+    }
+
+    /// The outputs of a transaction that nobody has spent. Accounts need it after a force close:
+    /// the two anchors of 330 sats belong to somebody's balance no longer and are no fee either.
+    ///
+    /// # Errors
+    /// There is no such transaction, or the chain does not answer.
+    pub async fn unspent_of(&self, txid: &Txid) -> Result<Vec<(OutPoint, TxOut)>, Fault> {
+        let mut faucet = self.faucet.lock().await;
+        faucet.ledger().await?.unspent_of(txid).ok_or(Fault::UnknownTransaction(*txid))
+    }
+
+    /// Stops in order: the inner chain closes its file, a real node is asked and waited for, a
+    /// chain of another process runs on.
     ///
     /// # Errors
     /// The real node does not stop.
     pub async fn stop(self) -> Result<(), Fault> {
         match self.part {
-            Part::Inner { .. } => Ok(()),
+            Part::Inner { .. } | Part::Remote(_) => Ok(()),
             Part::Real { node, .. } => node.stop().await,
         }
     }

@@ -59,6 +59,9 @@ pub enum JournalError {
     /// An earlier write failed, so what is on disk is behind what was said.
     #[error("the sandbox chain stopped writing after a disk error; restart the sandbox")]
     Stopped,
+    /// Whoever ran the chain is gone, and this handle outlived it.
+    #[error("the sandbox chain is closed")]
+    Closed,
 }
 
 /// The open file, locked against a second process.

@@ -74,6 +74,23 @@ impl Ledger {
         confirmed.chain(self.waiting.keys()).filter_map(|id| self.fee_of(id)).sum()
     }
 
+    /// Who spends this output, confirmed or waiting.
+    pub fn spender(&self, point: &OutPoint) -> Option<Txid> {
+        let confirmed = self.confirmed.iter().map(|(id, (_, tx))| (id, tx));
+        confirmed
+            .chain(self.waiting.iter())
+            .find(|(_, tx)| tx.input.iter().any(|i| i.previous_output == *point))
+            .map(|(id, _)| *id)
+    }
+
+    /// The outputs of a transaction that nobody has spent: after a force close, among them, the
+    /// anchors that no one found worth claiming.
+    pub fn unspent_of(&self, txid: &Txid) -> Option<Vec<(OutPoint, TxOut)>> {
+        let outputs = self.transaction(txid)?.output.iter().enumerate();
+        let all = outputs.map(|(vout, out)| (OutPoint::new(*txid, vout as u32), out.clone()));
+        Some(all.filter(|(point, _)| self.spender(point).is_none()).collect())
+    }
+
     /// Height of the last block read.
     pub fn height(&self) -> u32 {
         self.blocks.len().saturating_sub(1) as u32

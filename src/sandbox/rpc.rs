@@ -13,8 +13,9 @@ use axum::response::{IntoResponse, Response};
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use bitcoin::hashes::{Hash, sha256};
+use futures::StreamExt;
 use serde_json::{Value, json};
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, watch};
 use tokio::task::JoinHandle;
 
 use super::chain::Chain;
@@ -24,15 +25,19 @@ use super::methods::{self, Params, RpcError};
 
 /// The largest request that is read: a block of the greatest weight in hexadecimal, and a little.
 const MAX_BODY: usize = 8_100_000;
+/// Where even reading and dropping ends.
+const MAX_DRAINED: usize = 8 * MAX_BODY;
 /// Most calls in one batch.
 const MAX_BATCH: usize = 1_000;
 /// The only user.
 const USER: &str = "earnest";
 
-/// A listening server; it stops when dropped.
+/// A listening server. Dropped, it takes no more calls, ends its connections and closes the chain.
 pub struct RpcServer {
     endpoint: Endpoint,
-    task: JoinHandle<()>,
+    chain: Chain,
+    end: watch::Sender<bool>,
+    _task: JoinHandle<()>,
 }
 
 impl fmt::Debug for RpcServer {
@@ -43,7 +48,10 @@ impl fmt::Debug for RpcServer {
 
 impl Drop for RpcServer {
     fn drop(&mut self) {
-        self.task.abort();
+        // The nodes keep their connections open: cutting the listener alone would leave them
+        // talking to a chain that is over. The task ends by itself when the last call is answered.
+        self.end.send_replace(true);
+        self.chain.close();
     }
 }
 
@@ -70,17 +78,25 @@ impl RpcServer {
         let port = listener.local_addr().map_err(fail)?.port();
         let expected = format!("Basic {}", BASE64_STANDARD.encode(format!("{USER}:{password}")));
         let authorization = sha256::Hash::hash(expected.as_bytes());
-        let shared = Arc::new(Shared { chain, faucet, authorization });
+        let shared = Arc::new(Shared { chain: chain.clone(), faucet, authorization });
         let app = Router::new().fallback(serve).with_state(shared);
         let endpoint =
             Endpoint { host: Ipv4Addr::LOCALHOST.to_string(), port, user: USER.into(), password };
-        #[expect(clippy::disallowed_methods, reason = "the server keeps its task and ends it")]
+        let (end, mut ended) = watch::channel(false);
+        let over = async move {
+            // An error means that the sender is gone, which is an end as well.
+            let _ = ended.wait_for(|over| *over).await;
+        };
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "the server ends its task when it is dropped"
+        )]
         let task = tokio::spawn(async move {
-            if let Err(error) = axum::serve(listener, app).await {
+            if let Err(error) = axum::serve(listener, app).with_graceful_shutdown(over).await {
                 tracing::error!(%error, "the sandbox chain's RPC stopped");
             }
         });
-        Ok(Self { endpoint, task })
+        Ok(Self { endpoint, chain, end, _task: task })
     }
 
     /// Where to call, and with which credentials.
@@ -121,9 +137,14 @@ async fn serve(State(shared): State<Arc<Shared>>, headers: HeaderMap, body: Body
         let ask = [(header::WWW_AUTHENTICATE, "Basic realm=\"jsonrpc\"")];
         return (StatusCode::UNAUTHORIZED, ask).into_response();
     }
-    let Ok(bytes) = axum::body::to_bytes(body, MAX_BODY).await else {
-        let error = RpcError::new(-32600, format!("a request may have {MAX_BODY} bytes at most"));
-        return reply(StatusCode::PAYLOAD_TOO_LARGE, &envelope(&Value::Null, Err(error)));
+    let bytes = match read(body).await {
+        Ok(Some(bytes)) => bytes,
+        Ok(None) => {
+            let error =
+                RpcError::new(-32600, format!("a request may have {MAX_BODY} bytes at most"));
+            return reply(StatusCode::PAYLOAD_TOO_LARGE, &envelope(&Value::Null, Err(error)));
+        }
+        Err(_) => return StatusCode::BAD_REQUEST.into_response(),
     };
     match serde_json::from_slice::<Value>(&bytes) {
         Ok(Value::Array(batch)) if batch.len() <= MAX_BATCH => {
@@ -142,6 +163,27 @@ async fn serve(State(shared): State<Arc<Shared>>, headers: HeaderMap, body: Body
             reply(StatusCode::INTERNAL_SERVER_ERROR, &envelope(&Value::Null, Err(error)))
         }
     }
+}
+
+/// The whole body, or nothing when it is too large. What is too much is read and dropped, up to a
+/// bound, because a caller that is cut off while it sends never sees the answer.
+async fn read(body: Body) -> Result<Option<Vec<u8>>, axum::Error> {
+    let mut bytes = Vec::new();
+    let mut seen = 0;
+    let mut parts = body.into_data_stream();
+    while let Some(part) = parts.next().await {
+        let part = part?;
+        seen += part.len();
+        if seen > MAX_DRAINED {
+            break;
+        }
+        if seen <= MAX_BODY {
+            bytes.extend_from_slice(&part);
+        } else {
+            bytes = Vec::new();
+        }
+    }
+    Ok((seen <= MAX_BODY).then_some(bytes))
 }
 
 async fn answer(shared: &Arc<Shared>, request: &Value) -> (StatusCode, Value) {

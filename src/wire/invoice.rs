@@ -5,32 +5,11 @@ use std::str::FromStr;
 use bitcoin::hashes::Hash as _;
 use ldk_node::lightning_invoice::{Bolt11Invoice, Bolt11InvoiceDescriptionRef, Currency};
 
-use crate::market::{Digest, Msat, Network, NodeId, PaymentHash, Time};
+use crate::market::{Digest, Invoice, Msat, Network, NodeId, PaymentHash, Time};
 
 /// The longest invoice that is looked at, in bytes. One with a description hash and a few route hints
 /// is under a thousand.
 pub const MAX_INVOICE: usize = 4096;
-
-/// What a BOLT 11 invoice says. Its signature was checked against `payee`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Invoice {
-    /// As it was given.
-    pub text: String,
-    /// Who is paid: the node that signed it.
-    pub payee: NodeId,
-    /// What its preimage hashes to (SHA-256).
-    pub hash: PaymentHash,
-    /// How much; `None` leaves it to the payer.
-    pub amount: Option<Msat>,
-    /// On which chain.
-    pub network: Network,
-    /// From then on it must not be paid.
-    pub expires_at: Time,
-    /// SHA-256 of what it pays for; `None` if it carries a plain description.
-    pub description_hash: Option<Digest>,
-    /// Blocks that the last HTLC must still have to live when it arrives.
-    pub min_final_cltv: u64,
-}
 
 /// Why a text is not an invoice that we take.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

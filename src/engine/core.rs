@@ -1,0 +1,419 @@
+//! The core: takes one input at a time, steps, commits. No task, no socket, no sleep in it, so that the
+//! simulator drives exactly what the program runs.
+
+mod ask;
+mod hear;
+mod outbox;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use crate::engine::commit::{Folded, Writer, fold};
+use crate::engine::{
+    CertificateDraft, Channel, Clock, Commit, Committed, Dice, EffectEnd, EffectRow, Fault,
+    FirstContact, NodeEvent, Notice, PaymentState, RelayEvent, Scribe, Store, Subscription,
+    Unreadable, Want, WireEvent, WrapKey,
+};
+use crate::market::{
+    Address, Ask, Attachment, AwardParts, Bid, BidId, Body, Digest, Door, Draft, Effect, EventId,
+    Fact, Gig, GigDraft, Grant, Inbox, Input, Job, Msat, Network, NodeId, Nonce, Offer, Outcome,
+    Page, PaymentHash, Phase, Post, Pubkey, Query, Record, Refusal, Role, Side, Span, Status, Step,
+    Time, Wish, World, admit, may, propose, step,
+};
+use crate::text::Raw;
+
+/// What the core must know of its own place in the world. The runner keeps it fresh.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Me {
+    /// Our node.
+    pub node: NodeId,
+    /// Where our endpoint is.
+    pub address: Address,
+    /// Our relays.
+    pub relays: Vec<String>,
+    /// Which chain.
+    pub network: Network,
+    /// What the node can send now.
+    pub spendable: Msat,
+    /// The least first payment that can be received.
+    pub least_first: Msat,
+}
+
+/// Why a command was not done.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Trouble {
+    /// The market says no.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// The world failed.
+    #[error(transparent)]
+    Failed(#[from] Fault),
+    /// There is no such thing here.
+    #[error("there is no {what} `{id}` here")]
+    NotFound {
+        /// What kind of thing.
+        what: &'static str,
+        /// What was asked for.
+        id: String,
+    },
+}
+
+/// What became of an event from a relay.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Taken {
+    /// It changed something.
+    New,
+    /// It was seen before, or nobody here waits for it.
+    Nothing,
+    /// It was not taken, and why: stable code and sentence.
+    Refused(Unreadable),
+}
+
+/// How long an unawarded bid stands.
+pub const BID_STANDS: Span = Span::DAY;
+/// Gift wraps carry a random time up to two days in the past (NIP-59); one hour more for clocks.
+const WRAP_SLACK: Span = Span(2 * 86_400 + 3600);
+/// Listings are asked for again from a little before the newest heard.
+const LISTING_SLACK: Span = Span::HOUR;
+/// How far back a new book begins.
+const BOOK_BEGINS: Span = Span::DAY.times(90);
+/// Records that came before their predecessors, kept in memory for each job.
+const MOST_EARLY: usize = 64;
+
+/// The core.
+pub struct Core<S> {
+    store: S,
+    scribe: Arc<dyn Scribe>,
+    clock: Arc<dyn Clock>,
+    dice: Arc<dyn Dice>,
+    me: Me,
+    jobs: BTreeMap<BidId, Job>,
+    posts: BTreeMap<EventId, Post>,
+    by_hash: BTreeMap<PaymentHash, BidId>,
+    by_author: BTreeMap<Pubkey, BidId>,
+    by_key: BTreeMap<Pubkey, WrapKeyOf>,
+    early: BTreeMap<(BidId, u64), (EventId, Record)>,
+    notices: Vec<Notice>,
+    changed: BTreeSet<BidId>,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum WrapKeyOf {
+    Post(EventId, Nonce),
+    Job(BidId, Nonce),
+}
+
+impl<S: Store> Core<S> {
+    /// Folds every log of the store. Leases of a process that is gone are given back.
+    pub fn open(
+        mut store: S,
+        scribe: Arc<dyn Scribe>,
+        clock: Arc<dyn Clock>,
+        dice: Arc<dyn Dice>,
+        me: Me,
+    ) -> Result<Self, anyhow::Error> {
+        store.release_leases()?;
+        let logs = store.logs()?;
+        let mut core = Self {
+            store,
+            scribe,
+            clock,
+            dice,
+            me,
+            jobs: BTreeMap::new(),
+            posts: BTreeMap::new(),
+            by_hash: BTreeMap::new(),
+            by_author: BTreeMap::new(),
+            by_key: BTreeMap::new(),
+            early: BTreeMap::new(),
+            notices: Vec::new(),
+            changed: BTreeSet::new(),
+        };
+        for (id, rows) in logs {
+            match fold(&id, &rows)? {
+                Folded::Job(job) => core.keep(*job),
+                Folded::Post(post) => core.keep_post(*post),
+            }
+        }
+        Ok(core)
+    }
+
+    /// The store, for reading.
+    pub fn store(&self) -> &S {
+        &self.store
+    }
+    /// Gives the store back, dropping everything in memory: what a crash leaves.
+    pub fn into_store(self) -> S {
+        self.store
+    }
+    /// Our place in the world.
+    pub fn me(&self) -> &Me {
+        &self.me
+    }
+    /// Our place in the world, to be freshened.
+    pub fn me_mut(&mut self) -> &mut Me {
+        &mut self.me
+    }
+    /// Our identity.
+    pub fn identity(&self) -> Pubkey {
+        self.scribe.identity()
+    }
+    /// Every job.
+    pub fn jobs(&self) -> &BTreeMap<BidId, Job> {
+        &self.jobs
+    }
+    /// One job.
+    pub fn job(&self, id: &BidId) -> Option<&Job> {
+        self.jobs.get(id)
+    }
+    /// Every gig of ours.
+    pub fn posts(&self) -> &BTreeMap<EventId, Post> {
+        &self.posts
+    }
+    /// What is worth telling since it was last asked.
+    pub fn take_notices(&mut self) -> Vec<Notice> {
+        std::mem::take(&mut self.notices)
+    }
+    /// Jobs that changed since it was last asked.
+    pub fn take_changed(&mut self) -> BTreeSet<BidId> {
+        std::mem::take(&mut self.changed)
+    }
+
+    /// The views of this job may have changed though its facts have not.
+    pub fn touch(&mut self, id: &BidId) {
+        if self.jobs.contains_key(id) {
+            self.changed.insert(*id);
+        }
+    }
+
+    fn keep(&mut self, job: Job) {
+        let id = job.id;
+        if let Some(attempt) = &job.attempt {
+            for hash in &attempt.hashes {
+                self.by_hash.insert(*hash, id);
+            }
+        }
+        if let Some((nonce, peer, j)) = job.channel() {
+            let author = self.by_author.iter().find(|(_, of)| **of == id).map(|(a, _)| *a);
+            if author.is_none() {
+                let author = self.scribe.channel_author(&Channel { nonce, peer, job: j });
+                self.by_author.insert(author, id);
+            }
+        }
+        if let (Role::Worker, Some(nonce)) = (job.role, job.nonce) {
+            self.by_key.insert(job.worker.session, WrapKeyOf::Job(id, nonce));
+        }
+        self.changed.insert(id);
+        self.jobs.insert(id, job);
+    }
+
+    fn keep_post(&mut self, post: Post) {
+        let key = self.scribe.inbox(&post.nonce);
+        self.by_key.insert(key, WrapKeyOf::Post(post.id, post.nonce));
+        self.posts.insert(post.id, post);
+    }
+
+    fn slots_left(&self, gig: &Gig) -> u32 {
+        let taken = self.jobs.values().filter(|job| {
+            job.role == Role::Requester
+                && job.gig.d == gig.d
+                && job.job.is_some()
+                && !matches!(job.phase, Phase::Cancelled | Phase::Expired | Phase::Withdrawn)
+        });
+        gig.offer.slots.saturating_sub(u32::try_from(taken.count()).unwrap_or(u32::MAX))
+    }
+
+    fn world(&self, job: &Job, input: &Input) -> Result<World, Fault> {
+        let mut hash_known = false;
+        if let Input::Heard { record, invoice, .. } = input {
+            let mut hashes: Vec<PaymentHash> = Vec::new();
+            if let Body::Deliver(delivery) = &record.draft.body {
+                hashes.extend(delivery.manifest.h.iter().map(|h| PaymentHash(*h.as_bytes())));
+                hash_known |= hashes.iter().any(|h| self.by_hash.contains_key(h));
+            }
+            let bill = invoice.as_ref().map(|i| i.hash);
+            for hash in hashes {
+                hash_known |= self.store.payment(&hash)?.is_some();
+            }
+            if let Some(hash) = bill {
+                // The hash of this job's own delivery may stand in the ledger after a failed try.
+                let row = self.store.payment(&hash)?;
+                hash_known |= row.is_some_and(|row| row.log != job.id || row.state == "paid");
+            }
+        }
+        Ok(World {
+            now: self.clock.now(),
+            spendable: self.me.spendable.saturating_sub(self.in_flight(job)),
+            slots_left: self.slots_left(&job.gig),
+            hash_known,
+        })
+    }
+
+    /// What other jobs have accepted to pay and the node does not show as spent yet.
+    fn in_flight(&self, except: &Job) -> Msat {
+        let accepted = self.jobs.values().filter(|job| {
+            job.id != except.id && job.role == Role::Requester && job.phase == Phase::Accepted
+        });
+        accepted
+            .filter_map(|job| {
+                let t = job.attempt.as_ref()?.next_unpaid();
+                job.terms().price.tranche(t, job.terms().tranches)
+            })
+            .sum()
+    }
+
+    /// What is promised and not paid: awarded jobs of ours as a requester.
+    pub fn reserved(&self) -> Msat {
+        let open = self
+            .jobs
+            .values()
+            .filter(|job| job.role == Role::Requester && job.job.is_some() && !job.phase.is_over());
+        open.map(|job| {
+            let paid: Msat = job
+                .attempt
+                .iter()
+                .flat_map(|a| &a.tranches)
+                .enumerate()
+                .filter_map(|(t, slot)| {
+                    slot.key?;
+                    job.terms().price.tranche(u32::try_from(t).ok()?, job.terms().tranches)
+                })
+                .sum();
+            job.terms().price.saturating_sub(paid)
+        })
+        .sum()
+    }
+
+    /// One input into one job: the single road by which state changes.
+    fn advance(
+        &mut self,
+        id: &BidId,
+        input: &Input,
+        mark: Option<(String, String)>,
+        ends: Vec<(Digest, EffectEnd)>,
+    ) -> Result<Committed, Trouble> {
+        let Some(job) = self.jobs.get(id) else {
+            return Err(Trouble::NotFound { what: "job", id: id.to_string() });
+        };
+        let world = self.world(job, input)?;
+        let decided = match step(job, input, &world) {
+            Ok(step) => step,
+            Err(refusal) => {
+                if mark.is_some() && refusal.code != "early" || !ends.is_empty() {
+                    self.store.commit(&Commit { mark, ends, ..Commit::default() })?;
+                }
+                return Err(refusal.into());
+            }
+        };
+        let mut job = job.clone();
+        let committed = self.write(&mut job, decided, mark, ends, world.now)?;
+        if committed == Committed::New {
+            self.keep(job);
+        }
+        Ok(committed)
+    }
+
+    fn write(
+        &mut self,
+        job: &mut Job,
+        decided: Step,
+        mark: Option<(String, String)>,
+        ends: Vec<(Digest, EffectEnd)>,
+        now: Time,
+    ) -> Result<Committed, Fault> {
+        if decided.is_empty() && mark.is_none() && ends.is_empty() {
+            return Ok(Committed::New);
+        }
+        let mut writer = Writer::new(&*self.scribe, now, job.id, job.n);
+        writer.step(job, decided)?;
+        let (mut commit, facts) = writer.finish(&self.store, job)?;
+        commit.mark = mark;
+        commit.ends = ends;
+        let committed = self.store.commit(&commit)?;
+        if committed == Committed::New {
+            let told = facts.iter().filter_map(|fact| Notice::of(job, fact, now));
+            self.notices.extend(told);
+        }
+        Ok(committed)
+    }
+
+    /// Begins the log of a job.
+    fn begin(
+        &mut self,
+        fact: Fact,
+        effect: Option<Effect>,
+        mark: Option<(String, String)>,
+        now: Time,
+    ) -> Result<Committed, Fault> {
+        let Some(job) = Job::begin(&fact, now) else {
+            return Err(Fault::Never("a bid did not begin its own log".into()));
+        };
+        let mut writer = Writer::new(&*self.scribe, now, job.id, 0);
+        writer.fact(fact)?;
+        if let Some(effect) = effect {
+            writer.effect(&effect)?;
+        }
+        let (mut commit, facts) = writer.finish(&self.store, &job)?;
+        commit.mark = mark;
+        let committed = self.store.commit(&commit)?;
+        if committed == Committed::New {
+            self.notices.extend(facts.iter().filter_map(|fact| Notice::of(&job, fact, now)));
+            self.keep(job);
+        }
+        Ok(committed)
+    }
+
+    /// What relays should be asked.
+    pub fn subscriptions(&self) -> Result<Vec<Subscription>, Fault> {
+        let now = self.clock.now();
+        let since = self.store.cursor("listings")?;
+        let since = since.map_or(now.before(BOOK_BEGINS), |at| at.before(LISTING_SLACK));
+        let mut all =
+            vec![Subscription { want: Want::Listings(self.me.network), relays: Vec::new(), since }];
+        for post in self.posts.values() {
+            let Some(gig) = post.gig() else { continue };
+            // A little longer than it takes bids: a withdrawal may come late.
+            if now < gig.expires_at.after(Span::DAY) {
+                all.push(Subscription {
+                    want: Want::Wraps(gig.offer.inbox.key),
+                    relays: gig.offer.inbox.relays.clone(),
+                    since: gig.published_at.before(WRAP_SLACK),
+                });
+            }
+        }
+        for job in self.jobs.values() {
+            let over = job.phase.is_over() && job.since.after(Span::DAY) < now;
+            if over {
+                continue;
+            }
+            if job.role == Role::Worker && job.job.is_none() && !job.phase.is_over() {
+                all.push(Subscription {
+                    want: Want::Wraps(job.worker.session),
+                    relays: job.bid.relays.clone(),
+                    since: job.began.before(WRAP_SLACK),
+                });
+            }
+            if let Some(awarded) = job.awarded_at
+                && let Some((author, _)) = self.by_author.iter().find(|(_, of)| **of == job.id)
+            {
+                all.push(Subscription {
+                    want: Want::Channel(*author),
+                    relays: job.relays.clone(),
+                    since: awarded.before(Span::DAY),
+                });
+            }
+        }
+        Ok(all)
+    }
+
+    /// What may be fetched from us, and by whom.
+    pub fn grants(&self) -> Vec<Grant> {
+        self.jobs.values().flat_map(Job::grants).collect()
+    }
+
+    /// A window on the book.
+    pub fn find(&self, query: &Query) -> Result<Page, Fault> {
+        self.store.find(query, self.clock.now())
+    }
+}

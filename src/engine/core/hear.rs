@@ -1,0 +1,288 @@
+//! What relays, the node and time tell the core.
+
+use super::*;
+
+impl<S: Store> Core<S> {
+    /// An event from a relay: signature and size are checked already.
+    pub fn hear(&mut self, event: &RelayEvent) -> Result<Taken, Fault> {
+        let key = event.id.to_string();
+        if self.store.seen("relay", &key)? {
+            return Ok(Taken::Nothing);
+        }
+        let mark = Some(("relay".to_owned(), key));
+        let taken = match event.kind {
+            30402 | 30403 => self.hear_listing(event, mark.clone()),
+            1059 => self.hear_wrap(event, mark.clone()),
+            3920 => self.hear_post(event, mark.clone()),
+            _ => return Ok(Taken::Nothing),
+        };
+        match taken {
+            Ok(taken) => Ok(taken),
+            Err(Hearing::Unreadable(why)) => {
+                // Remembered, so that no work is done twice for it.
+                self.store.commit(&Commit { mark, ..Commit::default() })?;
+                Ok(Taken::Refused(why))
+            }
+            Err(Hearing::Trouble(Trouble::Refused(why))) => {
+                Ok(Taken::Refused(Unreadable { code: why.code, sentence: why.sentence }))
+            }
+            Err(Hearing::Trouble(Trouble::NotFound { .. })) => Ok(Taken::Nothing),
+            Err(Hearing::Trouble(Trouble::Failed(fault))) => Err(fault),
+        }
+    }
+
+    fn hear_listing(
+        &mut self,
+        event: &RelayEvent,
+        mark: Option<(String, String)>,
+    ) -> Result<Taken, Hearing> {
+        let gig = self.scribe.read_listing(&event.json)?;
+        if gig.network != self.me.network {
+            let sentence = "The listing is on another network.".into();
+            return Err(Unreadable { code: "wrong-network".into(), sentence }.into());
+        }
+        // A clock that runs ahead must not hide what honest clocks publish meanwhile.
+        let at = gig.at.min(self.clock.now());
+        let commit = Commit {
+            mark,
+            gigs: vec![(gig, event.json.clone())],
+            cursor: Some(("listings".into(), at)),
+            ..Commit::default()
+        };
+        Ok(match self.store.commit(&commit)? {
+            Committed::New => Taken::New,
+            Committed::Seen => Taken::Nothing,
+        })
+    }
+
+    fn hear_wrap(
+        &mut self,
+        event: &RelayEvent,
+        mark: Option<(String, String)>,
+    ) -> Result<Taken, Hearing> {
+        let Some(of) = event.to.and_then(|to| self.by_key.get(&to).copied()) else {
+            return Ok(Taken::Nothing);
+        };
+        let contact = match of {
+            WrapKeyOf::Post(post, nonce) => {
+                let pow = self.posts.get(&post).and_then(Post::gig).map_or(0, |g| g.offer.pow);
+                self.scribe.open_wrap(&WrapKey::Inbox(nonce), &event.json, pow)?
+            }
+            WrapKeyOf::Job(_, nonce) => {
+                self.scribe.open_wrap(&WrapKey::Session(nonce), &event.json, 0)?
+            }
+        };
+        match (&contact.record.draft.body, of) {
+            (Body::Bid(_), WrapKeyOf::Post(..)) => self.hear_bid(contact, mark),
+            (Body::Withdraw { .. }, WrapKeyOf::Post(..)) => {
+                let id = contact.record.draft.job.map(|j| EventId(j.0));
+                let id = id.ok_or_else(|| unreadable("wrong-job", "It names no bid."))?;
+                self.hear_record(&id, contact.record, None, mark)
+            }
+            (Body::Award(_) | Body::Decline { .. }, WrapKeyOf::Job(id, _)) => {
+                self.hear_record(&id, contact.record, contact.certificate, mark)
+            }
+            _ => Err(unreadable("wrong-body", "It has no business in this inbox.").into()),
+        }
+    }
+
+    fn hear_bid(
+        &mut self,
+        contact: FirstContact,
+        mark: Option<(String, String)>,
+    ) -> Result<Taken, Hearing> {
+        let (Some(certificate), Some(terms)) = (contact.certificate, contact.terms) else {
+            return Err(unreadable("no-certificate", "The bid has no certificate.").into());
+        };
+        let record = contact.record;
+        if self.jobs.contains_key(&record.id) {
+            return Ok(Taken::Nothing);
+        }
+        let Body::Bid(bid) = &record.draft.body else {
+            return Err(unreadable("wrong-body", "Not a bid.").into());
+        };
+        let post = self.posts.values().find(|p| p.versions.contains_key(&bid.gig));
+        let answers = post.and_then(|p| p.versions.get(&bid.gig));
+        let now = self.clock.now();
+        let same_gig = |job: &&Job| answers.is_some_and(|gig| gig.d == job.gig.d);
+        let door = Door {
+            answers,
+            newest: post.and_then(Post::gig),
+            me: self.scribe.identity(),
+            now,
+            slots_left: answers.map_or(0, |gig| self.slots_left(gig)),
+            waiting: self
+                .jobs
+                .values()
+                .filter(|job| job.role == Role::Requester && job.phase == Phase::Bid)
+                .filter(same_gig)
+                .filter(|job| job.worker.identity == certificate.identity)
+                .count(),
+            session_known: self.jobs.values().any(|job| job.worker.session == record.author),
+            terms,
+        };
+        if let Err(refusal) = admit(&record, &certificate, &door) {
+            self.store.commit(&Commit { mark, ..Commit::default() })?;
+            return Err(Trouble::Refused(refusal).into());
+        }
+        let Some(gig) = answers.cloned() else { return Ok(Taken::Nothing) };
+        let fact = Fact::Bid {
+            role: Role::Requester,
+            record,
+            certificate,
+            gig: Box::new(gig),
+            nonce: None,
+        };
+        Ok(match self.begin(fact, None, mark, now)? {
+            Committed::New => Taken::New,
+            Committed::Seen => Taken::Nothing,
+        })
+    }
+
+    fn hear_post(
+        &mut self,
+        event: &RelayEvent,
+        mark: Option<(String, String)>,
+    ) -> Result<Taken, Hearing> {
+        let Some(id) = self.by_author.get(&event.author).copied() else {
+            return Ok(Taken::Nothing);
+        };
+        let Some((nonce, peer, job)) = self.jobs.get(&id).and_then(Job::channel) else {
+            return Ok(Taken::Nothing);
+        };
+        let record = self.scribe.open_post(&Channel { nonce, peer, job }, &event.json)?;
+        if record.author == self.scribe.session(&nonce) {
+            // Our own words coming back: both sides read the same author.
+            self.store.commit(&Commit { mark, ..Commit::default() })?;
+            return Ok(Taken::Nothing);
+        }
+        self.hear_record(&id, record, None, mark)
+    }
+
+    fn hear_record(
+        &mut self,
+        id: &BidId,
+        record: Record,
+        certificate: Option<crate::market::Certificate>,
+        mark: Option<(String, String)>,
+    ) -> Result<Taken, Hearing> {
+        let invoice = match &record.draft.body {
+            Body::Bill { invoice, .. } => self.scribe.read_invoice(invoice).ok().map(Box::new),
+            _ => None,
+        };
+        let input = Input::Heard {
+            record: Box::new(record.clone()),
+            certificate: certificate.map(Box::new),
+            invoice,
+        };
+        match self.advance(id, &input, mark.clone(), Vec::new()) {
+            Ok(Committed::New) => {
+                self.hear_early(id);
+                Ok(Taken::New)
+            }
+            Ok(Committed::Seen) => Ok(Taken::Nothing),
+            Err(Trouble::Refused(why)) if why.code == "early" => {
+                let waiting = self.early.range((*id, 0)..=(*id, u64::MAX)).count();
+                if waiting < MOST_EARLY
+                    && let Some((_, key)) = mark
+                    && let Ok(event) = key.parse()
+                {
+                    self.early.insert((*id, record.draft.seq), (event, record));
+                }
+                Ok(Taken::Nothing)
+            }
+            Err(trouble) => Err(trouble.into()),
+        }
+    }
+
+    /// Takes records that came before their predecessors, now that one more is here.
+    fn hear_early(&mut self, id: &BidId) {
+        while let Some(next) = self.jobs.get(id).map(|job| job.theirs.next) {
+            let Some((event, record)) = self.early.remove(&(*id, next)) else { break };
+            let mark = Some(("relay".to_owned(), event.to_string()));
+            if self.hear_record(id, record, None, mark).is_err() {
+                break;
+            }
+        }
+    }
+
+    /// The node says something. Ok once it is committed (or concerns nobody): then it is handled.
+    /// `Some(hash)` is a held payment that is nobody's: fail it back.
+    pub fn node(&mut self, event: &NodeEvent) -> Result<Option<PaymentHash>, Fault> {
+        let hash = match event {
+            NodeEvent::Claimable { hash, .. }
+            | NodeEvent::Received { hash, .. }
+            | NodeEvent::Paid { hash, .. }
+            | NodeEvent::Failed { hash, .. } => *hash,
+            NodeEvent::Channels(_) => return Ok(None),
+        };
+        let id = match self.by_hash.get(&hash) {
+            Some(id) => Some(*id),
+            None => self.store.payment(&hash)?.map(|row| row.log),
+        };
+        let held = matches!(event, NodeEvent::Claimable { .. }).then_some(hash);
+        let Some(id) = id else { return Ok(held) };
+        match self.advance(&id, &Input::Node(event.clone()), None, Vec::new()) {
+            Ok(_) | Err(Trouble::Refused(_)) => Ok(None),
+            Err(Trouble::NotFound { .. }) => Ok(held),
+            Err(Trouble::Failed(fault)) => Err(fault),
+        }
+    }
+
+    /// The node knows a new block: held payments are watched by height, not by the clock.
+    pub fn height(&mut self, height: u32) -> Result<(), Fault> {
+        let open = |job: &&Job| !job.claims().is_empty();
+        let ids: Vec<BidId> = self.jobs.values().filter(open).map(|job| job.id).collect();
+        for id in ids {
+            let input = Input::Height(height);
+            if let Err(Trouble::Failed(fault)) = self.advance(&id, &input, None, Vec::new()) {
+                return Err(fault);
+            }
+        }
+        Ok(())
+    }
+
+    /// Everything whose time has come.
+    pub fn tick(&mut self) -> Result<(), Fault> {
+        let now = self.clock.now();
+        let due = |job: &&Job| job.wake_at().is_some_and(|at| at <= now);
+        let ids: Vec<BidId> = self.jobs.values().filter(due).map(|job| job.id).collect();
+        for id in ids {
+            if let Err(Trouble::Failed(fault)) = self.advance(&id, &Input::Tick, None, Vec::new()) {
+                return Err(fault);
+            }
+        }
+        Ok(())
+    }
+
+    /// When time alone next changes something.
+    pub fn wake_at(&self) -> Option<Time> {
+        self.jobs.values().filter_map(Job::wake_at).min()
+    }
+}
+
+/// Why an event led to nothing.
+enum Hearing {
+    Unreadable(Unreadable),
+    Trouble(Trouble),
+}
+
+impl From<Unreadable> for Hearing {
+    fn from(why: Unreadable) -> Self {
+        Self::Unreadable(why)
+    }
+}
+impl From<Trouble> for Hearing {
+    fn from(why: Trouble) -> Self {
+        Self::Trouble(why)
+    }
+}
+impl From<Fault> for Hearing {
+    fn from(why: Fault) -> Self {
+        Self::Trouble(Trouble::Failed(why))
+    }
+}
+
+fn unreadable(code: &str, sentence: &str) -> Unreadable {
+    Unreadable { code: code.into(), sentence: sentence.into() }
+}

@@ -1,0 +1,108 @@
+//! The outbox: effects leased, run elsewhere, and what came of them.
+
+use super::*;
+
+impl<S: Store> Core<S> {
+    /// Effects to run now, leased. Effects that were overtaken are dropped.
+    pub fn lease(&mut self, lease: Span, limit: usize) -> Result<Vec<(EffectRow, Effect)>, Fault> {
+        let now = self.clock.now();
+        let rows = self.store.lease(now, now.after(lease), limit)?;
+        let (mut run, mut drop) = (Vec::new(), Vec::new());
+        for row in rows {
+            match serde_json::from_str::<Effect>(&row.body) {
+                Ok(effect) => {
+                    let wanted = self.jobs.get(&row.log).is_none_or(|job| effect.is_wanted(job));
+                    if wanted {
+                        run.push((row, effect));
+                    } else {
+                        drop.push((row.id, EffectEnd::Done));
+                    }
+                }
+                Err(why) => drop.push((row.id, EffectEnd::Park { why: why.to_string() })),
+            }
+        }
+        if !drop.is_empty() {
+            self.store.commit(&Commit { ends: drop, ..Commit::default() })?;
+        }
+        Ok(run)
+    }
+
+    /// When the outbox next has something to do.
+    pub fn next_due(&self) -> Result<Option<Time>, Fault> {
+        self.store.next_due()
+    }
+
+    /// An effect was run, and this came of it.
+    pub fn done(
+        &mut self,
+        row: &EffectRow,
+        effect: &Effect,
+        outcome: Result<Outcome, Fault>,
+    ) -> Result<(), Fault> {
+        let outcome = match outcome {
+            Ok(outcome) => outcome,
+            Err(Fault::Later(why)) => {
+                let not_before = self.clock.now().after(backoff(row.tries, &row.id));
+                let end = EffectEnd::Retry { not_before, why };
+                let ends = vec![(row.id, end)];
+                self.store.commit(&Commit { ends, ..Commit::default() })?;
+                return Ok(());
+            }
+            Err(Fault::Never(why)) => Outcome::Failed { why },
+        };
+        let ends = vec![(row.id, EffectEnd::Done)];
+        if self.jobs.contains_key(&row.log) {
+            let input =
+                Input::Done { effect: Box::new(effect.clone()), outcome: Box::new(outcome) };
+            return match self.advance(&row.log, &input, None, ends) {
+                Err(Trouble::Failed(fault)) => Err(fault),
+                _ => Ok(()),
+            };
+        }
+        // A gig of ours: publishing it is all that can be asked.
+        let end = match outcome {
+            Outcome::Failed { why } => vec![(row.id, EffectEnd::Park { why })],
+            _ => ends,
+        };
+        self.store.commit(&Commit { ends: end, ..Commit::default() })?;
+        Ok(())
+    }
+
+    /// A first contact has been wrapped: its bytes are kept before they are published.
+    pub fn wrapped(&mut self, row: &EffectRow, effect: &Effect) -> Result<(), Fault> {
+        let body = serde_json::to_string(effect).map_err(|e| Fault::Never(e.to_string()))?;
+        let end = EffectEnd::Replace { kind: effect.kind().into(), body };
+        self.store.commit(&Commit { ends: vec![(row.id, end)], ..Commit::default() })?;
+        Ok(())
+    }
+
+    /// What the node must be asked again after a restart: claims that were begun, payments that have not
+    /// ended.
+    pub fn replays(&self) -> (Vec<(PaymentHash, Msat, BidId, u32)>, Vec<PaymentHash>) {
+        let mut claims = Vec::new();
+        let mut payments = Vec::new();
+        for job in self.jobs.values() {
+            claims.extend(job.claims().into_iter().map(|(t, h, amount)| (h, amount, job.id, t)));
+            payments.extend(job.payments().into_iter().map(|(_, h)| h));
+        }
+        (claims, payments)
+    }
+
+    /// What the node answered about a payment, asked after a restart.
+    pub fn payment(&mut self, hash: &PaymentHash, state: &PaymentState) -> Result<(), Fault> {
+        let event = match state.clone() {
+            PaymentState::Paid { preimage, fee } => NodeEvent::Paid { hash: *hash, preimage, fee },
+            PaymentState::Failed { reason } => NodeEvent::Failed { hash: *hash, reason },
+            // Unknown: the outbox still holds the effect that sends it. In flight: an event will come.
+            PaymentState::Unknown | PaymentState::InFlight => return Ok(()),
+        };
+        self.node(&event).map(|_| ())
+    }
+}
+
+/// One second, doubling to ten minutes, with up to a quarter more by the effect's own id, so that many
+/// effects that failed together do not come back together.
+fn backoff(tries: u32, id: &Digest) -> Span {
+    let base = 1u64.checked_shl(tries.min(20)).unwrap_or(u64::MAX).min(600);
+    Span(base + base * u64::from(id.0[0]) / 1024)
+}

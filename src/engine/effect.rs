@@ -1,0 +1,173 @@
+//! Running one effect through the ports. Nothing is decided here: an effect becomes an outcome.
+
+use crate::engine::run::{Ports, Progress};
+use crate::engine::{
+    Channel, Fault, FetchOrder, Inspection, OpenedTranche, SealOrder, SealTerms, SealedAt,
+    WireEvent,
+};
+use crate::market::{Attempt, Effect, EventId, Job, Nonce, Outcome, Preimage};
+
+/// What running an effect needs: the ports and the job as it was when the effect was started.
+pub(super) struct Work {
+    pub(super) ports: Ports,
+    pub(super) job: Option<Job>,
+    pub(super) progress: Progress,
+}
+
+/// What came of it.
+pub(super) enum Done {
+    /// A first contact is wrapped: its bytes are kept before they are published.
+    Wrapped(Effect),
+    /// Anything else.
+    Outcome(Box<Outcome>),
+}
+
+fn gone(what: &str) -> Fault {
+    Fault::Never(format!("the job has no {what} any more"))
+}
+
+impl Work {
+    fn job(&self) -> Result<&Job, Fault> {
+        self.job.as_ref().ok_or_else(|| gone("log"))
+    }
+    fn attempt(&self) -> Result<&Attempt, Fault> {
+        self.job()?.attempt.as_ref().ok_or_else(|| gone("delivery"))
+    }
+    fn seal_terms(&self, delivery: u32) -> Result<SealTerms, Fault> {
+        let job = self.job()?;
+        let (nonce, peer, j) = job.channel().ok_or_else(|| gone("channel"))?;
+        let shared = self.ports.scribe.shared_secret(&Channel { nonce, peer, job: j });
+        Ok(SealTerms { log: job.id, job: j, delivery, terms: job.terms().clone(), shared })
+    }
+    fn sealed_at(&self) -> Result<SealedAt, Fault> {
+        let attempt = self.attempt()?;
+        let manifest = &attempt.delivery().ok_or_else(|| gone("delivery"))?.manifest;
+        Ok(SealedAt {
+            terms: self.seal_terms(attempt.number)?,
+            manifest: manifest.clone(),
+            blob: attempt.blob.clone().ok_or_else(|| gone("sealed file"))?,
+            vector: attempt.vector.clone().ok_or_else(|| gone("vector file"))?,
+        })
+    }
+    fn paid_key(&self, tranche: u32) -> Result<Preimage, Fault> {
+        let index = usize::try_from(tranche).unwrap_or(usize::MAX);
+        let slot = self.attempt()?.tranches.get(index);
+        slot.and_then(|t| t.key).ok_or_else(|| gone("key"))
+    }
+    fn keys(&self, nonce: &Nonce, count: u32) -> Vec<Preimage> {
+        (0..count).map(|t| self.ports.scribe.tranche_key(nonce, t)).collect()
+    }
+}
+
+fn outcome(outcome: Outcome) -> Result<Done, Fault> {
+    Ok(Done::Outcome(Box::new(outcome)))
+}
+
+/// Runs one effect.
+pub(super) async fn perform(work: &Work, log: &EventId, effect: &Effect) -> Result<Done, Fault> {
+    let ports = &work.ports;
+    match effect {
+        Effect::First { record, nonce, to, relays, pow } => {
+            let (scribe, record) = (ports.scribe.clone(), record.clone());
+            let (nonce, to, pow) = (*nonce, *to, *pow);
+            let now = ports.clock.now();
+            // Proof of work takes seconds.
+            let wrapped =
+                tokio::task::spawn_blocking(move || scribe.wrap(&nonce, &record, &to, pow, now));
+            let event = wrapped.await.map_err(|e| Fault::Later(e.to_string()))??;
+            let relays = relays.clone();
+            Ok(Done::Wrapped(Effect::Publish { event: event.json, id: event.id, relays }))
+        }
+        Effect::Publish { event, id, relays } => {
+            ports.relays.publish(&WireEvent { id: *id, json: event.clone() }, relays).await?;
+            outcome(Outcome::Done)
+        }
+        Effect::Fetch { file, from, purpose } => {
+            let path = ports.files.place(log, *purpose, file);
+            let order = FetchOrder {
+                blob: file.blob,
+                size: file.size,
+                from: from.clone(),
+                path: path.clone(),
+            };
+            let (progress, log, size) = (work.progress.clone(), *log, file.size);
+            let seen = move |held: u64| {
+                if let Ok(mut all) = progress.lock() {
+                    all.insert(log, (held, size));
+                }
+            };
+            let fetched = ports.transfer.fetch(&order, &seen).await;
+            if let Ok(mut all) = work.progress.lock() {
+                all.remove(&log);
+            }
+            fetched?;
+            outcome(Outcome::Fetched { blob: file.blob, path })
+        }
+        Effect::Seal { number, source } => {
+            let attempt = work.attempt()?;
+            let nonce = attempt.nonce.ok_or_else(|| gone("nonce"))?;
+            let terms = work.seal_terms(*number)?;
+            let keys = work.keys(&nonce, terms.terms.tranches);
+            let hashes = keys.iter().map(Preimage::hash).collect();
+            let order = SealOrder { terms, source: source.clone(), nonce, keys };
+            let sealed = ports.files.seal(&order).await?;
+            outcome(Outcome::Sealed {
+                manifest: Box::new(sealed.manifest),
+                hashes,
+                blob: sealed.blob,
+                vector: sealed.vector,
+                vector_size: sealed.vector_size,
+            })
+        }
+        Effect::Inspect => match ports.files.inspect(&work.sealed_at()?).await? {
+            Inspection::Sound => outcome(Outcome::Inspected),
+            Inspection::Refused { code, sentence } => outcome(Outcome::Refused { code, sentence }),
+        },
+        Effect::Open { tranche } => {
+            let at = work.sealed_at()?;
+            let key = work.paid_key(*tranche)?;
+            let name = work.attempt()?.delivery().map(|d| d.name.clone()).unwrap_or_default();
+            match ports.files.open(&at, *tranche, &key, &name).await? {
+                OpenedTranche::Right { path, digest } => outcome(Outcome::Opened { path, digest }),
+                OpenedTranche::Wrong { chunk } => outcome(Outcome::Mismatch { chunk }),
+            }
+        }
+        Effect::Prove { tranche, chunk } => {
+            let at = work.sealed_at()?;
+            let key = work.paid_key(*tranche)?;
+            let record = work.attempt()?.record.as_ref().ok_or_else(|| gone("delivery"))?;
+            let certificate = &work.job()?.worker.event;
+            let path =
+                ports.files.prove(&at, *tranche, &key, *chunk, certificate, &record.event).await?;
+            outcome(Outcome::Proven { path })
+        }
+        Effect::Accuse { path } => {
+            let proof = tokio::fs::read_to_string(path).await;
+            let proof =
+                proof.map_err(|e| Fault::Later(format!("the proof cannot be read: {e}")))?;
+            let event = ports.scribe.proof_event(&proof, ports.clock.now())?;
+            ports.relays.publish(&event, &[]).await?;
+            outcome(Outcome::Done)
+        }
+        Effect::Bill { order, .. } => {
+            let billed = ports.lightning.bill(order).await?;
+            let invoice = ports.scribe.read_invoice(&billed.invoice);
+            let invoice = invoice.map_err(|why| Fault::Never(why.sentence))?;
+            outcome(Outcome::Billed { billed, invoice })
+        }
+        Effect::Pay { order, .. } => {
+            let state = ports.lightning.pay(order).await?;
+            outcome(Outcome::Payment { hash: order.hash, state })
+        }
+        Effect::Claim { tranche, hash, amount } => {
+            let nonce = work.attempt()?.nonce.ok_or_else(|| gone("nonce"))?;
+            let key = ports.scribe.tranche_key(&nonce, *tranche);
+            ports.lightning.claim(hash, *amount, &key).await?;
+            outcome(Outcome::Done)
+        }
+        Effect::Fail { hash } => {
+            ports.lightning.fail(hash).await?;
+            outcome(Outcome::Done)
+        }
+    }
+}

@@ -1,0 +1,465 @@
+//! The runner: the loop around the core. It waits for people, relays, node and time, and runs effects.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use tokio::sync::{broadcast, mpsc, watch};
+
+use crate::engine::effect::{Done, Work, perform};
+use crate::engine::handle::{Handle, Ready, Request};
+use crate::engine::{
+    Clock, Command, Core, Dice, EffectRow, FactView, Fault, Files, JobView, Lightning, NodeEvent,
+    NodeStatus, PostView, Receipt, RelayEvent, RelayHealth, Relays, Scribe, Snapshot, Store,
+    Subscription, Transfer, Trouble,
+};
+use crate::market::{
+    Ask, BidId, Digest, Effect, EndpointId, EventId, Fact, Grant, Lane, Span, Time,
+};
+
+/// The adapters that the runner drives.
+#[derive(Clone)]
+pub struct Ports {
+    /// Keys and wire.
+    pub scribe: Arc<dyn Scribe>,
+    /// The relays.
+    pub relays: Arc<dyn Relays>,
+    /// The node.
+    pub lightning: Arc<dyn Lightning>,
+    /// The endpoint.
+    pub transfer: Arc<dyn Transfer>,
+    /// The disk.
+    pub files: Arc<dyn Files>,
+    /// The clock.
+    pub clock: Arc<dyn Clock>,
+    /// The dice.
+    pub dice: Arc<dyn Dice>,
+}
+
+/// Effects leased at once; the rest stay in the store.
+const AT_ONCE: usize = 64;
+/// One process owns the store, so a lease ends with the process; this only bounds a forgotten one.
+const LEASE: Span = Span::DAY;
+/// How often the node and the relays are looked at.
+const LOOK: Duration = Duration::from_secs(2);
+/// How long a stop waits for what runs.
+const STOP_WAITS: Duration = Duration::from_secs(5);
+
+/// Bytes fetched so far and in all, by job.
+pub(super) type Progress = Arc<Mutex<BTreeMap<EventId, (u64, u64)>>>;
+
+/// Starts the loop on the current runtime.
+pub fn start<S: Store + 'static>(
+    core: Core<S>,
+    ports: Ports,
+) -> (Handle, tokio::task::JoinHandle<()>) {
+    let (requests, inbox) = mpsc::channel(64);
+    let (shown, snapshot) = watch::channel(Arc::new(Snapshot::default()));
+    let (notices, _) = broadcast::channel(256);
+    let dice = ports.dice.clone();
+    let handle = Handle {
+        requests,
+        snapshot,
+        notices: notices.clone(),
+        files: ports.files.clone(),
+        fresh: Arc::new(move || dice.nonce()),
+    };
+    let (told, outcomes) = mpsc::channel(64);
+    let runner = Runner {
+        core,
+        ports,
+        told,
+        lanes: BTreeMap::new(),
+        busy: BTreeSet::new(),
+        watched: BTreeSet::new(),
+        granted: BTreeMap::new(),
+        views: BTreeMap::new(),
+        progress: Progress::default(),
+        node: None,
+        health: Vec::new(),
+        shown,
+        notices,
+        looking: false,
+    };
+    #[expect(clippy::disallowed_methods, reason = "the runner is the engine's one task")]
+    let task = tokio::spawn(runner.run(inbox, outcomes));
+    (handle, task)
+}
+
+/// What tasks tell the loop.
+enum Told {
+    Done(Box<(EffectRow, Effect)>, Result<Done, Fault>),
+    Looked(Option<NodeStatus>, Vec<RelayHealth>),
+}
+
+type LaneKey = (EventId, Lane);
+
+struct Runner<S> {
+    core: Core<S>,
+    ports: Ports,
+    told: mpsc::Sender<Told>,
+    lanes: BTreeMap<LaneKey, VecDeque<(EffectRow, Effect)>>,
+    busy: BTreeSet<LaneKey>,
+    watched: BTreeSet<Subscription>,
+    granted: BTreeMap<(Digest, EndpointId), Grant>,
+    views: BTreeMap<BidId, Arc<JobView>>,
+    progress: Progress,
+    node: Option<NodeStatus>,
+    health: Vec<RelayHealth>,
+    shown: watch::Sender<Arc<Snapshot>>,
+    notices: broadcast::Sender<crate::engine::Notice>,
+    looking: bool,
+}
+
+impl<S: Store + 'static> Runner<S> {
+    async fn run(mut self, mut inbox: mpsc::Receiver<Request>, mut outcomes: mpsc::Receiver<Told>) {
+        self.replay().await;
+        let mut look = tokio::time::interval(LOOK);
+        look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let (relays, node) = (self.ports.relays.clone(), self.ports.lightning.clone());
+        let stopped = loop {
+            self.settle().await;
+            let sleep = tokio::time::sleep(self.nap());
+            tokio::select! {
+                biased;
+                request = inbox.recv() => match request {
+                    Some(Request::Stop(answer)) => break Some(answer),
+                    Some(request) => self.request(request),
+                    None => break None,
+                },
+                Some(told) = outcomes.recv() => self.told(told),
+                event = node.next() => self.node_event(event).await,
+                event = relays.next() => self.heard(&event),
+                _ = look.tick() => self.look(),
+                () = sleep => {}
+            }
+        };
+        let wait = async {
+            while !self.busy.is_empty() {
+                match outcomes.recv().await {
+                    Some(told) => self.told(told),
+                    None => break,
+                }
+            }
+        };
+        let _ = tokio::time::timeout(STOP_WAITS, wait).await;
+        if let Some(answer) = stopped {
+            let _ = answer.send(());
+        }
+    }
+
+    /// What the node must be asked again after a restart.
+    async fn replay(&mut self) {
+        let (claims, payments) = self.core.replays();
+        for (hash, amount, job, tranche) in claims {
+            let nonce = self.core.job(&job).and_then(|j| j.attempt.as_ref()?.nonce);
+            let Some(nonce) = nonce else { continue };
+            let key = self.ports.scribe.tranche_key(&nonce, tranche);
+            if let Err(fault) = self.ports.lightning.claim(&hash, amount, &key).await {
+                tracing::warn!(%fault, job = %job.short(), "a claim will be asked for again");
+            }
+        }
+        for hash in payments {
+            match self.ports.lightning.lookup(&hash).await {
+                Ok(state) => self.say("a payment looked up", |core| core.payment(&hash, &state)),
+                Err(fault) => tracing::warn!(%fault, "a payment will be looked up again"),
+            }
+        }
+    }
+
+    fn say(&mut self, what: &str, act: impl FnOnce(&mut Core<S>) -> Result<(), Fault>) {
+        if let Err(fault) = act(&mut self.core) {
+            tracing::error!(%fault, what, "could not be committed; it will come again");
+        }
+    }
+
+    /// Until time alone changes something; a minute at most, since clocks jump.
+    fn nap(&self) -> Duration {
+        let now = self.ports.clock.now();
+        let due = self.core.next_due().ok().flatten();
+        let wake = self.core.wake_at();
+        let next = match (due, wake) {
+            (Some(a), Some(b)) => Some(a.min(b)),
+            (a, b) => a.or(b),
+        };
+        let span = next.map_or(60, |at: Time| now.until(at).0.clamp(0, 60));
+        // A due effect whose lane is full would spin the loop.
+        Duration::from_secs(span).max(Duration::from_millis(200))
+    }
+
+    /// Everything that follows from the state as it is now.
+    async fn settle(&mut self) {
+        let now = self.ports.clock.now();
+        if self.core.wake_at().is_some_and(|at| at <= now) {
+            self.say("a deadline", Core::tick);
+        }
+        self.grant().await;
+        if let Ok(wanted) = self.core.subscriptions() {
+            let wanted: BTreeSet<_> = wanted.into_iter().collect();
+            // A listing cursor that moves is no new question.
+            let same = |a: &Subscription| (a.want.clone(), a.relays.clone());
+            if wanted.iter().map(same).ne(self.watched.iter().map(same)) {
+                self.watched.clone_from(&wanted);
+                self.ports.relays.watch(wanted.into_iter().collect()).await;
+            }
+        }
+        self.launch();
+        for notice in self.core.take_notices() {
+            tracing::info!(code = notice.code, job = %notice.job.short(), "{}", notice.text);
+            let _ = self.notices.send(notice);
+        }
+        self.show();
+    }
+
+    /// Serves exactly what the state grants.
+    async fn grant(&mut self) {
+        let wanted: BTreeMap<_, _> =
+            self.core.grants().into_iter().map(|g| ((g.blob, g.to), g)).collect();
+        if wanted == self.granted {
+            return;
+        }
+        for ((blob, to), _) in self.granted.iter().filter(|(key, _)| !wanted.contains_key(key)) {
+            if let Err(fault) = self.ports.transfer.revoke(blob, to).await {
+                tracing::warn!(%fault, "a grant could not be revoked");
+            }
+        }
+        let mut granted = wanted.clone();
+        for (key, grant) in wanted.iter().filter(|(key, g)| self.granted.get(key) != Some(*g)) {
+            if let Err(fault) = self.ports.transfer.serve(grant).await {
+                tracing::warn!(%fault, blob = %grant.blob.short(), "a file cannot be served");
+                granted.remove(key);
+            }
+        }
+        self.granted = granted;
+    }
+
+    /// Leases what is due and starts what its lane is free for.
+    fn launch(&mut self) {
+        let held: usize = self.lanes.values().map(VecDeque::len).sum::<usize>() + self.busy.len();
+        if held < AT_ONCE {
+            match self.core.lease(LEASE, AT_ONCE - held) {
+                Ok(rows) => {
+                    for (row, effect) in rows {
+                        let key = (row.log, effect.lane());
+                        self.lanes.entry(key).or_default().push_back((row, effect));
+                    }
+                }
+                Err(fault) => tracing::error!(%fault, "the outbox cannot be read"),
+            }
+        }
+        let free: Vec<LaneKey> =
+            self.lanes.keys().filter(|key| !self.busy.contains(key)).copied().collect();
+        for key in free {
+            let Some(queue) = self.lanes.get_mut(&key) else { continue };
+            let Some((row, effect)) = queue.pop_front() else {
+                self.lanes.remove(&key);
+                continue;
+            };
+            self.busy.insert(key);
+            let work = Work {
+                ports: self.ports.clone(),
+                job: self.core.job(&row.log).cloned(),
+                progress: self.progress.clone(),
+            };
+            let told = self.told.clone();
+            #[expect(clippy::disallowed_methods, reason = "an effect; its end comes back as Told")]
+            tokio::spawn(async move {
+                let done = perform(&work, &row.log, &effect).await;
+                let _ = told.send(Told::Done(Box::new((row, effect)), done)).await;
+            });
+        }
+    }
+
+    fn told(&mut self, told: Told) {
+        match told {
+            Told::Done(ran, done) => {
+                let (row, effect) = *ran;
+                self.busy.remove(&(row.log, effect.lane()));
+                if let Err(fault) = &done {
+                    tracing::debug!(%fault, effect = effect.kind(), tries = row.tries, "an effect failed");
+                }
+                self.core.touch(&row.log);
+                self.say("an outcome", |core| match done {
+                    Ok(Done::Wrapped(next)) => core.wrapped(&row, &next),
+                    Ok(Done::Outcome(outcome)) => core.done(&row, &effect, Ok(*outcome)),
+                    Err(fault) => core.done(&row, &effect, Err(fault)),
+                });
+            }
+            Told::Looked(node, health) => {
+                self.looking = false;
+                self.health = health;
+                if let Some(node) = node {
+                    let me = self.core.me_mut();
+                    me.spendable = node.balances.lightning_spendable;
+                    me.least_first = node.least_first.unwrap_or(crate::market::Msat::MAX);
+                    let height = self.node.as_ref().map_or(0, |n| n.height);
+                    let moved = node.height != height;
+                    let height = node.height;
+                    self.node = Some(node);
+                    if moved {
+                        self.say("a block", |core| core.height(height));
+                    }
+                }
+            }
+        }
+    }
+
+    async fn node_event(&mut self, event: NodeEvent) {
+        match self.core.node(&event) {
+            Ok(stray) => {
+                if let Some(hash) = stray
+                    && let Err(fault) = self.ports.lightning.fail(&hash).await
+                {
+                    tracing::warn!(%fault, "a payment that is nobody's could not be sent back");
+                }
+                // Committed first, handled second: a crash between them brings the event again.
+                if let Err(fault) = self.ports.lightning.handled().await {
+                    tracing::error!(%fault, "the node's event comes again");
+                }
+                self.look();
+            }
+            Err(fault) => {
+                tracing::error!(%fault, "the node's event could not be committed; it comes again");
+                tokio::time::sleep(Duration::from_millis(500)).await;
+            }
+        }
+    }
+
+    fn heard(&mut self, event: &RelayEvent) {
+        match self.core.hear(event) {
+            Ok(crate::engine::Taken::Refused(why)) => {
+                tracing::debug!(event = %event.id.short(), code = why.code, "not taken");
+            }
+            Ok(_) => {}
+            Err(fault) => tracing::error!(%fault, "an event could not be committed"),
+        }
+    }
+
+    /// Looks at node and relays in a task of its own: both may take seconds.
+    fn look(&mut self) {
+        if self.looking {
+            return;
+        }
+        self.looking = true;
+        let (ports, told) = (self.ports.clone(), self.told.clone());
+        #[expect(clippy::disallowed_methods, reason = "one look at a time; its end comes as Told")]
+        tokio::spawn(async move {
+            let node = ports.lightning.status().await;
+            if let Err(fault) = &node {
+                tracing::warn!(%fault, "the node does not say how it is");
+            }
+            let health = ports.relays.health().await;
+            let _ = told.send(Told::Looked(node.ok(), health)).await;
+        });
+    }
+
+    fn request(&mut self, request: Request) {
+        match request {
+            Request::Do(ready, answer) => {
+                let _ = answer.send(self.command(ready));
+            }
+            Request::Preview(draft, inputs, answer) => {
+                let _ = answer.send(self.core.preview(&draft, &inputs));
+            }
+            Request::Find(query, answer) => {
+                let _ = answer.send(self.core.find(&query));
+            }
+            Request::Gig(id, answer) => {
+                let gig = self.core.store().gig(&id).map(|found| found.map(|(gig, _)| gig));
+                let _ = answer.send(gig);
+            }
+            Request::History(id, answer) => {
+                let _ = answer.send(self.history(&id));
+            }
+            Request::Payments(answer) => {
+                let _ = answer.send(self.core.store().payments());
+            }
+            Request::Stop(answer) => {
+                let _ = answer.send(());
+            }
+        }
+    }
+
+    fn command(&mut self, ready: Ready) -> Result<Receipt, Trouble> {
+        let core = &mut self.core;
+        let command = match ready {
+            Ready::Post { draft, inputs } => {
+                return core.post(&draft, inputs).map(|log| Receipt { log });
+            }
+            Ready::Deliver { job, source, file, message } => {
+                let (size, name, nonce) = (file.size, file.name.0, core.nonce());
+                core.ask(&job, Ask::Deliver { source, size, name, message, nonce })?;
+                return Ok(Receipt { log: job });
+            }
+            Ready::Plain(command) => command,
+        };
+        let (job, ask) = match command {
+            Command::Bid { gig, wish, message } => {
+                return core.bid(&gig, wish, &message).map(|log| Receipt { log });
+            }
+            Command::Close { gig } => return core.close(&gig).map(|()| Receipt { log: gig }),
+            Command::Award { job } => return core.award(&job).map(|()| Receipt { log: job }),
+            Command::Decline { job, reason } => {
+                let nonce = core.nonce();
+                (job, Ask::Decline { reason, nonce })
+            }
+            Command::Withdraw { job, reason } => (job, Ask::Withdraw { reason }),
+            Command::Accept { job, max_fee } => (job, Ask::Accept { max_fee }),
+            Command::Reject { job, reason } => (job, Ask::Reject { reason }),
+            Command::Cancel { job, reason } => (job, Ask::Cancel { reason }),
+            Command::Note { job, text } => (job, Ask::Note { text }),
+            Command::Rate { job, stars, comment } => (job, Ask::Rate { stars, comment }),
+            Command::Post { .. } | Command::Deliver { .. } => {
+                let why = "files are copied before a command comes here".into();
+                return Err(Fault::Never(why).into());
+            }
+        };
+        core.ask(&job, ask)?;
+        Ok(Receipt { log: job })
+    }
+
+    fn history(&self, id: &BidId) -> Result<Vec<FactView>, Trouble> {
+        let Some(job) = self.core.job(id) else {
+            return Err(Trouble::NotFound { what: "job", id: id.to_string() });
+        };
+        let rows = self.core.store().log(id)?;
+        let view = |row: crate::engine::FactRow| {
+            let fact: Fact = serde_json::from_str(&row.body).ok()?;
+            Some(FactView::of(row.n, row.at, job.role, &fact))
+        };
+        Ok(rows.into_iter().filter_map(view).collect())
+    }
+
+    /// Publishes the snapshot, if anything in it may have changed.
+    fn show(&mut self) {
+        let now = self.ports.clock.now();
+        let progress = self.progress.lock().map(|p| p.clone()).unwrap_or_default();
+        let mut changed = self.core.take_changed();
+        changed.extend(progress.keys());
+        for id in &changed {
+            if let Some(job) = self.core.job(id) {
+                let fetched = progress.get(id).copied();
+                self.views.insert(*id, Arc::new(JobView::of(job, now, fetched)));
+            }
+        }
+        let shown = self.shown.borrow().clone();
+        let still = changed.is_empty() && shown.node == self.node && shown.relays == self.health;
+        if still && shown.identity.is_some() {
+            return;
+        }
+        let posts = self.core.posts().values();
+        let (waiting, parked) = self.core.store().outbox().unwrap_or_default();
+        let snapshot = Snapshot {
+            at: now,
+            identity: Some(self.core.identity()),
+            node: self.node.clone(),
+            reserved: self.core.reserved(),
+            relays: self.health.clone(),
+            jobs: self.views.clone(),
+            posts: posts.filter_map(|p| PostView::of(p, self.core.jobs())).collect(),
+            waiting,
+            parked,
+        };
+        self.shown.send_replace(Arc::new(snapshot));
+    }
+}

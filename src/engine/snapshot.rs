@@ -1,0 +1,341 @@
+//! The snapshot: what eyes may see. Text from strangers is clean here; nothing secret is.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use serde::Serialize;
+
+use crate::engine::{NodeStatus, RelayHealth};
+use crate::market::{
+    BidId, Digest, EventId, Fact, Gig, Job, JobId, Mode, Msat, Network, Phase, Post, Pubkey,
+    Refusal, Role, Side, Status, Time, Verb, Work, legal,
+};
+use crate::text::{Clean, Limit};
+
+/// Everything a front end draws from, but the book.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct Snapshot {
+    /// When it was taken.
+    pub at: Time,
+    /// Our identity.
+    pub identity: Option<Pubkey>,
+    /// The node; `None` until it has started.
+    pub node: Option<NodeStatus>,
+    /// What is promised to workers and not paid yet.
+    pub reserved: Msat,
+    /// Each relay.
+    pub relays: Vec<RelayHealth>,
+    /// Each job.
+    pub jobs: BTreeMap<BidId, Arc<JobView>>,
+    /// Each gig of ours.
+    pub posts: Vec<PostView>,
+    /// Effects that wait.
+    pub waiting: u64,
+    /// Effects that were given up.
+    pub parked: u64,
+}
+
+/// A job, for eyes.
+#[derive(Debug, Clone, Serialize)]
+pub struct JobView {
+    /// The name of its log.
+    pub id: BidId,
+    /// J, once awarded.
+    pub job: Option<JobId>,
+    /// Our side.
+    pub role: Role,
+    /// Where it stands.
+    pub phase: Phase,
+    /// Since when.
+    pub since: Time,
+    /// The gig's title.
+    pub title: Clean,
+    /// The listing version.
+    pub gig: EventId,
+    /// The other side's identity.
+    pub peer: Pubkey,
+    /// What is paid.
+    pub price: Msat,
+    /// How.
+    pub mode: Mode,
+    /// In how many parts.
+    pub tranches: u32,
+    /// What the worker said with the bid.
+    pub message: Clean,
+    /// When the phase ends by itself.
+    pub deadline: Option<Time>,
+    /// What happens then.
+    pub otherwise: Option<&'static str>,
+    /// Why it stands there, if there is a reason.
+    pub reason: Option<Clean>,
+    /// What can be done, and why not what cannot.
+    pub legal: Vec<Offered>,
+    /// Files other than the delivery.
+    pub materials: Vec<MaterialView>,
+    /// The delivery that stands.
+    pub delivery: Option<DeliveryView>,
+    /// Bytes fetched of what is being fetched.
+    pub fetched: Option<(u64, u64)>,
+    /// What a person should look at.
+    pub stuck: Vec<String>,
+    /// How many facts.
+    pub facts: u64,
+}
+
+/// One verb and whether it can be done now.
+#[derive(Debug, Clone, Serialize)]
+pub struct Offered {
+    /// The verb.
+    pub verb: Verb,
+    /// Why not, when not.
+    pub refusal: Option<Refusal>,
+}
+
+/// A file, for eyes.
+#[derive(Debug, Clone, Serialize)]
+pub struct MaterialView {
+    /// What it is.
+    pub blob: Digest,
+    /// Bytes.
+    pub size: u64,
+    /// Whose.
+    pub from: Role,
+    /// What its owner calls it.
+    pub name: Clean,
+    /// Where it lies here.
+    pub path: Option<PathBuf>,
+}
+
+/// A delivery, for eyes.
+#[derive(Debug, Clone, Serialize)]
+pub struct DeliveryView {
+    /// From 0.
+    pub number: u32,
+    /// D, once signed.
+    pub manifest: Option<EventId>,
+    /// What the worker calls it.
+    pub name: Clean,
+    /// What the worker says with it.
+    pub message: Clean,
+    /// Bytes of the deliverable.
+    pub size: u64,
+    /// Whether everything but the keys is here and is what was signed.
+    pub inspected: bool,
+    /// Tranches paid or received.
+    pub paid: u32,
+    /// Routing fees paid.
+    pub fee: Msat,
+    /// What came in.
+    pub received: Msat,
+    /// What the LSP kept.
+    pub lsp_fee: Msat,
+    /// Where the plaintext lies.
+    pub output: Option<PathBuf>,
+    /// BLAKE3 of the plaintext.
+    pub digest: Option<Digest>,
+    /// Where the fraud proof lies.
+    pub proof: Option<PathBuf>,
+}
+
+/// A gig of ours, for eyes.
+#[derive(Debug, Clone, Serialize)]
+pub struct PostView {
+    /// Its log.
+    pub id: EventId,
+    /// The newest version.
+    pub gig: GigView,
+    /// Bids that wait for an answer.
+    pub bids: u32,
+    /// Jobs awarded.
+    pub awarded: u32,
+}
+
+/// A gig, for eyes.
+#[derive(Debug, Clone, Serialize)]
+pub struct GigView {
+    /// This version.
+    pub id: EventId,
+    /// Who.
+    pub author: Pubkey,
+    /// One line.
+    pub title: Clean,
+    /// A few lines.
+    pub summary: Clean,
+    /// Markdown.
+    pub content: Clean,
+    /// Hashtags.
+    pub tags: Vec<Clean>,
+    /// Wanted or offered.
+    pub side: Side,
+    /// By its author's word.
+    pub status: Status,
+    /// What is asked for.
+    pub work: Work,
+    /// How it may be settled.
+    pub modes: Vec<Mode>,
+    /// Which chain.
+    pub network: Network,
+    /// One slot.
+    pub price: Msat,
+    /// How many.
+    pub slots: u32,
+    /// The largest deliverable, in bytes.
+    pub max_bytes: u64,
+    /// Seconds from award to delivery.
+    pub deliver_secs: u64,
+    /// Seconds from delivery to payment.
+    pub pay_secs: u64,
+    /// Proof of work asked of a bid.
+    pub pow: u8,
+    /// First published.
+    pub published_at: Time,
+    /// No bids after this.
+    pub expires_at: Time,
+    /// Input files: name and bytes.
+    pub inputs: Vec<(Clean, u64)>,
+}
+
+const LINE: Limit = Limit::TITLE;
+const BLOCK: Limit = Limit::BLOCK;
+
+impl GigView {
+    /// Cleans a gig.
+    pub fn of(gig: &Gig) -> Self {
+        let tag = |t: &String| crate::text::Raw(t.clone()).clean(Limit::NAME);
+        Self {
+            id: gig.id,
+            author: gig.author,
+            title: gig.title.clean(LINE),
+            summary: gig.summary.clean(BLOCK),
+            content: gig.content.clean(BLOCK),
+            tags: gig.tags.iter().map(tag).collect(),
+            side: gig.side,
+            status: gig.status,
+            work: gig.offer.work,
+            modes: gig.offer.modes.clone(),
+            network: gig.network,
+            price: gig.offer.price,
+            slots: gig.offer.slots,
+            max_bytes: gig.offer.max_bytes,
+            deliver_secs: gig.offer.deadlines.deliver.0,
+            pay_secs: gig.offer.deadlines.pay.0,
+            pow: gig.offer.pow,
+            published_at: gig.published_at,
+            expires_at: gig.expires_at,
+            inputs: gig.offer.inputs.iter().map(|i| (i.name.clean(LINE), i.size)).collect(),
+        }
+    }
+}
+
+impl PostView {
+    /// Cleans a gig of ours, with what came of it.
+    pub fn of(post: &Post, jobs: &BTreeMap<BidId, Job>) -> Option<Self> {
+        let gig = post.gig()?;
+        let of = |job: &&Job| job.role == Role::Requester && job.gig.d == gig.d;
+        let count = |what: fn(&Job) -> bool| {
+            u32::try_from(jobs.values().filter(of).filter(|job| what(job)).count())
+                .unwrap_or(u32::MAX)
+        };
+        Some(Self {
+            id: post.id,
+            gig: GigView::of(gig),
+            bids: count(|job| job.phase == Phase::Bid),
+            awarded: count(|job| job.job.is_some()),
+        })
+    }
+}
+
+impl JobView {
+    /// Cleans a job.
+    pub fn of(job: &Job, now: Time, fetched: Option<(u64, u64)>) -> Self {
+        let deadline = job.deadline();
+        let offered =
+            |(verb, may): (Verb, Result<(), Refusal>)| Offered { verb, refusal: may.err() };
+        let raw = |text: &String| crate::text::Raw(text.clone()).clean(BLOCK);
+        Self {
+            id: job.id,
+            job: job.job,
+            role: job.role,
+            phase: job.phase,
+            since: job.since,
+            title: job.gig.title.clean(LINE),
+            gig: job.gig.id,
+            peer: job.peer(),
+            price: job.terms().price,
+            mode: job.terms().mode,
+            tranches: job.terms().tranches,
+            message: job.bid.message.clean(BLOCK),
+            deadline: deadline.map(|(at, _)| at),
+            otherwise: deadline.map(|(_, what)| what),
+            reason: job.reason.as_ref().map(raw),
+            legal: legal(job, now).into_iter().map(offered).collect(),
+            materials: job
+                .materials
+                .iter()
+                .map(|m| MaterialView {
+                    blob: m.file.blob,
+                    size: m.file.size,
+                    from: m.from,
+                    name: m.file.name.clean(LINE),
+                    path: m.path.clone(),
+                })
+                .collect(),
+            delivery: job.attempt.as_ref().map(|attempt| {
+                let signed = attempt.delivery();
+                let paid = |t: &&crate::market::Tranche| t.key.is_some() || t.received.is_some();
+                DeliveryView {
+                    number: attempt.number,
+                    manifest: attempt.record.as_ref().map(|r| r.id),
+                    name: signed.map_or_else(Clean::default, |d| d.name.clean(LINE)),
+                    message: signed.map_or_else(Clean::default, |d| d.message.clean(BLOCK)),
+                    size: signed.map_or(0, |d| d.manifest.total),
+                    inspected: attempt.inspected,
+                    paid: u32::try_from(attempt.tranches.iter().filter(paid).count())
+                        .unwrap_or(u32::MAX),
+                    fee: attempt.tranches.iter().map(|t| t.fee).sum(),
+                    received: attempt.tranches.iter().filter_map(|t| t.received).sum(),
+                    lsp_fee: attempt
+                        .tranches
+                        .iter()
+                        .filter(|t| t.received.is_some())
+                        .map(|t| t.lsp_fee)
+                        .sum(),
+                    output: attempt.output.clone(),
+                    digest: attempt.digest,
+                    proof: attempt.proof.clone(),
+                }
+            }),
+            fetched,
+            stuck: job.stuck.clone(),
+            facts: job.n,
+        }
+    }
+}
+
+/// One line of a job's history, for eyes.
+#[derive(Debug, Clone, Serialize)]
+pub struct FactView {
+    /// Its place.
+    pub n: u64,
+    /// When.
+    pub at: Time,
+    /// Its kind; for what was said, the kind of record too.
+    pub kind: String,
+    /// Who, if anybody said it.
+    pub by: Option<Role>,
+}
+
+impl FactView {
+    /// A fact, without anything secret.
+    pub fn of(n: u64, at: Time, role: Role, fact: &Fact) -> Self {
+        let (kind, by) = match fact {
+            Fact::Said { record } => (record.draft.body.kind(), Some(role)),
+            Fact::Heard { record } => (record.draft.body.kind(), Some(role.other())),
+            Fact::Bid { .. } => ("bid", Some(Role::Worker)),
+            Fact::Awarded { .. } => ("award", Some(Role::Requester)),
+            other => (other.kind(), None),
+        };
+        Self { n, at, kind: kind.to_owned(), by }
+    }
+}

@@ -1,0 +1,194 @@
+//! The scribe: it holds the keys and does with them what the engine asks.
+
+use std::fmt;
+use std::sync::Arc;
+
+use zeroize::Zeroizing;
+
+use super::derive::Seed;
+use super::vault::Secrets;
+use crate::engine::{
+    CertificateDraft, Channel, Clock, Dice, Fault, FirstContact, Scribe, SharedSecret, Unreadable,
+    WireEvent, WrapKey,
+};
+use crate::market::{
+    Certificate, Digest, Draft, EventId, Gig, Invoice, Nonce, Preimage, Pubkey, Record, Terms, Time,
+};
+use crate::wire::{self, Certifying, ChannelKeys, Rejected, SigningKey, Stage, Wrapping};
+
+/// All keys of one user, in memory. Erased when dropped, never shown.
+///
+/// The identity signs certificates, listings and published proofs, and nothing else: everything within
+/// a job is signed by its session key.
+pub struct Keys {
+    seed: Seed,
+    identity: SigningKey,
+    imported: bool,
+    dice: Arc<dyn Dice>,
+    clock: Arc<dyn Clock>,
+}
+
+impl Keys {
+    /// Derives the seed and the identity from what a vault keeps. Takes milliseconds (PBKDF2).
+    pub fn new(secrets: &Secrets, dice: Arc<dyn Dice>, clock: Arc<dyn Clock>) -> Self {
+        let seed = secrets.phrase.seed();
+        let identity = match &secrets.imported {
+            Some(imported) => imported.key(),
+            None => seed.identity().expect("BIP-32 fails for one seed in 2^127"),
+        };
+        let imported = secrets.imported.is_some();
+        Self { seed, identity, imported, dice, clock }
+    }
+
+    /// The seed that the Lightning node takes: BIP-39, 64 bytes, empty passphrase.
+    pub fn lightning_seed(&self) -> Zeroizing<[u8; 64]> {
+        self.seed.lightning()
+    }
+
+    /// The Ed25519 secret of the iroh endpoint.
+    pub fn endpoint_secret(&self) -> Zeroizing<[u8; 32]> {
+        self.seed.endpoint()
+    }
+
+    /// Whether the identity was imported: then the phrase alone does not restore it.
+    pub fn is_imported(&self) -> bool {
+        self.imported
+    }
+
+    fn channel(&self, channel: &Channel) -> Result<ChannelKeys, Rejected> {
+        ChannelKeys::derive(&self.seed.session(&channel.nonce), &channel.peer, &channel.job)
+    }
+}
+
+impl fmt::Debug for Keys {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Keys({})", self.identity.pubkey())
+    }
+}
+
+impl Scribe for Keys {
+    fn identity(&self) -> Pubkey {
+        self.identity.pubkey()
+    }
+
+    fn session(&self, nonce: &Nonce) -> Pubkey {
+        self.seed.session(nonce).pubkey()
+    }
+
+    fn inbox(&self, nonce: &Nonce) -> Pubkey {
+        self.seed.inbox(nonce).pubkey()
+    }
+
+    fn terms_hash(&self, terms: &Terms) -> Digest {
+        wire::terms_hash(terms)
+    }
+
+    fn certify(&self, draft: &CertificateDraft) -> Result<Certificate, Fault> {
+        let what = Certifying {
+            session: self.session(&draft.nonce),
+            role: draft.role,
+            counterparty: draft.counterparty,
+            terms: wire::terms_hash(&draft.terms),
+            nonce: draft.nonce,
+            node: draft.node,
+            endpoint: draft.endpoint,
+            network: draft.terms.network,
+            at: draft.at,
+        };
+        wire::certify(&self.identity, &what).map_err(never)
+    }
+
+    fn read_certificate(&self, event: &str) -> Result<Certificate, Unreadable> {
+        wire::read_certificate(event).map_err(unreadable)
+    }
+
+    fn sign(&self, nonce: &Nonce, draft: &Draft) -> Result<Record, Fault> {
+        wire::sign_record(&self.seed.session(nonce), draft).map_err(never)
+    }
+
+    fn listing(&self, gig: &Gig) -> Result<WireEvent, Fault> {
+        wire::publish(&self.identity, gig, Stage::Published).map(wire_event).map_err(never)
+    }
+
+    fn wrap(
+        &self,
+        nonce: &Nonce,
+        record: &Record,
+        to: &Pubkey,
+        pow: u8,
+        now: Time,
+    ) -> Result<WireEvent, Fault> {
+        let wrapping = Wrapping { to: *to, pow, now };
+        let fresh = self.dice.nonce().0;
+        wire::wrap(&self.seed.session(nonce), record, &wrapping, &fresh)
+            .map(wire_event)
+            .map_err(never)
+    }
+
+    fn post(&self, channel: &Channel, record: &Record, now: Time) -> Result<WireEvent, Fault> {
+        let fresh = self.dice.nonce().0;
+        self.channel(channel)
+            .and_then(|keys| wire::post(&keys, record, now, &fresh))
+            .map(wire_event)
+            .map_err(never)
+    }
+
+    fn channel_author(&self, channel: &Channel) -> Pubkey {
+        // A peer that is no point was refused with its certificate; nobody is the author then.
+        self.channel(channel).map_or(Pubkey([0; 32]), |keys| keys.author())
+    }
+
+    fn read_listing(&self, event: &str) -> Result<Gig, Unreadable> {
+        wire::read_listing(event, self.clock.now()).map_err(unreadable)
+    }
+
+    fn open_wrap(&self, to: &WrapKey, event: &str, pow: u8) -> Result<FirstContact, Unreadable> {
+        let key = match to {
+            WrapKey::Inbox(nonce) => self.seed.inbox(nonce),
+            WrapKey::Session(nonce) => self.seed.session(nonce),
+        };
+        let opened = wire::open_wrap(&key, event, pow).map_err(unreadable)?;
+        let wire::Opened { record, certificate, terms } = opened;
+        Ok(FirstContact { record, certificate, terms })
+    }
+
+    fn open_post(&self, channel: &Channel, event: &str) -> Result<Record, Unreadable> {
+        self.channel(channel).and_then(|keys| wire::open_post(&keys, event)).map_err(unreadable)
+    }
+
+    fn read_invoice(&self, text: &str) -> Result<Invoice, Unreadable> {
+        wire::decode(text)
+            .map_err(|why| Unreadable { code: "bad-invoice".into(), sentence: why.to_string() })
+    }
+
+    fn tranche_key(&self, nonce: &Nonce, tranche: u32) -> Preimage {
+        Preimage::new(*self.seed.tranche(nonce, tranche))
+    }
+
+    fn shared_secret(&self, channel: &Channel) -> SharedSecret {
+        // As above. Zeros would be a secret that everybody has; this is one that nobody else has.
+        let alone = || *self.seed.alone(&channel.nonce);
+        SharedSecret(self.channel(channel).map_or_else(|_| alone(), |keys| *keys.shared()))
+    }
+
+    fn audit_seed(&self, nonce: &Nonce) -> Preimage {
+        Preimage::new(*self.seed.audit(nonce))
+    }
+
+    fn proof_event(&self, proof: &str, now: Time) -> Result<WireEvent, Fault> {
+        wire::proof_event(&self.identity, proof, now).map(wire_event).map_err(never)
+    }
+}
+
+fn wire_event((id, json): (EventId, String)) -> WireEvent {
+    WireEvent { id, json }
+}
+
+/// Keys and limits do not change by waiting.
+fn never(rejected: Rejected) -> Fault {
+    Fault::Never(rejected.sentence)
+}
+
+fn unreadable(rejected: Rejected) -> Unreadable {
+    Unreadable { code: rejected.code.as_str().to_owned(), sentence: rejected.sentence }
+}

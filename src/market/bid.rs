@@ -1,0 +1,188 @@
+//! Bids: what a worker may offer on a gig, what a requester lets in, and the id of the job they make.
+
+use crate::market::{
+    Bid, BidId, Body, Certificate, Deadlines, Digest, EventId, Gig, JobId, Mode, Msat, Network,
+    Pubkey, Record, Refusal, Role, Side, Span, Status, Terms, Time,
+};
+
+/// `J = H("earnest/v1/job", bid id, award id)`: BLAKE3 in key-derivation mode over both ids.
+pub fn job_id(bid: &BidId, award: &EventId) -> JobId {
+    let mut hasher = blake3::Hasher::new_derive_key("earnest/v1/job");
+    hasher.update(bid.as_bytes());
+    hasher.update(award.as_bytes());
+    JobId(hasher.finalize().into())
+}
+
+/// What a worker wishes to offer.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Wish {
+    /// The gig's first mode when absent.
+    pub mode: Option<Mode>,
+    /// The gig's price when absent.
+    pub price: Option<Msat>,
+    /// One when absent.
+    pub tranches: Option<u32>,
+}
+
+/// The least price, below which an HTLC is dust and not enforced by the chain (exchange.md 1.3).
+pub const LEAST_PRICE: Msat = match Msat::sats(1000) {
+    Some(price) => price,
+    None => Msat::ZERO,
+};
+/// The most tranches.
+pub const MOST_TRANCHES: u32 = 64;
+/// Open bids of one identity on one gig that are heard.
+pub const MOST_BIDS: usize = 3;
+/// The longest phase.
+pub const LONGEST_PHASE: Span = Span::DAY.times(90);
+
+fn no(code: &str, sentence: impl Into<String>) -> Refusal {
+    Refusal::new(code, sentence)
+}
+
+/// Whether a gig takes bids now.
+pub fn takes_bids(gig: &Gig, network: Network, now: Time) -> Result<(), Refusal> {
+    if gig.network != network {
+        return Err(no("wrong-network", "The gig is on another network. Nothing was sent."));
+    }
+    if gig.side != Side::Request {
+        return Err(no("not-a-request", "The listing offers work; it does not ask for any."));
+    }
+    if gig.status != Status::Open {
+        return Err(no("gig-closed", "The gig takes no more bids."));
+    }
+    if now >= gig.expires_at {
+        return Err(no("gig-expired", "The gig has expired: it takes no more bids."));
+    }
+    Ok(())
+}
+
+/// The complete terms of a bid on this gig. Refuses what its author could only refuse.
+pub fn propose(
+    gig: &Gig,
+    wish: Wish,
+    me: &Pubkey,
+    network: Network,
+    now: Time,
+) -> Result<Terms, Refusal> {
+    takes_bids(gig, network, now)?;
+    if gig.author == *me {
+        return Err(no("own-gig", "This gig is your own."));
+    }
+    let offer = &gig.offer;
+    let Some(mode) = wish.mode.or(offer.modes.first().copied()) else {
+        return Err(no("no-mode", "The gig offers no way to settle that this program knows."));
+    };
+    let terms = Terms {
+        v: 1,
+        work: offer.work,
+        mode,
+        price: wish.price.unwrap_or(offer.price),
+        tranches: wish.tranches.unwrap_or(1),
+        max_bytes: offer.max_bytes,
+        deadlines: offer.deadlines,
+        network,
+    };
+    fits(&terms, gig)?;
+    Ok(terms)
+}
+
+/// Whether terms are sound and are what the gig offers, but for the price, which a person judges.
+fn fits(terms: &Terms, gig: &Gig) -> Result<(), Refusal> {
+    let offer = &gig.offer;
+    if !offer.modes.contains(&terms.mode) {
+        return Err(no("mode-not-offered", "The gig does not offer this settlement mode."));
+    }
+    if terms.price < LEAST_PRICE {
+        let sentence =
+            format!("The price is below {LEAST_PRICE}: too small to be safe on the chain.");
+        return Err(no("price-too-small", sentence));
+    }
+    let tranches = terms.tranches;
+    if tranches == 0 || tranches > MOST_TRANCHES || terms.mode == Mode::Direct && tranches != 1 {
+        return Err(no("bad-tranches", format!("{tranches} tranches are not possible here.")));
+    }
+    if terms.price.tranche(0, tranches).is_none_or(|part| part < LEAST_PRICE) {
+        let sentence = format!("Each tranche must be at least {LEAST_PRICE}.");
+        return Err(no("tranche-too-small", sentence));
+    }
+    let Deadlines { deliver, pay } = terms.deadlines;
+    if deliver > LONGEST_PHASE || pay > LONGEST_PHASE || deliver.0 == 0 || pay.0 == 0 {
+        return Err(no("bad-deadlines", "A deadline is nothing or over 90 days."));
+    }
+    let same = terms.v == 1
+        && terms.work == offer.work
+        && terms.max_bytes == offer.max_bytes
+        && terms.deadlines == offer.deadlines
+        && terms.network == gig.network;
+    if same { Ok(()) } else { Err(no("terms-differ", "The terms are not those of the gig.")) }
+}
+
+/// What a requester knows when a bid comes in.
+#[derive(Debug, Clone, Copy)]
+pub struct Door<'a> {
+    /// The listing version that the bid names, if it is one of ours.
+    pub answers: Option<&'a Gig>,
+    /// The newest version of it.
+    pub newest: Option<&'a Gig>,
+    /// Our identity.
+    pub me: Pubkey,
+    /// Now.
+    pub now: Time,
+    /// Slots that are not awarded.
+    pub slots_left: u32,
+    /// Bids of this identity on this gig that wait for an answer.
+    pub waiting: usize,
+    /// Whether the session key was seen in another bid.
+    pub session_known: bool,
+    /// Hash of the bid's canonical terms.
+    pub terms: Digest,
+}
+
+/// Whether a bid is let in. Its signatures, size and proof of work were checked before.
+pub fn admit<'a>(
+    record: &'a Record,
+    certificate: &Certificate,
+    door: &Door<'_>,
+) -> Result<&'a Bid, Refusal> {
+    let Body::Bid(bid) = &record.draft.body else {
+        return Err(no("wrong-body", "Not a bid."));
+    };
+    let (Some(gig), Some(newest)) = (door.answers, door.newest) else {
+        return Err(no("unknown-gig", "The bid answers a listing that is not ours."));
+    };
+    takes_bids(newest, gig.network, door.now)?;
+    if door.now >= gig.expires_at {
+        return Err(no("gig-expired", "The gig has expired: it takes no more bids."));
+    }
+    if door.slots_left == 0 {
+        return Err(no("gig-full", "Every slot of the gig is awarded."));
+    }
+    fits(&bid.terms, gig)?;
+    if record.draft.seq != 0 || record.draft.prev.is_some() || record.draft.job.is_some() {
+        return Err(no("broken-chain", "The bid does not begin a chain."));
+    }
+    if door.session_known {
+        return Err(no("certificate-replayed", "The bid's session key was used before."));
+    }
+    let c = certificate;
+    let certified = c.role == Role::Worker
+        && c.counterparty == door.me
+        && c.session == record.author
+        && c.terms == door.terms
+        && c.network == bid.terms.network
+        && c.identity != door.me;
+    if !certified {
+        return Err(no("wrong-certificate", "The bid's certificate is not for this bid."));
+    }
+    if c.endpoint != bid.address.endpoint {
+        return Err(no("wrong-endpoint", "The bid's address is not the certified endpoint."));
+    }
+    if door.now >= bid.valid_until {
+        return Err(no("bid-lapsed", "The bid has lapsed."));
+    }
+    if door.waiting >= MOST_BIDS {
+        return Err(no("too-many-bids", "This person has enough bids waiting on this gig."));
+    }
+    Ok(bid)
+}

@@ -1,0 +1,196 @@
+//! Effects: what a step asks the world to do. Data; run at least once by the outbox; safe to repeat.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use crate::market::{
+    Address, Attachment, BillOrder, Digest, Job, Msat, Nonce, PayOrder, PaymentHash, Pubkey, Record,
+};
+
+/// One thing to do.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "effect", rename_all = "snake_case")]
+pub enum Effect {
+    /// Wrap a first contact, with proof of work, then publish it.
+    First {
+        /// Signed.
+        record: Box<Record>,
+        /// What its author's session key is derived from.
+        nonce: Nonce,
+        /// To this inbox or session key.
+        to: Pubkey,
+        /// There.
+        relays: Vec<String>,
+        /// Leading zero bits asked for.
+        pow: u8,
+    },
+    /// Publish a signed event.
+    Publish {
+        /// The JSON form of NIP-01.
+        event: String,
+        /// Its id, in hex.
+        id: crate::market::EventId,
+        /// There; the configured relays when empty.
+        relays: Vec<String>,
+    },
+    /// Fetch a file from the other side.
+    Fetch {
+        /// What, and how large it is.
+        file: Attachment,
+        /// From whom.
+        from: Address,
+        /// What it is for.
+        purpose: Purpose,
+    },
+    /// Seal a delivery.
+    Seal {
+        /// Which.
+        number: u32,
+        /// The file.
+        source: PathBuf,
+    },
+    /// Recompute everything that can be checked without the keys.
+    Inspect,
+    /// Decrypt a tranche and check every chunk.
+    Open {
+        /// Which.
+        tranche: u32,
+    },
+    /// Make the fraud proof.
+    Prove {
+        /// Of this tranche.
+        tranche: u32,
+        /// Of this chunk.
+        chunk: u64,
+    },
+    /// Publish the fraud proof.
+    Accuse {
+        /// Where it lies.
+        path: PathBuf,
+    },
+    /// Make an invoice.
+    Bill {
+        /// For this tranche.
+        tranche: u32,
+        /// What it says.
+        order: BillOrder,
+    },
+    /// Pay.
+    Pay {
+        /// This tranche.
+        tranche: u32,
+        /// What is paid.
+        order: PayOrder,
+    },
+    /// Claim a held payment.
+    Claim {
+        /// For this tranche.
+        tranche: u32,
+        /// Which.
+        hash: PaymentHash,
+        /// How much is held.
+        amount: Msat,
+    },
+    /// Fail a held payment back.
+    Fail {
+        /// Which.
+        hash: PaymentHash,
+    },
+}
+
+/// What a fetched file is for: decides where it is put.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Purpose {
+    /// A file to work on, or for the other side to read.
+    Input,
+    /// The ciphertext of a delivery (the plaintext in mode direct).
+    Blob,
+    /// The vector file of a delivery.
+    Vector,
+}
+
+impl Effect {
+    /// Its name, as in JSON.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::First { .. } => "first",
+            Self::Publish { .. } => "publish",
+            Self::Fetch { .. } => "fetch",
+            Self::Seal { .. } => "seal",
+            Self::Inspect => "inspect",
+            Self::Open { .. } => "open",
+            Self::Prove { .. } => "prove",
+            Self::Accuse { .. } => "accuse",
+            Self::Bill { .. } => "bill",
+            Self::Pay { .. } => "pay",
+            Self::Claim { .. } => "claim",
+            Self::Fail { .. } => "fail",
+        }
+    }
+
+    /// The blob of a fetch.
+    pub fn blob(&self) -> Option<Digest> {
+        match self {
+            Self::Fetch { file, .. } => Some(file.blob),
+            _ => None,
+        }
+    }
+}
+
+/// Effects of one lane of one job run one after the other; lanes run beside each other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Lane {
+    /// What is said.
+    Talk,
+    /// What is done with files.
+    Files,
+    /// What is done with money.
+    Money,
+}
+
+impl Effect {
+    /// Its lane.
+    pub fn lane(&self) -> Lane {
+        match self {
+            Self::First { .. } | Self::Publish { .. } | Self::Accuse { .. } => Lane::Talk,
+            Self::Fetch { .. }
+            | Self::Seal { .. }
+            | Self::Inspect
+            | Self::Open { .. }
+            | Self::Prove { .. } => Lane::Files,
+            Self::Bill { .. } | Self::Pay { .. } | Self::Claim { .. } | Self::Fail { .. } => {
+                Lane::Money
+            }
+        }
+    }
+
+    /// Whether the job still wants it: an effect that has been overtaken is dropped, not run.
+    pub fn is_wanted(&self, job: &Job) -> bool {
+        let attempt = job.attempt.as_ref();
+        let slot = |t: u32| attempt?.tranches.get(usize::try_from(t).ok()?);
+        match self {
+            Self::Pay { tranche, .. } => {
+                slot(*tranche).is_some_and(|t| t.paying.is_some() && t.key.is_none())
+            }
+            Self::Bill { tranche, .. } => {
+                slot(*tranche).is_some_and(|t| t.received.is_none()) && !job.phase.is_over()
+            }
+            Self::Claim { tranche, .. } => slot(*tranche).is_some_and(|t| t.received.is_none()),
+            Self::Fetch { purpose: Purpose::Input, .. } => !job.phase.is_over(),
+            Self::Fetch { .. } | Self::Inspect => {
+                attempt.is_some_and(|a| !a.inspected) && !job.phase.is_over()
+            }
+            Self::Seal { number, .. } => {
+                attempt.is_some_and(|a| a.number == *number && a.record.is_none())
+                    && !job.phase.is_over()
+            }
+            Self::Open { tranche } => slot(*tranche).is_some_and(|t| t.key.is_some() && !t.opened),
+            Self::Prove { .. } => attempt.is_some_and(|a| a.proof.is_none()),
+            Self::First { .. } | Self::Publish { .. } | Self::Accuse { .. } | Self::Fail { .. } => {
+                true
+            }
+        }
+    }
+}

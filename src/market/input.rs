@@ -1,0 +1,205 @@
+//! Inputs: everything that can happen to a job.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use crate::market::{
+    Address, Attachment, Billed, Certificate, Digest, Effect, Invoice, Msat, NodeEvent, Nonce,
+    PaymentHash, PaymentState, Record, Time,
+};
+use crate::seal::Manifest;
+
+/// What the market may know of the world at one instant. The engine gathers it; nothing here is a wish.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct World {
+    /// Now.
+    pub now: Time,
+    /// What the node can send now.
+    pub spendable: Msat,
+    /// Slots of the gig that are not awarded.
+    pub slots_left: u32,
+    /// A payment hash in this input is in the ledger already, for anything else.
+    pub hash_known: bool,
+}
+
+/// What a person, a bot or an agent asks of one job.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Ask {
+    /// Requester: the job is yours. The engine has prepared what must be signed.
+    Award(Box<AwardParts>),
+    /// Requester: no.
+    Decline {
+        /// For a person.
+        reason: String,
+        /// For a session key of its own: a decline is signed by a key that stands for nothing.
+        nonce: Nonce,
+    },
+    /// Worker: I take my bid back.
+    Withdraw {
+        /// For a person.
+        reason: String,
+    },
+    /// Worker: here is the work.
+    Deliver {
+        /// A copy that nobody changes.
+        source: PathBuf,
+        /// Its bytes.
+        size: u64,
+        /// What it is called.
+        name: String,
+        /// For a person.
+        message: String,
+        /// Fresh.
+        nonce: Nonce,
+    },
+    /// Requester: it is what I asked for; pay.
+    Accept {
+        /// The most to pay in routing fees.
+        max_fee: Msat,
+    },
+    /// Requester: it is not; deliver again.
+    Reject {
+        /// For a person.
+        reason: String,
+    },
+    /// Either: let us stop here.
+    Cancel {
+        /// For a person.
+        reason: String,
+    },
+    /// Either: words.
+    Note {
+        /// For a person.
+        text: String,
+    },
+    /// Either: one to five for the other side.
+    Rate {
+        /// From 1 to 5.
+        stars: u8,
+        /// For a person.
+        comment: String,
+    },
+}
+
+/// What an award needs beyond the decision.
+#[derive(Debug, Clone, PartialEq)]
+pub struct AwardParts {
+    /// What our session key is derived from.
+    pub nonce: Nonce,
+    /// Signed.
+    pub certificate: Certificate,
+    /// The channel's relays.
+    pub relays: Vec<String>,
+    /// Where we are.
+    pub address: Address,
+    /// The inputs and where our copies lie.
+    pub inputs: Vec<(Attachment, PathBuf)>,
+    /// SHA-256 of s_R.
+    pub audit: Digest,
+    /// What s_R is derived from.
+    pub audit_nonce: Nonce,
+}
+
+/// What became of an effect.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "outcome", rename_all = "snake_case")]
+pub enum Outcome {
+    /// Nothing to tell.
+    Done,
+    /// It cannot be done.
+    Failed {
+        /// Why.
+        why: String,
+    },
+    /// A file is here.
+    Fetched {
+        /// Which.
+        blob: Digest,
+        /// Where.
+        path: PathBuf,
+    },
+    /// A delivery is sealed.
+    Sealed {
+        /// What is committed to.
+        manifest: Box<Manifest>,
+        /// SHA-256 of each tranche's key; in mode direct, of the key that only makes the invoice ours.
+        hashes: Vec<PaymentHash>,
+        /// The ciphertext.
+        blob: PathBuf,
+        /// The vector file.
+        vector: PathBuf,
+        /// Bytes of the vector file.
+        vector_size: u64,
+    },
+    /// Everything but the keys is as the manifest says.
+    Inspected,
+    /// It is not.
+    Refused {
+        /// Stable.
+        code: String,
+        /// For a person.
+        sentence: String,
+    },
+    /// An invoice is made.
+    Billed {
+        /// As made.
+        billed: Billed,
+        /// Decoded.
+        invoice: Invoice,
+    },
+    /// What the node says of a payment by us.
+    Payment {
+        /// Which.
+        hash: PaymentHash,
+        /// How it stands.
+        state: PaymentState,
+    },
+    /// A tranche opened.
+    Opened {
+        /// Where the plaintext lies.
+        path: PathBuf,
+        /// BLAKE3 of the whole, with the last tranche.
+        digest: Option<Digest>,
+    },
+    /// A tranche did not open.
+    Mismatch {
+        /// The first chunk that shows it.
+        chunk: u64,
+    },
+    /// The proof lies here.
+    Proven {
+        /// JSON.
+        path: PathBuf,
+    },
+}
+
+/// Everything that can happen to a job.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Input {
+    /// Somebody asks.
+    Ask(Ask),
+    /// The other side speaks: a verified record of theirs, with the certificate inside an award and the
+    /// decoded invoice inside a bill.
+    Heard {
+        /// Verified.
+        record: Box<Record>,
+        /// In an award: verified, and signed for this record's author.
+        certificate: Option<Box<Certificate>>,
+        /// In a bill: decoded; `None` if it does not decode.
+        invoice: Option<Box<Invoice>>,
+    },
+    /// An effect was run.
+    Done {
+        /// Which effect.
+        effect: Box<Effect>,
+        /// What became of it.
+        outcome: Box<Outcome>,
+    },
+    /// The node says.
+    Node(NodeEvent),
+    /// A block came: the node knows this height.
+    Height(u32),
+    /// Time passes: `now >= job.wake_at()`.
+    Tick,
+}

@@ -1,0 +1,422 @@
+//! A job: the fold of its facts, and what follows from it (phase, next deadline, channel, grants).
+
+mod fold;
+
+use std::path::PathBuf;
+
+use serde::Serialize;
+
+use crate::market::{
+    Address, Attachment, Bid, BidId, Body, Certificate, Deadlines, Delivery, Digest, Fact, Gig,
+    Grant, Invoice, JobId, Msat, Nonce, PaymentHash, Preimage, Pubkey, Record, Role, Span, Terms,
+    Time,
+};
+
+/// Where a job stands. What may happen in each is in [`crate::market::step`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Phase {
+    /// A bid waits for an answer.
+    Bid,
+    /// Awarded: the worker works.
+    Working,
+    /// A delivery is signed: the requester fetches, inspects and decides.
+    Delivered,
+    /// The requester said pay: the worker bills.
+    Accepted,
+    /// A payment is in flight: it ends by the node's word and by nothing else.
+    Paying,
+    /// Everything is paid and everything opened. The end.
+    Settled,
+    /// The requester said no. An award can still come.
+    Declined,
+    /// The worker took the bid back. The end.
+    Withdrawn,
+    /// One side stopped it. The end, but for money that is on its way.
+    Cancelled,
+    /// A deadline passed. The end, but for money that is on its way.
+    Expired,
+    /// A paid key did not open what was signed; the proof is made. The end.
+    Cheated,
+}
+
+impl Phase {
+    /// Whether nothing more is expected of anybody.
+    pub fn is_over(self) -> bool {
+        use Phase::{Cancelled, Cheated, Expired, Settled, Withdrawn};
+        matches!(self, Settled | Withdrawn | Cancelled | Expired | Cheated)
+    }
+
+    /// One word for people.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Bid => "bid",
+            Self::Working => "working",
+            Self::Delivered => "delivered",
+            Self::Accepted => "accepted",
+            Self::Paying => "paying",
+            Self::Settled => "settled",
+            Self::Declined => "declined",
+            Self::Withdrawn => "withdrawn",
+            Self::Cancelled => "cancelled",
+            Self::Expired => "expired",
+            Self::Cheated => "cheated",
+        }
+    }
+}
+
+/// One author's chain of records, as far as it is known.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Chain {
+    /// The next sequence number.
+    pub next: u64,
+    /// The newest record.
+    pub last: Option<Record>,
+}
+
+/// One tranche of the delivery that stands.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Tranche {
+    /// Worker: the invoice made. Requester: the invoice being paid or paid.
+    pub invoice: Option<Invoice>,
+    /// Worker: what the LSP keeps of it.
+    pub lsp_fee: Msat,
+    /// Requester: the most to pay in routing fees, once it is being paid.
+    pub paying: Option<Msat>,
+    /// Requester: the key, once paid.
+    pub key: Option<Preimage>,
+    /// Requester: it opened, and every chunk is right.
+    pub opened: bool,
+    /// Worker: held and being claimed: how much.
+    pub claiming: Option<Msat>,
+    /// Worker: the height after which the held payment is lost.
+    pub deadline: Option<u32>,
+    /// Worker: ours: how much.
+    pub received: Option<Msat>,
+    /// Routing fees paid.
+    pub fee: Msat,
+}
+
+/// A delivery, from the first byte sealed to the last tranche opened.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Attempt {
+    /// From 0; each try counts.
+    pub number: u32,
+    /// Worker: what the tranche keys are derived from, before the manifest says it.
+    pub nonce: Option<Nonce>,
+    /// Worker: the file.
+    pub source: Option<PathBuf>,
+    /// Worker: what it is called.
+    pub name: String,
+    /// Worker: words with it.
+    pub message: String,
+    /// The signed `deliver` record; its id is D.
+    pub record: Option<Record>,
+    /// When it was signed or heard, by our clock.
+    pub at: Time,
+    /// The ciphertext here (the plaintext in mode direct).
+    pub blob: Option<PathBuf>,
+    /// The vector file here.
+    pub vector: Option<PathBuf>,
+    /// Worker: hash and size of both files, as sealed.
+    pub sizes: Option<[(Digest, u64); 2]>,
+    /// Worker: h_t as sealed.
+    pub hashes: Vec<PaymentHash>,
+    /// Requester: everything that can be checked without the keys was.
+    pub inspected: bool,
+    /// One each.
+    pub tranches: Vec<Tranche>,
+    /// Requester: the most to pay in routing fees, for each tranche.
+    pub max_fee: Msat,
+    /// Requester: where the plaintext lies.
+    pub output: Option<PathBuf>,
+    /// Requester: BLAKE3 of the plaintext.
+    pub digest: Option<Digest>,
+    /// Requester: the chunk and tranche that do not open.
+    pub cheat: Option<(u32, u64)>,
+    /// Requester: where the proof lies.
+    pub proof: Option<PathBuf>,
+}
+
+impl Attempt {
+    fn begin(number: u32, at: Time) -> Self {
+        Self {
+            number,
+            nonce: None,
+            source: None,
+            name: String::new(),
+            message: String::new(),
+            record: None,
+            at,
+            blob: None,
+            vector: None,
+            sizes: None,
+            hashes: Vec::new(),
+            inspected: false,
+            tranches: Vec::new(),
+            max_fee: Msat::ZERO,
+            output: None,
+            digest: None,
+            cheat: None,
+            proof: None,
+        }
+    }
+    /// The body of the signed record.
+    pub fn delivery(&self) -> Option<&Delivery> {
+        match &self.record.as_ref()?.draft.body {
+            Body::Deliver(delivery) => Some(delivery),
+            _ => None,
+        }
+    }
+    /// The first tranche that is not paid; all of them are when it equals their number.
+    pub fn next_unpaid(&self) -> u32 {
+        let unpaid = |t: &Tranche| t.key.is_none() && t.received.is_none();
+        let count = self.tranches.len();
+        u32::try_from(self.tranches.iter().position(unpaid).unwrap_or(count)).unwrap_or(u32::MAX)
+    }
+    /// The tranche that this hash pays.
+    pub fn tranche_of(&self, hash: &PaymentHash) -> Option<u32> {
+        self.hashes.iter().position(|h| h == hash).and_then(|t| u32::try_from(t).ok())
+    }
+    /// Whether a payment is in flight or done.
+    pub fn money_moved(&self) -> bool {
+        self.tranches.iter().any(|t| {
+            t.paying.is_some() || t.key.is_some() || t.claiming.is_some() || t.received.is_some()
+        })
+    }
+}
+
+/// A file of the other side's, or ours for them.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Material {
+    /// What it is.
+    pub file: Attachment,
+    /// Whose.
+    pub from: Role,
+    /// Where it lies here, once it does.
+    pub path: Option<PathBuf>,
+}
+
+/// A job: everything that one log says.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Job {
+    /// The log: the bid's id.
+    pub id: BidId,
+    /// Which side we are on.
+    pub role: Role,
+    /// The listing version that the bid answers.
+    pub gig: Gig,
+    /// The bid.
+    pub bid: Bid,
+    /// The worker's certificate.
+    pub worker: Certificate,
+    /// The requester's certificate, once awarded.
+    pub requester: Option<Certificate>,
+    /// Where the requester's endpoint is, once awarded.
+    pub requester_address: Option<Address>,
+    /// The channel's relays, once awarded.
+    pub relays: Vec<String>,
+    /// What our session key is derived from.
+    pub nonce: Option<Nonce>,
+    /// J, once awarded.
+    pub job: Option<JobId>,
+    /// What we said.
+    pub ours: Chain,
+    /// What they said.
+    pub theirs: Chain,
+    /// What we said that they have not shown to have seen, oldest first.
+    pub unacknowledged: Vec<Record>,
+    /// When we last said or repeated something, and how often it was repeated.
+    pub said_at: Time,
+    /// How often what we said last was repeated.
+    pub resent: u32,
+    /// Files other than the delivery.
+    pub materials: Vec<Material>,
+    /// The delivery that stands.
+    pub attempt: Option<Attempt>,
+    /// How many deliveries there were, refused ones included.
+    pub deliveries: u32,
+    /// Where it stands.
+    pub phase: Phase,
+    /// When it came to stand there.
+    pub since: Time,
+    /// When the bid was made or heard.
+    pub began: Time,
+    /// When it was awarded.
+    pub awarded_at: Option<Time>,
+    /// Why the last delivery was refused, or why it ended.
+    pub reason: Option<String>,
+    /// Things a person should look at.
+    pub stuck: Vec<String>,
+    /// How many facts.
+    pub n: u64,
+}
+
+/// How long after a silence what was said is said again: once each, then no more.
+const RESEND: [Span; 5] = [Span(20), Span(120), Span(600), Span(3600), Span(6 * 3600)];
+/// The worker waits this much longer than the requester before it takes a delivery for ignored: a bill
+/// may be on its way.
+const WORKER_GRACE: Span = Span::HOUR;
+
+impl Job {
+    /// Begins a job with the first fact of its log; `None` unless it is a bid.
+    pub fn begin(fact: &Fact, at: Time) -> Option<Self> {
+        let Fact::Bid { role, record, certificate, gig, nonce } = fact else { return None };
+        let Body::Bid(bid) = &record.draft.body else { return None };
+        let first = Chain { next: 1, last: Some(record.clone()) };
+        let (ours, theirs) = match role {
+            Role::Worker => (first, Chain::default()),
+            Role::Requester => (Chain::default(), first),
+        };
+        Some(Self {
+            id: record.id,
+            role: *role,
+            gig: (**gig).clone(),
+            bid: bid.clone(),
+            worker: certificate.clone(),
+            requester: None,
+            requester_address: None,
+            relays: Vec::new(),
+            nonce: *nonce,
+            job: None,
+            ours,
+            theirs,
+            unacknowledged: Vec::new(),
+            said_at: at,
+            resent: 0,
+            materials: Vec::new(),
+            attempt: None,
+            deliveries: 0,
+            phase: Phase::Bid,
+            since: at,
+            began: at,
+            awarded_at: None,
+            reason: None,
+            stuck: Vec::new(),
+            n: 1,
+        })
+    }
+
+    /// What was agreed, or offered.
+    pub fn terms(&self) -> &Terms {
+        &self.bid.terms
+    }
+    /// Deadlines of the terms.
+    pub fn deadlines(&self) -> Deadlines {
+        self.bid.terms.deadlines
+    }
+    /// The other side's identity.
+    pub fn peer(&self) -> Pubkey {
+        match self.role {
+            Role::Requester => self.worker.identity,
+            Role::Worker => self.gig.author,
+        }
+    }
+    /// The other side's certificate, once it is known.
+    pub fn peer_certificate(&self) -> Option<&Certificate> {
+        match self.role {
+            Role::Requester => Some(&self.worker),
+            Role::Worker => self.requester.as_ref(),
+        }
+    }
+    /// Where the other side's endpoint is, once it is known.
+    pub fn peer_address(&self) -> Option<&Address> {
+        match self.role {
+            Role::Requester => Some(&self.bid.address),
+            Role::Worker => self.requester_address.as_ref(),
+        }
+    }
+    /// The private channel, once awarded: our nonce, their session key, J.
+    pub fn channel(&self) -> Option<(Nonce, Pubkey, JobId)> {
+        Some((self.nonce?, self.peer_certificate()?.session, self.job?))
+    }
+
+    /// What the other side may fetch from us now, and nothing else. Derived from state, so that a restart
+    /// serves what was served before.
+    pub fn grants(&self) -> Vec<Grant> {
+        let Some(to) = self.peer_certificate().map(|c| c.endpoint) else { return Vec::new() };
+        let mut grants = Vec::new();
+        if self.job.is_none() || matches!(self.phase, Phase::Withdrawn | Phase::Cancelled) {
+            return grants;
+        }
+        for m in self.materials.iter().filter(|m| m.from == self.role) {
+            if let Some(path) = &m.path {
+                grants.push(Grant { blob: m.file.blob, size: m.file.size, path: path.clone(), to });
+            }
+        }
+        if let (Role::Worker, Some(work)) = (self.role, &self.attempt)
+            && let (Some(blob), Some(vector), Some([b, v])) = (&work.blob, &work.vector, work.sizes)
+            && work.record.is_some()
+        {
+            grants.push(Grant { blob: b.0, size: b.1, path: blob.clone(), to });
+            grants.push(Grant { blob: v.0, size: v.1, path: vector.clone(), to });
+        }
+        grants
+    }
+
+    /// Claims that were begun and not yet confirmed: asked for again at every start (lightning.md 2.4).
+    pub fn claims(&self) -> Vec<(u32, PaymentHash, Msat)> {
+        let Some(work) = &self.attempt else { return Vec::new() };
+        let open = |(t, (hash, tranche)): (usize, (&PaymentHash, &Tranche))| {
+            let amount = tranche.claiming.filter(|_| tranche.received.is_none())?;
+            Some((u32::try_from(t).ok()?, *hash, amount))
+        };
+        work.hashes.iter().zip(&work.tranches).enumerate().filter_map(open).collect()
+    }
+    /// Payments that were begun and have not ended: asked about at every start.
+    pub fn payments(&self) -> Vec<(u32, PaymentHash)> {
+        let Some(work) = &self.attempt else { return Vec::new() };
+        let open = |(t, (hash, tranche)): (usize, (&PaymentHash, &Tranche))| {
+            let flying = tranche.paying.is_some() && tranche.key.is_none();
+            flying.then_some((u32::try_from(t).ok()?, *hash))
+        };
+        work.hashes.iter().zip(&work.tranches).enumerate().filter_map(open).collect()
+    }
+
+    /// When the phase ends if nobody does anything, and what happens then. `None` where only the node's
+    /// word ends it, or nothing does.
+    pub fn deadline(&self) -> Option<(Time, &'static str)> {
+        let d = self.deadlines();
+        match self.phase {
+            Phase::Bid | Phase::Declined => {
+                Some((self.bid.valid_until, "the bid lapses; nobody owes anything"))
+            }
+            Phase::Working => Some((
+                self.awarded_at?.after(d.deliver),
+                "the job expires without a delivery; nothing is paid",
+            )),
+            Phase::Delivered | Phase::Accepted => {
+                let end = self.attempt.as_ref()?.at.after(d.pay);
+                match self.role {
+                    Role::Requester => {
+                        Some((end, "the job expires unpaid; the delivery stays sealed"))
+                    }
+                    Role::Worker => Some((
+                        end.after(WORKER_GRACE),
+                        "the job expires unpaid; the work stays yours, still sealed",
+                    )),
+                }
+            }
+            _ => None,
+        }
+    }
+
+    /// When what we said last is said again, unless it is acknowledged before.
+    pub fn resend_at(&self) -> Option<Time> {
+        if self.job.is_none() || self.unacknowledged.is_empty() {
+            return None;
+        }
+        let wait = RESEND.get(usize::try_from(self.resent).ok()?)?;
+        Some(self.said_at.after(*wait))
+    }
+
+    /// The next moment at which time alone changes something. Deadlines are read from state, never
+    /// scheduled: a crash loses none.
+    pub fn wake_at(&self) -> Option<Time> {
+        let deadline = self.deadline().map(|(at, _)| at);
+        match (deadline, self.resend_at()) {
+            (Some(a), Some(b)) => Some(a.min(b)),
+            (a, b) => a.or(b),
+        }
+    }
+}

@@ -1,0 +1,290 @@
+//! The fold: what each fact changes in a job. Total: a fact that was committed is always taken.
+
+use std::path::Path;
+
+use crate::market::job::{Attempt, Chain, Job, Material, Phase, Tranche};
+use crate::market::{Body, Digest, Fact, PaymentHash, Record, Role, Time};
+
+impl Job {
+    fn enter(&mut self, phase: Phase, at: Time) {
+        if self.phase != phase {
+            self.phase = phase;
+            self.since = at;
+        }
+    }
+
+    fn said(&mut self, record: &Record, at: Time) {
+        self.ours = Chain { next: record.draft.seq + 1, last: Some(record.clone()) };
+        self.unacknowledged.push(record.clone());
+        self.said_at = at;
+        self.resent = 0;
+    }
+
+    fn heard(&mut self, record: &Record) {
+        if let Some(seen) = record.draft.seen
+            && let Some(upto) = self.unacknowledged.iter().position(|r| r.id == seen)
+        {
+            self.unacknowledged.drain(..=upto);
+        }
+        self.theirs = Chain { next: record.draft.seq + 1, last: Some(record.clone()) };
+    }
+
+    /// Folds one more fact. Total: a fact that was committed is always taken.
+    pub fn apply(&mut self, fact: &Fact, at: Time) {
+        self.n += 1;
+        match fact {
+            Fact::Bid { .. } | Fact::Posted { .. } | Fact::Revised { .. } => {}
+            Fact::Awarded { record, certificate, nonce, job, paths } => {
+                let Body::Award(award) = &record.draft.body else { return };
+                self.requester = Some(certificate.clone());
+                self.requester_address = Some(award.address.clone());
+                self.relays.clone_from(&award.relays);
+                self.job = Some(*job);
+                self.awarded_at = Some(at);
+                self.materials = award
+                    .inputs
+                    .iter()
+                    .enumerate()
+                    .map(|(i, file)| Material {
+                        file: file.clone(),
+                        from: Role::Requester,
+                        path: paths.get(i).cloned(),
+                    })
+                    .collect();
+                match self.role {
+                    Role::Requester => {
+                        self.nonce = *nonce;
+                        self.said(record, at);
+                    }
+                    Role::Worker => {
+                        self.theirs = Chain { next: 1, last: Some(record.clone()) };
+                        self.unacknowledged.clear();
+                    }
+                }
+                self.enter(Phase::Working, at);
+            }
+            Fact::Said { record } => {
+                self.said(record, at);
+                self.spoken(record, self.role, at);
+            }
+            Fact::Heard { record } => {
+                self.heard(record);
+                self.spoken(record, self.role.other(), at);
+            }
+            Fact::Equivocation { .. } => {
+                self.stuck.push("the other side signed two records with one number".into());
+            }
+            Fact::Resent => {
+                self.resent += 1;
+                self.said_at = at;
+            }
+            Fact::Stuck { effect, why } => self.stuck.push(format!("{effect}: {why}")),
+            Fact::Lapsed { what } => {
+                self.reason = Some(what.clone());
+                self.enter(Phase::Expired, at);
+            }
+            Fact::Fetched { blob, path } => self.fetched(blob, path),
+            _ => self.apply_work(fact, at),
+        }
+    }
+
+    fn fetched(&mut self, blob: &Digest, path: &Path) {
+        for m in &mut self.materials {
+            if m.file.blob == *blob && m.path.is_none() {
+                m.path = Some(path.to_path_buf());
+            }
+        }
+        if let Some(work) = &mut self.attempt
+            && let Some(manifest) = work.delivery().map(|d| d.manifest.clone())
+        {
+            if *manifest.blob.as_bytes() == blob.0 {
+                work.blob = Some(path.to_path_buf());
+            }
+            if *manifest.vector.as_bytes() == blob.0 {
+                work.vector = Some(path.to_path_buf());
+            }
+        }
+    }
+
+    /// Whether a payment of the delivery that stands is in flight or done. Nothing beats that.
+    pub fn money_moved(&self) -> bool {
+        self.attempt.as_ref().is_some_and(Attempt::money_moved)
+    }
+
+    /// What a record of `author` changes beyond the chains.
+    fn spoken(&mut self, record: &Record, author: Role, at: Time) {
+        let moved = self.money_moved();
+        match &record.draft.body {
+            Body::Cancel { .. } | Body::Reject { .. } if moved || self.phase.is_over() => {}
+            Body::Decline { reason } => {
+                self.reason = Some(reason.0.clone());
+                self.enter(Phase::Declined, at);
+            }
+            Body::Withdraw { reason } => {
+                self.reason = Some(reason.0.clone());
+                self.enter(Phase::Withdrawn, at);
+            }
+            Body::Cancel { reason } => {
+                self.reason = Some(reason.0.clone());
+                self.enter(Phase::Cancelled, at);
+            }
+            Body::Material(file) => {
+                self.materials.push(Material { file: file.clone(), from: author, path: None });
+            }
+            Body::Deliver(delivery) => {
+                let count = delivery.manifest.first.len();
+                let mut work = self
+                    .attempt
+                    .take()
+                    .filter(|_| author == self.role)
+                    .unwrap_or_else(|| Attempt::begin(delivery.manifest.delivery, at));
+                work.record = Some(record.clone());
+                work.at = at;
+                if author != self.role {
+                    let hashes = delivery.manifest.h.iter();
+                    work.hashes = hashes.map(|h| PaymentHash(*h.as_bytes())).collect();
+                }
+                work.tranches = vec![Tranche::default(); count];
+                self.deliveries = delivery.manifest.delivery + 1;
+                self.attempt = Some(work);
+                self.reason = None;
+                self.enter(Phase::Delivered, at);
+            }
+            Body::Reject { reason, .. } => {
+                self.reason = Some(reason.0.clone());
+                self.attempt = None;
+                self.enter(Phase::Working, at);
+            }
+            Body::Settled { .. } | Body::Accept { .. } => {
+                if author == Role::Worker && self.role == Role::Worker {
+                    self.enter(Phase::Settled, at);
+                }
+            }
+            Body::Bid(_)
+            | Body::Award(_)
+            | Body::Ready { .. }
+            | Body::Bill { .. }
+            | Body::Rate { .. }
+            | Body::Note { .. } => {}
+        }
+    }
+
+    fn apply_work(&mut self, fact: &Fact, at: Time) {
+        if let Fact::Sealing { number, nonce, source, name, message } = fact {
+            self.deliveries = number + 1;
+            self.attempt = Some(Attempt {
+                nonce: Some(*nonce),
+                source: Some(source.clone()),
+                name: name.clone(),
+                message: message.clone(),
+                ..Attempt::begin(*number, at)
+            });
+            return;
+        }
+        if let Fact::SealFailed { why } | Fact::Refused { sentence: why, .. } = fact {
+            self.reason = Some(why.clone());
+            if matches!(fact, Fact::SealFailed { .. }) {
+                self.attempt = None;
+            }
+            return;
+        }
+        let Some(work) = &mut self.attempt else { return };
+        let slot = |work: &'_ mut Attempt, t: u32| -> Option<usize> {
+            usize::try_from(t).ok().filter(|t| *t < work.tranches.len())
+        };
+        let mut phase = None;
+        match fact {
+            Fact::Sealed {
+                blob,
+                vector,
+                blob_hash,
+                blob_size,
+                vector_hash,
+                vector_size,
+                hashes,
+            } => {
+                work.blob = Some(blob.clone());
+                work.vector = Some(vector.clone());
+                work.sizes = Some([(*blob_hash, *blob_size), (*vector_hash, *vector_size)]);
+                work.hashes.clone_from(hashes);
+            }
+            Fact::Inspected => work.inspected = true,
+            Fact::Accepting { max_fee } => {
+                work.max_fee = *max_fee;
+                phase = Some(Phase::Accepted);
+            }
+            Fact::Billed { tranche, invoice, lsp_fee } => {
+                if let Some(t) = slot(work, *tranche) {
+                    work.tranches[t].invoice = Some(invoice.clone());
+                    work.tranches[t].lsp_fee = *lsp_fee;
+                }
+            }
+            Fact::Paying { tranche, invoice, max_fee } => {
+                if let Some(t) = slot(work, *tranche) {
+                    if t == work.hashes.len() {
+                        // A direct delivery: the invoice alone says the hash.
+                        work.hashes.push(invoice.hash);
+                    } else if work.hashes[t] != invoice.hash {
+                        work.hashes[t] = invoice.hash;
+                    }
+                    work.tranches[t].invoice = Some(invoice.clone());
+                    work.tranches[t].paying = Some(*max_fee);
+                    phase = Some(Phase::Paying);
+                }
+            }
+            Fact::PayFailed { tranche, reason } => {
+                if let Some(t) = slot(work, *tranche) {
+                    work.tranches[t].paying = None;
+                    self.reason = Some(reason.clone());
+                    phase = Some(Phase::Delivered);
+                }
+            }
+            Fact::Paid { tranche, preimage, fee, .. } => {
+                if let Some(t) = slot(work, *tranche) {
+                    work.tranches[t].key = Some(*preimage);
+                    work.tranches[t].fee = *fee;
+                    phase = Some(Phase::Paying);
+                }
+            }
+            Fact::Opened { tranche, path, digest } => {
+                if let Some(t) = slot(work, *tranche) {
+                    work.tranches[t].opened = true;
+                    work.output = Some(path.clone());
+                    work.digest = *digest;
+                    let all = work.tranches.iter().all(|t| t.opened);
+                    phase = Some(if all { Phase::Settled } else { Phase::Accepted });
+                }
+            }
+            Fact::Cheated { tranche, chunk } => {
+                work.cheat = Some((*tranche, *chunk));
+                phase = Some(Phase::Cheated);
+            }
+            Fact::Proven { path } => work.proof = Some(path.clone()),
+            Fact::Lost { tranche, .. } => {
+                if let Some(t) = slot(work, *tranche) {
+                    work.tranches[t].claiming = None;
+                    self.reason = Some("the payment died of age before it was claimed".into());
+                    phase = Some(Phase::Expired);
+                }
+            }
+            Fact::Claiming { tranche, amount, deadline, .. } => {
+                if let Some(t) = slot(work, *tranche) {
+                    work.tranches[t].claiming = Some(*amount);
+                    work.tranches[t].deadline = *deadline;
+                    phase = Some(Phase::Paying);
+                }
+            }
+            Fact::Received { tranche, amount, .. } => {
+                if let Some(t) = slot(work, *tranche) {
+                    work.tranches[t].received = Some(*amount);
+                    let all = work.tranches.iter().all(|t| t.received.is_some());
+                    phase = Some(if all { Phase::Settled } else { Phase::Delivered });
+                }
+            }
+            _ => {}
+        }
+        if let Some(phase) = phase {
+            self.enter(phase, at);
+        }
+    }
+}

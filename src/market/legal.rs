@@ -1,0 +1,145 @@
+//! What can be done now, and for what cannot, the refusal that says why. Every front end is drawn from it,
+//! and `step` asks the same function.
+
+use serde::{Deserialize, Serialize};
+
+use crate::market::{Job, Phase, Refusal, Role, Time};
+
+/// What a person, a bot or an agent can do with a job.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Verb {
+    /// Requester: give the job to this bidder.
+    Award,
+    /// Requester: say no to this bid.
+    Decline,
+    /// Worker: take the bid back.
+    Withdraw,
+    /// Worker: hand the work over.
+    Deliver,
+    /// Requester: pay for what was delivered.
+    Accept,
+    /// Requester: send it back.
+    Reject,
+    /// Either: stop here.
+    Cancel,
+    /// Either: words.
+    Note,
+    /// Either: one to five for the other side, when it is over.
+    Rate,
+}
+
+impl Verb {
+    /// The verbs of a role, in the order in which they are shown.
+    pub fn of(role: Role) -> &'static [Self] {
+        use Verb::{Accept, Award, Cancel, Decline, Deliver, Note, Rate, Reject, Withdraw};
+        match role {
+            Role::Requester => &[Award, Accept, Reject, Decline, Cancel, Note, Rate],
+            Role::Worker => &[Deliver, Withdraw, Cancel, Note, Rate],
+        }
+    }
+    /// As typed.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Award => "award",
+            Self::Decline => "decline",
+            Self::Withdraw => "withdraw",
+            Self::Deliver => "deliver",
+            Self::Accept => "accept",
+            Self::Reject => "reject",
+            Self::Cancel => "cancel",
+            Self::Note => "note",
+            Self::Rate => "rate",
+        }
+    }
+}
+
+/// Whether a verb can be done now.
+pub fn may(job: &Job, verb: Verb, now: Time) -> Result<(), Refusal> {
+    if !Verb::of(job.role).contains(&verb) {
+        let (who, word) = (role_word(job.role.other()), verb.word());
+        return Err(Refusal::new("not-your-role", format!("Only the {who} can {word}.")));
+    }
+    let phase = job.phase;
+    let wrong = |what: &str| {
+        let word = verb.word();
+        let sentence = format!("Cannot {word} now: the job is {}. {what}", phase.word());
+        Err(Refusal::new("wrong-phase", sentence))
+    };
+    let late = |code: &str, sentence: &str| Err(Refusal::new(code, sentence));
+    let past_deadline = job.deadline().is_some_and(|(at, _)| now >= at);
+    match verb {
+        Verb::Award => match phase {
+            Phase::Bid if past_deadline => {
+                late("bid-lapsed", "The bid was valid until a moment that has passed.")
+            }
+            Phase::Bid => Ok(()),
+            _ => wrong("Only a bid that waits for an answer can be awarded."),
+        },
+        Verb::Decline | Verb::Withdraw => match phase {
+            Phase::Bid => Ok(()),
+            _ => wrong("An awarded job is cancelled instead."),
+        },
+        Verb::Deliver => match phase {
+            Phase::Working if past_deadline => {
+                late("too-late", "The deadline for the delivery has passed.")
+            }
+            Phase::Working if job.attempt.is_some() => {
+                late("sealing", "A delivery is being sealed already.")
+            }
+            Phase::Working => Ok(()),
+            _ => wrong("The work is delivered while the job is awarded and open."),
+        },
+        Verb::Accept => match phase {
+            Phase::Delivered if past_deadline => {
+                late("too-late", "The time to pay for this delivery has passed.")
+            }
+            Phase::Delivered if job.attempt.as_ref().is_some_and(|w| w.inspected) => Ok(()),
+            Phase::Delivered => {
+                late("not-inspected", "The delivery is still being fetched and checked.")
+            }
+            Phase::Accepted => late("accepted", "Accepted already: the worker's bill is awaited."),
+            Phase::Paying => late("paying", "It is being paid already."),
+            _ => wrong("There is nothing to pay for."),
+        },
+        Verb::Reject => match phase {
+            Phase::Delivered | Phase::Accepted if !job.money_moved() => Ok(()),
+            Phase::Delivered | Phase::Accepted | Phase::Paying | Phase::Settled => {
+                late("paid", "A payment for it was made or is in flight.")
+            }
+            _ => wrong("There is no delivery to reject."),
+        },
+        Verb::Cancel => match phase {
+            Phase::Working | Phase::Delivered | Phase::Accepted if !job.money_moved() => Ok(()),
+            Phase::Delivered | Phase::Accepted | Phase::Paying => {
+                late("paid", "A payment for it was made or is in flight.")
+            }
+            Phase::Bid => wrong("A bid is withdrawn or declined instead."),
+            _ => wrong("It is over."),
+        },
+        Verb::Note => match job.job {
+            Some(_) => Ok(()),
+            None => wrong("Words can be exchanged once the job is awarded."),
+        },
+        Verb::Rate => match phase {
+            Phase::Settled | Phase::Cheated | Phase::Cancelled | Phase::Expired
+                if job.job.is_some() =>
+            {
+                Ok(())
+            }
+            _ => wrong("A job is rated when it is over."),
+        },
+    }
+}
+
+/// Every verb of our role with whether it can be done now.
+pub fn legal(job: &Job, now: Time) -> Vec<(Verb, Result<(), Refusal>)> {
+    Verb::of(job.role).iter().map(|verb| (*verb, may(job, *verb, now))).collect()
+}
+
+fn role_word(role: Role) -> &'static str {
+    match role {
+        Role::Requester => "requester",
+        Role::Worker => "worker",
+    }
+}

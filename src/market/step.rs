@@ -1,0 +1,211 @@
+//! `step`: the only place where anything is decided. Pure.
+
+mod done;
+mod heard;
+
+use crate::market::{
+    Ask, AwardParts, Body, Effect, Fact, Input, Job, Msat, Nonce, Refusal, Verb, World, may,
+};
+use crate::text::Raw;
+
+/// One thing to say to the other side. Signing it makes it a fact.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Say {
+    /// In the job's channel.
+    Post(Box<Body>),
+    /// As a first contact to the bidder.
+    Award(Box<AwardParts>),
+    /// As a first contact to the bidder, by a key that stands for nothing.
+    Decline {
+        /// For a person.
+        reason: String,
+        /// For that key.
+        nonce: Nonce,
+    },
+    /// As a first contact to the listing's inbox.
+    Withdraw {
+        /// For a person.
+        reason: String,
+    },
+}
+
+/// What one input leads to: facts first, then what is said (each becomes a fact when it is signed),
+/// then effects. Committed as one.
+#[derive(Debug, Clone, Default, PartialEq)]
+#[must_use]
+pub struct Step {
+    /// What is so from now on.
+    pub facts: Vec<Fact>,
+    /// What is said to the other side, in this order.
+    pub says: Vec<Say>,
+    /// What was said before and is said again, byte for byte.
+    pub repeats: usize,
+    /// What is done.
+    pub effects: Vec<Effect>,
+}
+
+impl Step {
+    fn fact(mut self, fact: Fact) -> Self {
+        self.facts.push(fact);
+        self
+    }
+    fn say(mut self, body: Body) -> Self {
+        self.says.push(Say::Post(Box::new(body)));
+        self
+    }
+    fn effect(mut self, effect: Effect) -> Self {
+        self.effects.push(effect);
+        self
+    }
+    /// Whether nothing happens.
+    pub fn is_empty(&self) -> bool {
+        self.facts.is_empty()
+            && self.says.is_empty()
+            && self.repeats == 0
+            && self.effects.is_empty()
+    }
+}
+
+/// Decides what one input leads to. An input that a job has had before, or that comes out of order,
+/// leads to nothing or is refused; it never changes what stands.
+pub fn step(job: &Job, input: &Input, world: &World) -> Result<Step, Refusal> {
+    match input {
+        Input::Ask(ask) => asked(job, ask, world),
+        Input::Heard { record, certificate, invoice } => {
+            heard::heard(job, record, certificate.as_deref(), invoice.as_deref(), world)
+        }
+        Input::Done { effect, outcome } => done::done(job, effect, outcome, world),
+        Input::Node(event) => done::node(job, event),
+        Input::Height(height) => Ok(done::height(job, *height)),
+        Input::Tick => Ok(tick(job, world)),
+    }
+}
+
+/// The longest text of a person's that goes into a record, in bytes.
+pub const LONGEST_TEXT: usize = 4000;
+
+fn words(text: &str) -> Result<Raw, Refusal> {
+    if text.len() > LONGEST_TEXT {
+        let sentence = format!("The text is over {LONGEST_TEXT} bytes. Nothing was sent.");
+        return Err(Refusal::new("text-too-long", sentence));
+    }
+    Ok(Raw(text.to_owned()))
+}
+
+fn asked(job: &Job, ask: &Ask, world: &World) -> Result<Step, Refusal> {
+    let step = Step::default();
+    let can = |verb| may(job, verb, world.now);
+    match ask {
+        Ask::Award(award) => {
+            can(Verb::Award)?;
+            if world.slots_left == 0 {
+                let sentence = "Every slot of this gig is awarded already.";
+                return Err(Refusal::new("gig-full", sentence)
+                    .next("Cancel a job of it first, or post another gig."));
+            }
+            Ok(Step { says: vec![Say::Award(award.clone())], ..step })
+        }
+        Ask::Decline { reason, nonce } => {
+            can(Verb::Decline)?;
+            words(reason)?;
+            let say = Say::Decline { reason: reason.clone(), nonce: *nonce };
+            Ok(Step { says: vec![say], ..step })
+        }
+        Ask::Withdraw { reason } => {
+            can(Verb::Withdraw)?;
+            words(reason)?;
+            Ok(Step { says: vec![Say::Withdraw { reason: reason.clone() }], ..step })
+        }
+        Ask::Deliver { source, size, name, message, nonce } => {
+            can(Verb::Deliver)?;
+            words(message)?;
+            if *size > job.terms().max_bytes {
+                let most = job.terms().max_bytes;
+                let sentence =
+                    format!("The file has {size} bytes; the terms allow {most}. Nothing was sent.");
+                return Err(Refusal::new("too-large", sentence));
+            }
+            if *size == 0 {
+                let sentence = "The file is empty. Nothing was sent.";
+                return Err(Refusal::new("empty", sentence));
+            }
+            let number = job.deliveries;
+            Ok(step
+                .fact(Fact::Sealing {
+                    number,
+                    nonce: *nonce,
+                    source: source.clone(),
+                    name: name.clone(),
+                    message: message.clone(),
+                })
+                .effect(Effect::Seal { number, source: source.clone() }))
+        }
+        Ask::Accept { max_fee } => {
+            can(Verb::Accept)?;
+            accept(job, *max_fee, world)
+        }
+        Ask::Reject { reason } => {
+            can(Verb::Reject)?;
+            let Some(record) = job.attempt.as_ref().and_then(|w| w.record.as_ref()) else {
+                return Err(Refusal::new("wrong-phase", "There is no delivery to reject."));
+            };
+            Ok(step.say(Body::Reject { manifest: record.id, reason: words(reason)? }))
+        }
+        Ask::Cancel { reason } => {
+            can(Verb::Cancel)?;
+            Ok(step.say(Body::Cancel { reason: words(reason)? }))
+        }
+        Ask::Note { text } => {
+            can(Verb::Note)?;
+            Ok(step.say(Body::Note { text: words(text)? }))
+        }
+        Ask::Rate { stars, comment } => {
+            can(Verb::Rate)?;
+            if !(1..=5).contains(stars) {
+                return Err(Refusal::new("bad-rating", "A rating is from 1 to 5."));
+            }
+            Ok(step.say(Body::Rate { stars: *stars, comment: words(comment)? }))
+        }
+    }
+}
+
+fn accept(job: &Job, max_fee: Msat, world: &World) -> Result<Step, Refusal> {
+    let work = job.attempt.as_ref();
+    let Some((work, record)) = work.and_then(|w| Some((w, w.record.as_ref()?))) else {
+        return Err(Refusal::new("wrong-phase", "There is nothing to pay for."));
+    };
+    let tranche = work.next_unpaid();
+    let Some(amount) = job.terms().price.tranche(tranche, job.terms().tranches) else {
+        return Err(Refusal::new("paid", "Everything is paid already."));
+    };
+    affordable(amount, world)?;
+    Ok(Step::default()
+        .fact(Fact::Accepting { max_fee })
+        .say(Body::Ready { manifest: record.id, tranche }))
+}
+
+fn affordable(amount: Msat, world: &World) -> Result<(), Refusal> {
+    if world.spendable >= amount {
+        return Ok(());
+    }
+    let have = world.spendable;
+    let sentence = format!(
+        "This needs {amount} over Lightning; the node can send {have} now. Nothing left your wallet."
+    );
+    Err(Refusal::new("insufficient-funds", sentence)
+        .next("Open a channel or wait for a pending one, then accept again."))
+}
+
+fn tick(job: &Job, world: &World) -> Step {
+    let mut step = Step::default();
+    if let Some((at, what)) = job.deadline()
+        && world.now >= at
+    {
+        return step.fact(Fact::Lapsed { what: what.into() });
+    }
+    if job.resend_at().is_some_and(|at| world.now >= at) {
+        step.repeats = job.unacknowledged.len();
+        return step.fact(Fact::Resent);
+    }
+    step
+}

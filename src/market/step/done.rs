@@ -1,0 +1,253 @@
+//! What follows from what the world did: outcomes of effects, and what the node says by itself.
+
+use crate::market::{
+    Body, Digest, Effect, Fact, Job, Msat, NodeEvent, Outcome, PaymentHash, PaymentState, Preimage,
+    Purpose, Refusal, Role, Step, World,
+};
+use crate::text::Raw;
+
+/// What became of an effect.
+pub(super) fn done(
+    job: &Job,
+    effect: &Effect,
+    outcome: &Outcome,
+    _world: &World,
+) -> Result<Step, Refusal> {
+    let step = Step::default();
+    Ok(match (effect, outcome) {
+        (Effect::Fetch { purpose, .. }, Outcome::Fetched { blob, path }) => {
+            let step = step.fact(Fact::Fetched { blob: *blob, path: path.clone() });
+            if *purpose != Purpose::Input && will_be_complete(job, blob) {
+                step.effect(Effect::Inspect)
+            } else {
+                step
+            }
+        }
+        (Effect::Fetch { purpose: Purpose::Input, file, .. }, Outcome::Failed { why }) => {
+            let name = file.blob.short();
+            stuck(step, &format!("fetching input {name}"), why)
+        }
+        (Effect::Fetch { .. }, Outcome::Failed { why }) => refuse(job, step, "not-fetched", why),
+        (Effect::Seal { .. }, Outcome::Sealed { manifest, hashes, blob, vector, vector_size }) => {
+            let Some(work) = job.attempt.as_ref().filter(|w| w.record.is_none()) else {
+                return Ok(step);
+            };
+            let m = manifest.as_ref();
+            step.fact(Fact::Sealed {
+                blob: blob.clone(),
+                vector: vector.clone(),
+                blob_hash: Digest(*m.blob.as_bytes()),
+                blob_size: m.blob_len,
+                vector_hash: Digest(*m.vector.as_bytes()),
+                vector_size: *vector_size,
+                hashes: hashes.clone(),
+            })
+            .say(Body::Deliver(crate::market::Delivery {
+                manifest: m.clone(),
+                name: Raw(work.name.clone()),
+                vector_size: *vector_size,
+                message: Raw(work.message.clone()),
+            }))
+        }
+        (Effect::Seal { .. }, Outcome::Failed { why }) => {
+            step.fact(Fact::SealFailed { why: why.clone() })
+        }
+        (Effect::Inspect, Outcome::Inspected) => step.fact(Fact::Inspected),
+        (Effect::Inspect, Outcome::Refused { code, sentence }) => refuse(job, step, code, sentence),
+        (Effect::Bill { tranche, .. }, Outcome::Billed { billed, invoice }) => {
+            let Some(record) = job.attempt.as_ref().and_then(|w| w.record.as_ref()) else {
+                return Ok(step);
+            };
+            step.fact(Fact::Billed {
+                tranche: *tranche,
+                invoice: invoice.clone(),
+                lsp_fee: billed.lsp_fee,
+            })
+            .say(Body::Bill {
+                manifest: record.id,
+                tranche: *tranche,
+                invoice: billed.invoice.clone(),
+            })
+        }
+        (Effect::Bill { .. }, Outcome::Failed { why }) => {
+            // The requester waits for this bill: tell it, in our words.
+            let text = "The worker's node cannot make an invoice now. Nothing was paid.";
+            stuck(step, "making the invoice", why).say(Body::Note { text: Raw(text.into()) })
+        }
+        (Effect::Pay { tranche, .. }, Outcome::Payment { hash, state }) => match state {
+            PaymentState::Paid { preimage, fee } => paid(job, hash, preimage, *fee),
+            PaymentState::Failed { reason } => pay_failed(job, hash, reason),
+            PaymentState::Unknown | PaymentState::InFlight => {
+                let _ = tranche;
+                step
+            }
+        },
+        (Effect::Pay { order, .. }, Outcome::Failed { why }) => pay_failed(job, &order.hash, why),
+        (Effect::Open { tranche }, Outcome::Opened { path, digest }) => {
+            opened(job, *tranche, step, path, digest.as_ref())
+        }
+        (Effect::Open { tranche }, Outcome::Mismatch { chunk }) => step
+            .fact(Fact::Cheated { tranche: *tranche, chunk: *chunk })
+            .effect(Effect::Prove { tranche: *tranche, chunk: *chunk }),
+        (Effect::Prove { .. }, Outcome::Proven { path }) => step
+            .fact(Fact::Proven { path: path.clone() })
+            .effect(Effect::Accuse { path: path.clone() }),
+        (effect, Outcome::Failed { why }) => stuck(step, effect.kind(), why),
+        _ => step,
+    })
+}
+
+/// What the node says by itself. Nothing beats it.
+pub(super) fn node(job: &Job, event: &NodeEvent) -> Result<Step, Refusal> {
+    let ours = |hash: &PaymentHash| {
+        let work = job.attempt.as_ref()?;
+        let tranche = work.tranche_of(hash)?;
+        let slot = work.tranches.get(usize::try_from(tranche).ok()?)?;
+        Some((tranche, slot))
+    };
+    let step = Step::default();
+    Ok(match event {
+        NodeEvent::Claimable { hash, amount, deadline } => {
+            let Some((tranche, slot)) = ours(hash).filter(|_| job.role == Role::Worker) else {
+                return Ok(step.effect(Effect::Fail { hash: *hash }));
+            };
+            let billed = slot.invoice.as_ref().and_then(|i| i.amount);
+            let least = billed.map(|b| b.saturating_sub(slot.lsp_fee));
+            if slot.received.is_some() {
+                step
+            } else if least.is_none_or(|least| *amount < least) {
+                step.fact(Fact::Underpaid { tranche, hash: *hash, amount: *amount })
+                    .effect(Effect::Fail { hash: *hash })
+            } else {
+                step.fact(Fact::Claiming {
+                    tranche,
+                    hash: *hash,
+                    amount: *amount,
+                    deadline: *deadline,
+                })
+                .effect(Effect::Claim { tranche, hash: *hash, amount: *amount })
+            }
+        }
+        NodeEvent::Received { hash, amount } => {
+            let Some((tranche, slot)) = ours(hash).filter(|_| job.role == Role::Worker) else {
+                return Ok(step);
+            };
+            if slot.received.is_some() {
+                return Ok(step);
+            }
+            let step = step.fact(Fact::Received { tranche, hash: *hash, amount: *amount });
+            let last = job
+                .attempt
+                .as_ref()
+                .is_some_and(|w| w.tranches.iter().filter(|t| t.received.is_none()).count() == 1);
+            match job.attempt.as_ref().and_then(|w| w.record.as_ref()) {
+                Some(record) if last => step.say(Body::Settled { manifest: record.id }),
+                _ => step,
+            }
+        }
+        NodeEvent::Paid { hash, preimage, fee } => paid(job, hash, preimage, *fee),
+        NodeEvent::Failed { hash, reason } => pay_failed(job, hash, reason),
+        NodeEvent::Channels(_) => step,
+    })
+}
+
+/// A block came. A held payment that dies of age raises no event, stays pending for ever and still takes a
+/// claim with Ok (lightning.md 2.4): so its deadline is kept here.
+pub(super) fn height(job: &Job, height: u32) -> Step {
+    let mut step = Step::default();
+    let Some(attempt) = &job.attempt else { return step };
+    for (t, (slot, hash)) in attempt.tranches.iter().zip(&attempt.hashes).enumerate() {
+        let (Some(amount), Ok(tranche)) = (slot.claiming, u32::try_from(t)) else { continue };
+        if slot.received.is_some() {
+            continue;
+        }
+        step = match slot.deadline {
+            Some(deadline) if height > deadline + LATE_BLOCKS => {
+                step.fact(Fact::Lost { tranche, hash: *hash })
+            }
+            _ => step.effect(Effect::Claim { tranche, hash: *hash, amount }),
+        };
+    }
+    step
+}
+
+/// Blocks after the deadline until a claim that was not confirmed is given up: it may be on the chain.
+const LATE_BLOCKS: u32 = 144;
+
+/// Whether with this file both halves of the delivery are here.
+fn will_be_complete(job: &Job, blob: &Digest) -> bool {
+    let Some(work) = &job.attempt else { return false };
+    let Some(delivery) = work.delivery() else { return false };
+    let m = &delivery.manifest;
+    let have = |hash: &[u8; 32], path: bool| path || *hash == blob.0;
+    !work.inspected
+        && have(m.blob.as_bytes(), work.blob.is_some())
+        && have(m.vector.as_bytes(), work.vector.is_some())
+}
+
+fn stuck(step: Step, what: &str, why: &str) -> Step {
+    step.fact(Fact::Stuck { effect: what.into(), why: why.into() })
+}
+
+/// A delivery is refused before any payment: the worker is told and may deliver again.
+fn refuse(job: &Job, step: Step, code: &str, sentence: &str) -> Step {
+    let work = job.attempt.as_ref().filter(|w| !w.money_moved() && !w.inspected);
+    let Some(record) = work.and_then(|w| w.record.as_ref()) else {
+        return step;
+    };
+    step.fact(Fact::Refused { code: code.into(), sentence: sentence.into() })
+        .say(Body::Reject { manifest: record.id, reason: Raw(sentence.into()) })
+}
+
+fn paid(job: &Job, hash: &PaymentHash, preimage: &Preimage, fee: Msat) -> Step {
+    let step = Step::default();
+    let Some(work) = job.attempt.as_ref().filter(|_| job.role == Role::Requester) else {
+        return step;
+    };
+    let Some(tranche) = work.tranche_of(hash) else { return step };
+    let known = usize::try_from(tranche).ok().and_then(|t| work.tranches.get(t));
+    // A preimage that is not one proves nothing, whoever says it.
+    if known.is_none_or(|t| t.key.is_some()) || preimage.hash() != *hash {
+        return step;
+    }
+    step.fact(Fact::Paid { tranche, hash: *hash, preimage: *preimage, fee })
+        .effect(Effect::Open { tranche })
+}
+
+fn pay_failed(job: &Job, hash: &PaymentHash, reason: &str) -> Step {
+    let step = Step::default();
+    let Some(work) = job.attempt.as_ref().filter(|_| job.role == Role::Requester) else {
+        return step;
+    };
+    let Some(tranche) = work.tranche_of(hash) else { return step };
+    let slot = usize::try_from(tranche).ok().and_then(|t| work.tranches.get(t));
+    match slot {
+        Some(slot) if slot.paying.is_some() && slot.key.is_none() => {
+            let reason = format!("{reason} Nothing left your wallet.");
+            step.fact(Fact::PayFailed { tranche, reason })
+        }
+        _ => step,
+    }
+}
+
+fn opened(
+    job: &Job,
+    tranche: u32,
+    step: Step,
+    path: &std::path::Path,
+    digest: Option<&Digest>,
+) -> Step {
+    let Some(work) = job.attempt.as_ref() else { return step };
+    let Some(record) = work.record.as_ref() else { return step };
+    let index = usize::try_from(tranche).unwrap_or(usize::MAX);
+    if work.tranches.get(index).is_none_or(|t| t.opened || t.key.is_none()) {
+        return step;
+    }
+    let step =
+        step.fact(Fact::Opened { tranche, path: path.to_path_buf(), digest: digest.copied() });
+    if work.tranches.iter().filter(|t| !t.opened).count() == 1 {
+        step.say(Body::Accept { manifest: record.id })
+    } else {
+        step.say(Body::Ready { manifest: record.id, tranche: work.next_unpaid() })
+    }
+}

@@ -1,0 +1,83 @@
+//! The file that other programs test themselves against.
+
+use super::sample::*;
+use earnest::market::*;
+use earnest::wire::{self, ChannelKeys, SigningKey, Stage};
+use nostr::JsonUtil;
+use serde_json::Value;
+
+/// The file that other programs test themselves against.
+fn vectors() -> Value {
+    serde_json::from_str(include_str!("../vectors/wire.json")).unwrap()
+}
+
+fn text<'a>(vectors: &'a Value, path: &str) -> &'a str {
+    vectors.pointer(path).and_then(Value::as_str).unwrap_or_else(|| panic!("no {path}"))
+}
+
+fn bytes(vectors: &Value, path: &str) -> [u8; 32] {
+    hex::decode(text(vectors, path)).unwrap().try_into().unwrap()
+}
+
+fn secret(vectors: &Value, path: &str) -> SigningKey {
+    SigningKey::new(&bytes(vectors, path)).unwrap()
+}
+
+#[test]
+fn the_vectors_of_the_job_and_its_terms() {
+    let v = vectors();
+    let j = earnest::market::job_id(&EventId(bytes(&v, "/job/bid")), &EventId(bytes(&v, "/job/award")));
+    assert_eq!(j.to_string(), text(&v, "/job/j"));
+    let terms: Terms = serde_json::from_value(v["terms"]["value"].clone()).unwrap();
+    assert_eq!(wire::to_canonical(&terms).unwrap(), text(&v, "/terms/canonical"));
+    assert_eq!(wire::terms_hash(&terms).to_string(), text(&v, "/terms/hash"));
+}
+
+#[test]
+fn the_vectors_of_the_channel() {
+    let v = vectors();
+    let (a, b) = (secret(&v, "/channel/secret_a"), secret(&v, "/channel/secret_b"));
+    let job = JobId(bytes(&v, "/channel/j"));
+    for (ours, theirs) in [(&a, &b), (&b, &a)] {
+        let keys = ChannelKeys::derive(ours, &theirs.pubkey(), &job).unwrap();
+        assert_eq!(keys.author().to_string(), text(&v, "/channel/author"));
+        assert_eq!(hex::encode(keys.shared()), text(&v, "/channel/s"));
+        let sign = secret(&v, "/channel/k_sign");
+        assert_eq!(keys.author(), sign.pubkey());
+        let record = wire::open_post(&keys, text(&v, "/channel/event")).unwrap();
+        assert_eq!(record.event, text(&v, "/record/event"));
+    }
+    // K_conv is a NIP-44 conversation key as it stands.
+    use nostr::base64::Engine as _;
+    use nostr::nips::nip44::v2::{ConversationKey, decrypt_to_bytes};
+    let event = nostr::Event::from_json(text(&v, "/channel/event")).unwrap();
+    let sealed = nostr::base64::engine::general_purpose::STANDARD.decode(event.content).unwrap();
+    let key = ConversationKey::new(bytes(&v, "/channel/k_conv"));
+    let plain = decrypt_to_bytes(&key, &sealed).unwrap();
+    assert_eq!(String::from_utf8(plain).unwrap(), text(&v, "/record/event"));
+}
+
+#[test]
+fn the_vectors_of_records_certificates_listings_and_wraps() {
+    let v = vectors();
+    let record = wire::read_record(text(&v, "/record/event")).unwrap();
+    assert_eq!(record.id.to_string(), text(&v, "/record/id"));
+    let again = wire::sign_record(&secret(&v, "/record/secret"), &record.draft).unwrap();
+    assert_eq!(again, record, "a signature without auxiliary randomness is always the same");
+
+    let certificate = wire::read_certificate(text(&v, "/certificate/event")).unwrap();
+    assert_eq!(certificate.identity, secret(&v, "/certificate/secret").pubkey());
+    assert_eq!(certificate.terms.to_string(), text(&v, "/terms/hash"));
+
+    let event = text(&v, "/listing/event");
+    let gig = wire::read_listing(event, NOW).unwrap();
+    let tags = serde_json::to_value(wire::preview(&gig).unwrap().tags).unwrap();
+    assert_eq!(tags, v["listing"]["tags"]);
+    let published = wire::publish(&secret(&v, "/listing/secret"), &gig, Stage::Published).unwrap();
+    assert_eq!((published.0, published.1.as_str()), (gig.id, event));
+
+    let opened =
+        wire::open_wrap(&secret(&v, "/wrap/to_secret"), text(&v, "/wrap/event"), 12).unwrap();
+    assert_eq!(opened.record.id.to_string(), text(&v, "/wrap/record_id"));
+    assert_eq!(opened.certificate, Some(certificate));
+}
