@@ -61,9 +61,6 @@ impl Inner {
             }
             _ => {}
         }
-        if read.expires_at.0 <= unix_now() {
-            return Err(never("This invoice has expired. Ask for a new one."));
-        }
         let invoice: Bolt11Invoice =
             order.invoice.parse().map_err(|_| never("This is not a valid Lightning invoice."))?;
 
@@ -71,6 +68,18 @@ impl Inner {
         // proves nothing where an earlier try may still be under way.
         let pending = details.as_ref().is_some_and(|p| p.status == PaymentStatus::Pending);
         let doubt = pending || self.hashes.sent(&order.hash)? == Some(Sent::Intent);
+        if read.expires_at.0 <= unix_now() {
+            // An HTLC of this size shows in its channel; a smaller one need not.
+            const SHOWS: u64 = 1_000_000;
+            let shown = order.amount.get() >= SHOWS
+                && !self.in_a_channel(&order.hash)
+                && self.ldk.list_channels().iter().all(|c| c.is_usable);
+            return Err(if doubt && !shown {
+                in_doubt()
+            } else {
+                never("This invoice has expired. Ask for a new one.")
+            });
+        }
         self.hashes.intend(&order.hash)?;
         if pending {
             // A record of a payment that LDK may never have written down. LDK itself refuses the same
@@ -138,11 +147,7 @@ impl Inner {
             }
         }
         if doubt {
-            return Err(Fault::Later(
-                "An earlier try to pay this invoice may still be on its way, and the node cannot \
-                 tell before its channels are up again. It is never paid twice; ask again."
-                    .to_owned(),
-            ));
+            return Err(in_doubt());
         }
         let reason = self.why_no_route(order);
         self.hashes.failed(&order.hash, &reason)?;
@@ -233,6 +238,14 @@ impl Inner {
             } if payment_hash.0 == hash.0)
         })
     }
+}
+
+fn in_doubt() -> Fault {
+    Fault::Later(
+        "An earlier try to pay this invoice may still be on its way, and the node cannot tell \
+         before its channels are up again. It is never paid twice; ask again."
+            .to_owned(),
+    )
 }
 
 pub(super) fn preimage_of(details: &PaymentDetails) -> Option<Preimage> {
