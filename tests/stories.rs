@@ -3,7 +3,8 @@
 use earnest::sandbox::{self, Play, Summary};
 
 fn play(play: Play) -> Summary {
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let runtime = runtime.expect("a runtime");
     let mut steps = Vec::new();
     let told = runtime.block_on(sandbox::play(play, &mut |step| steps.push(step)));
     let steps: Vec<_> = steps.iter().map(|s| format!("{:>6} ms  {}", s.ms, s.step)).collect();

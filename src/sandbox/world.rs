@@ -268,6 +268,24 @@ impl World {
             .await
     }
 
+    /// Waits until no channel of anybody's is between two states: a payment is told a moment before both
+    /// ends have signed the balances that follow from it. Gives up quietly; the account then shows it.
+    pub async fn still(&self, parties: &[&Party]) -> anyhow::Result<()> {
+        let quiet = async {
+            loop {
+                let mut moving = self.lsp.holdings().await.is_ok_and(|holdings| holdings.moving);
+                for party in parties {
+                    moving |= party.app.node().holdings().await?.moving;
+                }
+                if !moving {
+                    return anyhow::Ok(());
+                }
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(10), quiet).await.unwrap_or(Ok(()))
+    }
+
     /// What the LSP has.
     pub async fn lsp_purse(&self) -> anyhow::Result<Purse> {
         Ok(Purse::of(self.lsp.holdings().await?))
