@@ -20,7 +20,7 @@ use crate::wire;
 const FARTHEST: u64 = 2_016 - 144;
 
 /// Blocks beyond what the invoice itself asks for: first none, so that LDK's random shadow offset does
-/// not delay a refund; then room for one more hop, then for two or three (PROTOCOL.md 6.1).
+/// not delay a refund; then room for one more hop, then for two or three (PROTOCOL.md 5.7).
 const MARGINS: [u64; 3] = [1, 144, 288];
 
 /// Below this, one path.
