@@ -26,7 +26,8 @@ fn secret(vectors: &Value, path: &str) -> SigningKey {
 #[test]
 fn the_vectors_of_the_job_and_its_terms() {
     let v = vectors();
-    let j = earnest::market::job_id(&EventId(bytes(&v, "/job/bid")), &EventId(bytes(&v, "/job/award")));
+    let j =
+        earnest::market::job_id(&EventId(bytes(&v, "/job/bid")), &EventId(bytes(&v, "/job/award")));
     assert_eq!(j.to_string(), text(&v, "/job/j"));
     let terms: Terms = serde_json::from_value(v["terms"]["value"].clone()).unwrap();
     assert_eq!(wire::to_canonical(&terms).unwrap(), text(&v, "/terms/canonical"));
