@@ -131,9 +131,8 @@ pub(super) fn read(text: &str, name: &str, beside: &Path, now: Time) -> Result<W
         (Some(content), None) => content,
         (None, Some(file)) => {
             let path = beside.join(file.get_ref());
-            let failed = |why: &str| {
-                wrong(Some(file.span().start), &format!("{} {why}", path.display()))
-            };
+            let failed =
+                |why: &str| wrong(Some(file.span().start), &format!("{} {why}", path.display()));
             match std::fs::metadata(&path) {
                 Ok(about) if about.len() > LONGEST => {
                     return Err(failed("is longer than a listing can be"));

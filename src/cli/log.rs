@@ -2,6 +2,7 @@
 
 use std::fs::{DirBuilder, OpenOptions};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::path::Path;
 use std::sync::Mutex;
 
 use tracing_subscriber::EnvFilter;
@@ -15,11 +16,17 @@ use crate::config::Config;
 /// # Errors
 /// The file cannot be written.
 pub(super) fn start(config: &Config) -> Result<(), Failure> {
-    let level = config.log.level.as_str();
+    to_file(&config.log.file, &config.log.level)
+}
+
+/// The same, to this file.
+///
+/// # Errors
+/// The file cannot be written.
+pub(super) fn to_file(path: &Path, level: &str) -> Result<(), Failure> {
     if level == "off" {
         return Ok(());
     }
-    let path = &config.log.file;
     let failed = |why: std::io::Error| {
         let said = format!("The log file {} cannot be written: {why}.", path.display());
         Failure::new(Exit::Failed, "log", said).next("Name another with --set log.file=FILE")
@@ -27,7 +34,8 @@ pub(super) fn start(config: &Config) -> Result<(), Failure> {
     if let Some(dir) = path.parent().filter(|dir| !dir.as_os_str().is_empty()) {
         DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(failed)?;
     }
-    let file = OpenOptions::new().create(true).append(true).mode(0o600).open(path).map_err(failed)?;
+    let file =
+        OpenOptions::new().create(true).append(true).mode(0o600).open(path).map_err(failed)?;
     let others = if level == "error" { "error" } else { "warn" };
     let filter = EnvFilter::new(format!("{others},earnest={level}"));
     let log = tracing_subscriber::fmt()

@@ -48,13 +48,13 @@ impl Help {
         for name in &self.topic {
             let known: Vec<String> =
                 command.get_subcommands().map(|c| c.get_name().to_owned()).collect();
-            if !known.contains(name) {
+            let unknown = || {
                 let said = format!("There is no help about `{name}`.");
-                let topics = format!("There is help about {}, exit-codes, config", known.join(", "));
-                return Err(Failure::new(Exit::Usage, "no-topic", said).next(topics));
-            }
-            let Some(found) = command.find_subcommand_mut(name) else { break };
-            command = found;
+                let topics =
+                    format!("There is help about {}, exit-codes, config", known.join(", "));
+                Failure::new(Exit::Usage, "no-topic", said).next(topics)
+            };
+            command = command.find_subcommand_mut(name).ok_or_else(unknown)?;
         }
         let text = command.render_long_help().to_string();
         out.line(text.trim_end())?;

@@ -7,7 +7,9 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 use zeroize::Zeroizing;
 
-use crate::app::{self, Cost, ImportError, Imported, Lock, Phrase, PhraseError, Secrets, VaultError};
+use crate::app::{
+    self, Cost, ImportError, Imported, Lock, Phrase, PhraseError, Secrets, VaultError,
+};
 use crate::cli::session::{Session, ask_line, read_bytes, sentence};
 use crate::cli::{Exit, Failure, Out};
 use crate::config::Config;
@@ -85,11 +87,15 @@ impl Init {
     fn check_flags(&self, session: &Session) -> Result<(), Failure> {
         let usage = |said: &str| Err(Failure::new(Exit::Usage, "usage", said));
         if self.plain && session.globals.passphrase_file.is_some() {
-            return usage("--plain keeps the keys without a passphrase, and --passphrase-file gives one. Give one of the two.");
+            return usage(
+                "--plain keeps the keys without a passphrase, and --passphrase-file gives one. Give one of the two.",
+            );
         }
         let stdin_is_key = self.import_nsec.as_deref() == Some(Path::new("-"));
         if self.restore && stdin_is_key && !io::stdin().is_terminal() {
-            return usage("The phrase and the nsec cannot both come from stdin. Put the nsec into a file.");
+            return usage(
+                "The phrase and the nsec cannot both come from stdin. Put the nsec into a file.",
+            );
         }
         Ok(())
     }
@@ -137,7 +143,9 @@ impl Init {
         )?;
         out.say(&numbered(phrase))?;
         if self.skip_check || !session.may_ask() {
-            return Ok(out.say("The backup was not checked. Look once more that you have all 24 words.")?);
+            return Ok(
+                out.say("The backup was not checked. Look once more that you have all 24 words.")?
+            );
         }
         check_backup(phrase, out)
     }
@@ -159,7 +167,9 @@ impl Init {
             out.line(&words)?;
         }
         if secrets.imported.is_some() {
-            out.say("The identity is imported: the phrase alone does not restore it. Keep your nsec.")?;
+            out.say(
+                "The identity is imported: the phrase alone does not restore it. Keep your nsec.",
+            )?;
         }
         if self.plain {
             out.say(&format!("The keys in {} are not encrypted.", keys.display()))?;
@@ -199,7 +209,8 @@ fn restore(session: &Session, out: &mut Out) -> Result<Phrase, Failure> {
         return Phrase::parse(&text).map_err(|why| wrong(&why));
     }
     if !session.may_ask() {
-        let said = "The phrase is read from stdin, and stdin is a terminal where nothing may be asked.";
+        let said =
+            "The phrase is read from stdin, and stdin is a terminal where nothing may be asked.";
         return Err(Failure::new(Exit::Usage, "usage", said)
             .next("earnest init --restore --no-input < FILE"));
     }

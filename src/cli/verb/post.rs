@@ -48,7 +48,8 @@ impl Post {
     pub(crate) fn run(&self, session: &Session, out: &mut Out) -> Result<Exit, Failure> {
         let config = session.config()?;
         if config.relays.is_empty() && !self.dry_run {
-            let said = "No relay is configured, so nobody could see the gig. Nothing was published.";
+            let said =
+                "No relay is configured, so nobody could see the gig. Nothing was published.";
             return Err(Failure::new(Exit::Usage, "no-relay", said).next("Give --relay URL"));
         }
         let written = self.written(session, out)?;

@@ -70,11 +70,15 @@ impl Show {
             Found::One(gig) => show(&gig, app::now(), out)?,
             Found::None => {
                 let said = format!("No gig here has an id that begins with {id}.");
-                return Err(Failure::new(Exit::NotFound, "not-found", said).next("earnest gigs --all"));
+                return Err(
+                    Failure::new(Exit::NotFound, "not-found", said).next("earnest gigs --all")
+                );
             }
             Found::Many(a, b) => {
                 let said = format!("More than one gig begins with {id}: {a} and {b}, for example.");
-                return Err(Failure::new(Exit::NotFound, "ambiguous", said).next("Give more of the id"));
+                return Err(
+                    Failure::new(Exit::NotFound, "ambiguous", said).next("Give more of the id")
+                );
             }
         }
         Ok(Exit::Done)
@@ -151,11 +155,19 @@ fn show(gig: &GigView, now: Time, out: &mut Out) -> Result<(), Failure> {
         ("status", status),
         ("price", format!("{} for each of {}", gig.price, gig.slots)),
         ("settled", modes),
-        ("deliver", format!("within {} of the award, at most {} bytes", span(gig.deliver_secs), gig.max_bytes)),
+        (
+            "deliver",
+            format!(
+                "within {} of the award, at most {} bytes",
+                span(gig.deliver_secs),
+                gig.max_bytes
+            ),
+        ),
         ("paid", format!("within {} of the delivery", span(gig.pay_secs))),
     ];
     if !gig.tags.is_empty() {
-        lines.push(("tags", gig.tags.iter().map(|t| format!("#{t}")).collect::<Vec<_>>().join(" ")));
+        lines
+            .push(("tags", gig.tags.iter().map(|t| format!("#{t}")).collect::<Vec<_>>().join(" ")));
     }
     for (name, size) in &gig.inputs {
         lines.push(("input", format!("{size} bytes: {name}")));
