@@ -11,7 +11,7 @@ use zeroize::Zeroizing;
 
 use super::args::Globals;
 use super::{Exit, Failure, Money, Out, log};
-use crate::app::{self, App, Keys, Passphrase, PassphraseError, Vault, VaultError};
+use crate::app::{App, Keys, Passphrase, PassphraseError, Vault, VaultError};
 use crate::config::Config;
 use crate::engine::{Fault, Trouble};
 use crate::market;
@@ -41,39 +41,39 @@ impl Session {
 
     /// Keys that open without a question, if they do.
     pub(super) fn keys_without_asking(&self, config: &Config) -> Result<Arc<Keys>, Failure> {
-        let found = app::find_passphrase(self.globals.passphrase_file.as_deref())?;
-        let opened = app::vault(config).open(found.as_ref())?;
-        Ok(app::keys_of(&opened.secrets))
+        let found = crate::app::find_passphrase(self.globals.passphrase_file.as_deref())?;
+        let opened = crate::app::vault(config).open(found.as_ref())?;
+        Ok(crate::app::keys_of(&opened.secrets))
     }
 
     /// The keys, with the passphrase from a file, systemd or the terminal.
     pub(super) fn keys(&self, config: &Config, out: &mut Out) -> Result<Arc<Keys>, Failure> {
-        let vault = app::vault(config);
+        let vault = crate::app::vault(config);
         let opened = self.open(&vault, out)?;
         if let Some(warning) = opened.warning {
             out.say(&warning)?;
         }
-        Ok(app::keys_of(&opened.secrets))
+        Ok(crate::app::keys_of(&opened.secrets))
     }
 
-    fn open(&self, vault: &Vault, out: &mut Out) -> Result<app::Opened, Failure> {
-        let found = app::find_passphrase(self.globals.passphrase_file.as_deref())?;
+    fn open(&self, vault: &Vault, out: &mut Out) -> Result<crate::app::Opened, Failure> {
+        let found = crate::app::find_passphrase(self.globals.passphrase_file.as_deref())?;
         if found.is_some() || !vault.is_locked()? || !self.may_ask() {
             return Ok(vault.open(found.as_ref())?);
         }
         for _ in 1..TRIES {
-            let typed = app::ask_passphrase("Passphrase: ")?;
+            let typed = crate::app::ask_passphrase("Passphrase: ")?;
             match vault.open(Some(&typed)) {
                 Err(VaultError::WrongPassphrase(_)) => out.say("That is not it. Try again.")?,
                 other => return Ok(other?),
             }
         }
-        Ok(vault.open(Some(&app::ask_passphrase("Passphrase: ")?))?)
+        Ok(vault.open(Some(&crate::app::ask_passphrase("Passphrase: ")?))?)
     }
 
     /// A passphrase for a new vault.
     pub(super) fn new_passphrase(&self) -> Result<Passphrase, Failure> {
-        if let Some(found) = app::find_passphrase(self.globals.passphrase_file.as_deref())? {
+        if let Some(found) = crate::app::find_passphrase(self.globals.passphrase_file.as_deref())? {
             return Ok(found);
         }
         if !self.may_ask() {
@@ -82,7 +82,7 @@ impl Session {
                 .next("Give --passphrase-file FILE")
                 .next("Or, where file permissions are enough, --plain"));
         }
-        Ok(app::ask_new_passphrase("New passphrase: ", "Once more: ")?)
+        Ok(crate::app::ask_new_passphrase("New passphrase: ", "Once more: ")?)
     }
 
     /// Starts the app, does `work` with it and stops it again, whatever happened. `what` names this
@@ -96,7 +96,7 @@ impl Session {
         let config = self.config()?;
         let keys = self.keys(&config, out)?;
         log::start(&config)?;
-        let setup = app::from_config(&config, what).map_err(|why| {
+        let setup = crate::app::from_config(&config, what).map_err(|why| {
             Failure::new(Exit::Usage, "config", format!("{why:#}")).next("earnest config")
         })?;
         runtime()?.block_on(async {
@@ -149,7 +149,7 @@ pub(super) async fn interrupted() -> Failure {
 }
 
 pub(super) fn not_started(why: &anyhow::Error) -> Failure {
-    if app::is_owned(why) {
+    if crate::app::is_owned(why) {
         return Failure::new(Exit::Locked, "locked", format!("{why:#}"));
     }
     let said = format!("earnest did not start: {why:#}");

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::app::{self, Check, Health};
+use crate::app::{Check, Health};
 use crate::cli::session::{Session, interrupted, runtime};
 use crate::cli::{Column, Exit, Failure, Out};
 use crate::config::Config;
@@ -34,7 +34,7 @@ const COLUMNS: [Column; 3] = [
 impl Doctor {
     pub(crate) fn run(&self, session: &Session, out: &mut Out) -> Result<Exit, Failure> {
         let config = session.config()?;
-        let mut checks = app::check_machine(&config);
+        let mut checks = crate::app::check_machine(&config);
         if !self.offline {
             let runtime = runtime()?;
             let more = runtime.block_on(async {
@@ -60,21 +60,23 @@ impl Doctor {
     }
 
     async fn network(&self, session: &Session, config: &Config) -> Vec<Check> {
-        let setup = match app::from_config(config, "earnest doctor") {
+        let setup = match crate::app::from_config(config, "earnest doctor") {
             Ok(setup) => setup,
-            Err(why) => return vec![app::not_set_up(&why)],
+            Err(why) => return vec![crate::app::not_set_up(&why)],
         };
-        let mut checks = app::check_network(&setup).await;
+        let mut checks = crate::app::check_network(&setup).await;
         let blocks = checks.iter().any(|c| c.name == "chain" && c.health == Health::Ok);
         checks.push(match session.keys_without_asking(config) {
-            Err(_) => app::liquidity_unknown("the keys do not open without a question"),
-            Ok(_) if !blocks => app::liquidity_unknown("there are no blocks to go by"),
-            Ok(keys) => match app::holdings(setup, &keys).await {
-                Ok(status) => app::check_liquidity(&status),
-                Err(why) if app::is_owned(&why) => {
-                    app::liquidity_unknown("another earnest uses this directory")
+            Err(_) => crate::app::liquidity_unknown("the keys do not open without a question"),
+            Ok(_) if !blocks => crate::app::liquidity_unknown("there are no blocks to go by"),
+            Ok(keys) => match crate::app::holdings(setup, &keys).await {
+                Ok(status) => crate::app::check_liquidity(&status),
+                Err(why) if crate::app::is_owned(&why) => {
+                    crate::app::liquidity_unknown("another earnest uses this directory")
                 }
-                Err(why) => app::liquidity_unknown(&format!("the node did not start: {why:#}")),
+                Err(why) => {
+                    crate::app::liquidity_unknown(&format!("the node did not start: {why:#}"))
+                }
             },
         });
         checks

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::app::{self, App, Book};
+use crate::app::{App, Book};
 use crate::cli::session::{Session, not_started, sentence, wait_until};
 use crate::cli::{Column, Exit, Failure, Out};
 use crate::engine::{GigView, Snapshot};
@@ -54,16 +54,17 @@ impl Gigs {
     pub(crate) fn run(&self, session: &Session, out: &mut Out) -> Result<Exit, Failure> {
         let config = session.config()?;
         let line = self.query.join(" ");
-        let mut query = Query::parse(&line, config.network, app::read_npub).map_err(|why| {
-            Failure::new(Exit::Usage, "bad-query", sentence(&why.to_string()))
-                .next("earnest help gigs")
-        })?;
+        let mut query =
+            Query::parse(&line, config.network, crate::app::read_npub).map_err(|why| {
+                Failure::new(Exit::Usage, "bad-query", sentence(&why.to_string()))
+                    .next("earnest help gigs")
+            })?;
         query.limit = usize::from(self.limit);
         query.after.clone_from(&self.after);
         query.all |= self.all;
         let page = if self.offline {
             let book = Book::open(&config, "earnest gigs").map_err(|why| not_started(&why))?;
-            book.find(&query, app::now())?
+            book.find(&query, crate::app::now())?
         } else {
             let patience = Duration::from_secs(self.wait);
             session.with_app(out, "earnest gigs", async |app, out| {

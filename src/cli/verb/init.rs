@@ -7,9 +7,7 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 use zeroize::Zeroizing;
 
-use crate::app::{
-    self, Cost, ImportError, Imported, Lock, Phrase, PhraseError, Secrets, VaultError,
-};
+use crate::app::{Cost, ImportError, Imported, Lock, Phrase, PhraseError, Secrets, VaultError};
 use crate::cli::session::{Session, ask_line, read_bytes, sentence};
 use crate::cli::{Exit, Failure, Out};
 use crate::config::Config;
@@ -60,15 +58,15 @@ struct Made<'a> {
 impl Init {
     pub(crate) fn run(&self, session: &Session, out: &mut Out) -> Result<Exit, Failure> {
         let config = session.config()?;
-        let path = app::vault_path(&config);
-        if app::vault(&config).exists() {
+        let path = crate::app::vault_path(&config);
+        if crate::app::vault(&config).exists() {
             return Err(VaultError::Exists(path).into());
         }
         self.check_flags(session)?;
         let imported = self.import(session, out)?;
         let phrase = match self.restore {
             true => restore(session, out)?,
-            false => app::new_phrase(),
+            false => crate::app::new_phrase(),
         };
         let lock = match self.plain {
             true => Lock::Plain,
@@ -79,7 +77,7 @@ impl Init {
             self.show(session, &phrase, out)?;
         }
         let secrets = Secrets { phrase, imported };
-        app::create_vault(&config, &secrets, &lock)?;
+        crate::app::create_vault(&config, &secrets, &lock)?;
         self.tell(&config, &secrets, out)?;
         Ok(Exit::Done)
     }
@@ -111,9 +109,9 @@ impl Init {
         }
         let text = text_of(read_bytes(path, LONGEST)?)?;
         let passphrase = match &self.import_passphrase_file {
-            Some(file) => app::find_passphrase(Some(file))?,
+            Some(file) => crate::app::find_passphrase(Some(file))?,
             None if Imported::is_encrypted(&text) && session.may_ask() => {
-                Some(app::ask_passphrase("Passphrase of the ncryptsec: ")?)
+                Some(crate::app::ask_passphrase("Passphrase of the ncryptsec: ")?)
             }
             None => None,
         };
@@ -151,9 +149,9 @@ impl Init {
     }
 
     fn tell(&self, config: &Config, secrets: &Secrets, out: &mut Out) -> Result<(), Failure> {
-        let npub = app::npub(&app::keys_of(secrets).identity());
+        let npub = crate::app::npub(&crate::app::keys_of(secrets).identity());
         let words = Zeroizing::new(secrets.phrase.words().join(" "));
-        let keys = app::vault_path(config);
+        let keys = crate::app::vault_path(config);
         out.record(&Made {
             npub: &npub,
             keys: &keys,
@@ -181,7 +179,7 @@ impl Init {
 
 /// Three words, to show that the phrase was written down.
 fn check_backup(phrase: &Phrase, out: &mut Out) -> Result<(), Failure> {
-    let check = app::new_backup_check();
+    let check = crate::app::new_backup_check();
     out.say("")?;
     for _ in 0..TRIES {
         let [a, b, c] = check.places;

@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::app;
 use crate::cli::draft::{self, LONGEST, TEMPLATE, Written};
 use crate::cli::session::{Session, read_bytes, runtime, wait_until};
 use crate::cli::{Exit, Failure, Out};
@@ -56,7 +55,7 @@ impl Post {
         if self.dry_run {
             return self.show(session, &written, out);
         }
-        written.draft.check(app::now()).map_err(crate::engine::Trouble::from)?;
+        written.draft.check(crate::app::now()).map_err(crate::engine::Trouble::from)?;
         let Written { draft, inputs } = written;
         let patience = Duration::from_secs(self.wait);
         session.with_app(out, "earnest post", async |app, out| {
@@ -89,7 +88,7 @@ impl Post {
     }
 
     fn written(&self, session: &Session, out: &mut Out) -> Result<Written, Failure> {
-        let now = app::now();
+        let now = crate::app::now();
         let Some(file) = &self.file else { return in_editor(session, out) };
         let bytes = read_bytes(file, LONGEST)?;
         let (name, beside) = match file.to_str() {
@@ -104,7 +103,7 @@ impl Post {
         let keys = session.keys(&config, out)?;
         let Written { draft, inputs } = written;
         let shown = runtime()?
-            .block_on(app::preview(&config, keys, draft, inputs))
+            .block_on(crate::app::preview(&config, keys, draft, inputs))
             .map_err(|why| Failure::new(Exit::Failed, "preview", format!("{why:#}")))??;
         let content = shown.content.as_received();
         out.record(&Shown { dry_run: true, tags: &shown.tags, content, bytes: shown.bytes })?;
@@ -148,8 +147,8 @@ fn in_editor(session: &Session, out: &mut Out) -> Result<Written, Failure> {
     let name = file.path().display().to_string();
     let beside = std::env::current_dir()?;
     let read = text_of(&bytes, &name)
-        .and_then(|text| draft::read(text, &name, &beside, app::now()))
-        .and_then(|written| match written.draft.check(app::now()) {
+        .and_then(|text| draft::read(text, &name, &beside, crate::app::now()))
+        .and_then(|written| match written.draft.check(crate::app::now()) {
             Ok(()) => Ok(written),
             Err(refusal) => Err(crate::engine::Trouble::from(refusal).into()),
         });

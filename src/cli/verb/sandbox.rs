@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use crate::cli::session::{Session, interrupted, runtime};
 use crate::cli::{Column, Exit, Failure, Out, log};
-use crate::sandbox::{self, Play, StepTaken, Story, Summary};
+use crate::sandbox::{Play, StepTaken, Story, Summary};
 use crate::text::Align;
 
 /// Try everything on real parts without real money.
@@ -115,7 +115,7 @@ impl Sandbox {
         };
         let summary = runtime()?.block_on(async {
             tokio::select! {
-                summary = sandbox::play(play, &mut on_step) => summary.map_err(|why| broken(&why)),
+                summary = crate::sandbox::play(play, &mut on_step) => summary.map_err(|why| broken(&why)),
                 failure = interrupted() => Err(failure),
             }
         })?;
@@ -128,7 +128,7 @@ impl Sandbox {
     }
 
     fn check(&self, play: &Play) -> Result<(), Failure> {
-        let stories = sandbox::list();
+        let stories = crate::sandbox::list();
         let Some(story) = stories.iter().find(|story| story.name == play.name) else {
             let names = stories.iter().map(|s| s.name).collect::<Vec<_>>().join(", ");
             let said = format!("There is no story `{}`; there are: {names}.", play.name);
@@ -154,12 +154,14 @@ impl Sandbox {
         let dir = dir.unwrap_or_default();
         let mut told = Ok(());
         let at = dir.clone();
-        let on_ready = |served: &sandbox::Served| told = ready(served, &at, out);
+        let on_ready = |served: &crate::sandbox::Served| told = ready(served, &at, out);
         let stop = async {
             // Asked to end is how serving ends.
             interrupted().await;
         };
-        runtime()?.block_on(sandbox::serve(dir, on_ready, stop)).map_err(|why| broken(&why))?;
+        runtime()?
+            .block_on(crate::sandbox::serve(dir, on_ready, stop))
+            .map_err(|why| broken(&why))?;
         told.map(|()| Exit::Done)
     }
 
@@ -171,13 +173,14 @@ impl Sandbox {
         let runtime = runtime()?;
         match action {
             Action::Mine { blocks } => {
-                let height =
-                    runtime.block_on(sandbox::mine(dir, *blocks)).map_err(|why| broken(&why))?;
+                let height = runtime
+                    .block_on(crate::sandbox::mine(dir, *blocks))
+                    .map_err(|why| broken(&why))?;
                 out.record(&Mined { height })?;
                 out.line(&height.to_string())?;
             }
             Action::Fund { address, sats } => {
-                let txid = runtime.block_on(sandbox::fund(dir, address, *sats));
+                let txid = runtime.block_on(crate::sandbox::fund(dir, address, *sats));
                 let txid = txid.map_err(|why| broken(&why))?;
                 out.record(&Funded { txid: &txid })?;
                 out.line(&txid)?;
@@ -192,7 +195,7 @@ fn broken(why: &anyhow::Error) -> Failure {
     Failure::new(Exit::Failed, "sandbox", format!("{why:#}"))
 }
 
-fn ready(served: &sandbox::Served, dir: &Path, out: &mut Out) -> Result<(), Failure> {
+fn ready(served: &crate::sandbox::Served, dir: &Path, out: &mut Out) -> Result<(), Failure> {
     out.record(served)?;
     let rows = [
         ("relay", served.relay.clone()),
@@ -210,7 +213,7 @@ fn ready(served: &sandbox::Served, dir: &Path, out: &mut Out) -> Result<(), Fail
 fn list(out: &mut Out) -> Result<(), Failure> {
     let left = |name| Column { name, align: Align::Left };
     let mut rows = Vec::new();
-    for story in sandbox::list() {
+    for story in crate::sandbox::list() {
         out.record(&told_of(&story))?;
         let ways = story.breaks.iter().map(|b| b.0).collect::<Vec<_>>().join(", ");
         rows.push(vec![story.name.to_owned(), story.about.to_owned(), ways]);

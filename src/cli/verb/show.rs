@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::gigs::{mode, wait_for_relays};
-use crate::app::{self, Book};
+use crate::app::Book;
 use crate::cli::session::{Session, not_started};
 use crate::cli::{Exit, Failure, Out};
 use crate::config::Config;
@@ -50,7 +50,7 @@ impl Show {
                 Err(_) => {
                     let mut search = Search::new(&config, &id);
                     while let Some(query) = search.next_window() {
-                        search.take(book.find(&query, app::now())?);
+                        search.take(book.find(&query, crate::app::now())?);
                     }
                     search.end()
                 }
@@ -67,7 +67,7 @@ impl Show {
             })?
         };
         match found {
-            Found::One(gig) => show(&gig, app::now(), out)?,
+            Found::One(gig) => show(&gig, crate::app::now(), out)?,
             Found::None => {
                 let said = format!("No gig here has an id that begins with {id}.");
                 return Err(
@@ -85,7 +85,7 @@ impl Show {
     }
 }
 
-async fn look(app: &app::App, config: &Config, id: &str) -> Result<Found, Fault> {
+async fn look(app: &crate::app::App, config: &Config, id: &str) -> Result<Found, Fault> {
     if let Ok(id) = id.parse::<EventId>() {
         let gig = app.handle().gig(id).await?;
         return Ok(gig.map_or(Found::None, |gig| Found::One(Box::new(gig))));
@@ -150,7 +150,7 @@ fn show(gig: &GigView, now: Time, out: &mut Out) -> Result<(), Failure> {
     let span = |secs: u64| crate::market::Span(secs).to_string();
     let mut lines = vec![
         ("gig", gig.id.to_string()),
-        ("by", app::npub(&gig.author)),
+        ("by", crate::app::npub(&gig.author)),
         ("title", gig.title.or("(no title)").to_owned()),
         ("status", status),
         ("price", format!("{} for each of {}", gig.price, gig.slots)),

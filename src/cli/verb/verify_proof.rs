@@ -4,7 +4,6 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
-use crate::app;
 use crate::cli::session::{Session, read_bytes, sentence};
 use crate::cli::{Exit, Failure, Out};
 use crate::market::Pubkey;
@@ -37,11 +36,11 @@ struct Judged {
 impl VerifyProof {
     pub(crate) fn run(&self, _: &Session, out: &mut Out) -> Result<Exit, Failure> {
         let bytes = read_bytes(&self.file, LONGEST)?;
-        let (judged, exit) = match app::verify_proof(&bytes) {
+        let (judged, exit) = match crate::app::verify_proof(&bytes) {
             Ok(Verdict::Guilty { identity, job, d, t }) => {
                 out.line(&format!(
                     "guilty: {}\n  signed a delivery that its own paid key does not open.\n  job       {}\n  manifest  {}\n  tranche   {t}",
-                    app::npub(&Pubkey(*identity.as_bytes())),
+                    crate::app::npub(&Pubkey(*identity.as_bytes())),
                     hex::encode(job.as_bytes()),
                     hex::encode(d.as_bytes()),
                 ))?;
