@@ -179,7 +179,7 @@ fn a_dry_run_shows_what_strangers_will_see() {
     assert_eq!(shown["content"], "# Task\nSay what you see.");
     assert!(ended.err.contains("Nothing was published."), "{}", ended.err);
     // For a person: the same, in words.
-    let said = home.run("post gig.toml --dry-run --network regtest").ok();
+    let said = home.run("post gig.toml --dry-run --network regtest --relay ws://127.0.0.1:9").ok();
     assert!(said.contains("title        Label 300 cats\n"), "{said}");
     assert!(said.ends_with("\n# Task\nSay what you see.\n"), "{said}");
     assert!(!home.data().join("regtest").exists(), "a dry run leaves nothing behind");

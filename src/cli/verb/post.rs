@@ -46,7 +46,7 @@ struct Posted {
 impl Post {
     pub(crate) fn run(&self, session: &Session, out: &mut Out) -> Result<Exit, Failure> {
         let config = session.config()?;
-        if config.relays.is_empty() && !self.dry_run {
+        if config.relays.is_empty() {
             let said =
                 "No relay is configured, so nobody could see the gig. Nothing was published.";
             return Err(Failure::new(Exit::Usage, "no-relay", said).next("Give --relay URL"));
