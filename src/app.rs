@@ -118,7 +118,7 @@ impl App {
             relays: setup.relays,
             network: setup.network,
             spendable: status.as_ref().map_or(Msat::ZERO, |s| s.balances.lightning_spendable),
-            least_first: status.as_ref().and_then(|s| s.least_first).unwrap_or(Msat::MAX),
+            least_first: status.as_ref().and_then(|s| s.least_first),
         };
         let core = Core::open(store, keys.clone(), clock, Arc::new(OsDice), me)?;
         let (handle, task) = engine::start(core, ports);

@@ -64,7 +64,8 @@ const ASSEMBLY: &[&str] = &[
 const FRONT: &[&str] = &["text", "market", "seal", "verify", "engine", "rpc"];
 
 /// Rooms that may call only what stands in the door of the other: `crate::app::X`, one segment deep.
-const DOORS: &[(&str, &str)] = &[("cli", "app"), ("cli", "sandbox")];
+const DOORS: &[(&str, &str)] =
+    &[("cli", "app"), ("cli", "sandbox"), ("sandbox", "app"), ("rpc", "app")];
 
 const PURE: &[&str] = &["text", "market", "seal", "verify"];
 /// What a pure room may not name: the libraries that read a clock, a socket, a disk or a terminal.

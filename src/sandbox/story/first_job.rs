@@ -73,6 +73,7 @@ pub(super) async fn tell(play: &Play, teller: &mut Teller<'_>) -> anyhow::Result
     }
     let seen = course.seen;
     let parties = [&requester, &worker];
+    world.still(&parties).await?;
     world.mine(6, &parties).await?;
     account(teller, &world, &parties, before, &seen).await?;
 
@@ -177,6 +178,13 @@ impl Course<'_> {
         self.settle(requester, worker, job, &work, teller).await
     }
 
+    /// The worker can be paid once its LSP has told its terms.
+    async fn receivable(&self, worker: &Party) -> anyhow::Result<()> {
+        worker
+            .wait("the LSP's terms", self.patience(), |s| s.node.as_ref()?.least_first.map(|_| ()))
+            .await
+    }
+
     /// From the listing to the award.
     async fn make_a_job(
         &self,
@@ -204,6 +212,7 @@ impl Course<'_> {
         teller.step("the requester has posted a gig");
         let gig = self.find(worker).await?;
         teller.step("the worker has found it on the relay");
+        self.receivable(worker).await?;
         let message = "I can do that now.".to_owned();
         let wish = Wish::default();
         let bid = worker.app.handle().ask(Command::Bid { gig, wish, message }).await?.log;
