@@ -14,7 +14,7 @@ mod rows;
 mod run;
 mod snapshot;
 
-pub use core::{BID_STANDS, Core, Me, Taken, Trouble};
+pub use core::{BID_STANDS, Core, Me, OpenClaim, Replays, Taken, Trouble};
 pub use effect::{Done, Work, perform};
 pub use handle::{Command, Handle, MOST_INPUT, Receipt};
 pub use notice::{Notice, Severity};

@@ -3,7 +3,7 @@
 //! The map of the rooms, innermost first. A room uses only rooms to the left of a `<`:
 //!
 //! ```text
-//! text < {market, seal} < {engine, wire} < {store, nostr, lightning, transfer, keys}
+//! text < {market, seal} < {engine, wire} < {store, files, nostr, lightning, transfer, keys}
 //!      < {app, sim, sandbox} < cli < main
 //! ```
 //!
@@ -19,6 +19,7 @@ pub mod app;
 pub mod cli;
 pub mod config;
 pub mod engine;
+pub mod files;
 pub mod keys;
 pub mod lightning;
 pub mod market;

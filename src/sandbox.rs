@@ -20,7 +20,10 @@ pub mod miner;
 mod relay;
 pub mod rpc;
 pub mod rules;
+mod serve;
+mod story;
 mod tree;
+pub mod world;
 
 pub use chain::{Chain, ChainError};
 pub use client::{Client, Endpoint, Fault};
@@ -31,3 +34,5 @@ pub use flaky::{Faults, FlakyRelay};
 pub use lsp::{Lsp, LspConfig};
 pub use relay::{KINDS, Relay, RelayConfig};
 pub use rules::{Reject, RejectKind};
+pub use serve::{Served, fund, mine, serve};
+pub use story::{Assert, Play, StepTaken, Story, Summary, list, play};

@@ -28,6 +28,7 @@ const TABLE: &[(&str, &[&str])] = &[
     ("engine", &["text", "market", "seal", "verify"]),
     ("wire", &["text", "market", "seal"]),
     ("store", ADAPTER),
+    ("files", ADAPTER),
     ("nostr", ADAPTER),
     ("lightning", ADAPTER),
     ("transfer", ADAPTER),
@@ -35,7 +36,7 @@ const TABLE: &[(&str, &[&str])] = &[
     ("config", &["text", "market"]),
     ("app", ASSEMBLY),
     ("sandbox", ASSEMBLY),
-    ("sim", &["text", "market", "seal", "verify", "engine", "wire", "store", "keys"]),
+    ("sim", &["text", "market", "seal", "verify", "engine", "wire", "store", "files", "keys"]),
     ("rpc", &["text", "market", "seal", "verify", "engine", "wire"]),
     ("tui", FRONT),
     ("bot", FRONT),
@@ -53,6 +54,7 @@ const ASSEMBLY: &[&str] = &[
     "engine",
     "wire",
     "store",
+    "files",
     "nostr",
     "lightning",
     "transfer",
@@ -62,7 +64,8 @@ const ASSEMBLY: &[&str] = &[
 const FRONT: &[&str] = &["text", "market", "seal", "verify", "engine", "rpc"];
 
 /// Rooms that may call only what stands in the door of the other: `crate::app::X`, one segment deep.
-const DOORS: &[(&str, &str)] = &[("cli", "app"), ("cli", "sandbox")];
+const DOORS: &[(&str, &str)] =
+    &[("cli", "app"), ("cli", "sandbox"), ("sandbox", "app"), ("rpc", "app")];
 
 const PURE: &[&str] = &["text", "market", "seal", "verify"];
 /// What a pure room may not name: the libraries that read a clock, a socket, a disk or a terminal.

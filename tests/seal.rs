@@ -79,6 +79,9 @@ fn a_direct_delivery_is_in_the_open_and_still_committed_to() {
     delivery.vector[5 + 37] ^= 1;
     delivery.sign_again();
     assert_eq!(direct(&delivery), Err(Refused::Root));
+    delivery.sealed.manifest.root = root_by_hand(&delivery);
+    assert_eq!(direct(&delivery), Err(Refused::Promise { i: 1 }));
+    assert!(matches!(delivery.open(0), Err(OpenError::Mismatch { i: 1 })));
 }
 
 #[test]

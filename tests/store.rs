@@ -210,3 +210,26 @@ fn every_released_schema_opens_and_reads() {
         assert_eq!(store.commit(&job), Ok(Committed::Seen));
     }
 }
+
+#[test]
+fn a_commit_takes_microseconds_in_memory_and_one_flush_on_disk() {
+    let dir = tempfile::tempdir().unwrap();
+    let memory = Database::memory().unwrap();
+    let disk = Database::open(dir.path(), "test").unwrap();
+    for (name, mut store, commits) in [("memory", memory, 5000), ("disk", disk, 300)] {
+        let begin = std::time::Instant::now();
+        for n in 0..commits {
+            let commit = Commit {
+                mark: Some(("relay".into(), format!("event {n}"))),
+                facts: vec![fact(id(1), 2 * n), fact(id(1), 2 * n + 1)],
+                effects: vec![effect(id(1), n, 0)],
+                ..Commit::default()
+            };
+            assert_eq!(store.commit(&commit), Ok(Committed::New));
+        }
+        let each = begin.elapsed() / u32::try_from(commits).unwrap();
+        println!("{name}: a commit of a mark, two facts and an effect takes {each:?}");
+        // Generous: the machine may be busy.
+        assert!(name == "disk" || each < std::time::Duration::from_millis(2), "{each:?}");
+    }
+}

@@ -1,6 +1,10 @@
 //! Files go from their holder to the one endpoint they are for, whole and right or not at all.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+#[path = "transfer/gate.rs"]
+mod gate;
+#[path = "transfer/holding.rs"]
+mod holding;
 #[path = "transfer/liar.rs"]
 mod liar;
 
@@ -9,132 +13,16 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
-use earnest::engine::{Fault, FetchOrder, Grant, Transfer};
-use earnest::market::{Address, Digest};
-use earnest::transfer::{ALPN, Bind, Endpoint, EndpointConfig, LARGEST, Limits, Patience};
-use iroh::endpoint::{ConnectionError, VarInt, presets};
-use iroh::{RelayMode, SecretKey};
+use earnest::engine::{FetchOrder, Grant, Transfer};
+use earnest::market::Address;
+use earnest::transfer::{Endpoint, EndpointConfig, LARGEST};
+use holding::{
+    Holding, assert_later, assert_never, blob, endpoint, fetch, fetch_telling, hasty, sentence,
+};
 use liar::{End, GROUP, Liar, Script};
 use proptest::prelude::*;
 use tokio::task::JoinSet;
-use tokio::time::timeout;
-
-/// Nothing here takes longer, unless it hangs.
-const DEADLINE: Duration = Duration::from_secs(60);
-
-fn bytes(len: usize) -> Vec<u8> {
-    let mut bytes = vec![0; len];
-    blake3::Hasher::new().update(&len.to_le_bytes()).finalize_xof().fill(&mut bytes);
-    bytes
-}
-
-fn blob(bytes: &[u8]) -> Digest {
-    Digest(*blake3::hash(bytes).as_bytes())
-}
-
-fn config(key: u8) -> EndpointConfig {
-    EndpointConfig {
-        bind: Bind::At("127.0.0.1:0".parse().unwrap()),
-        ..EndpointConfig::new([key; 32])
-    }
-}
-
-async fn endpoint(key: u8) -> Arc<Endpoint> {
-    Endpoint::bind(config(key)).await.unwrap()
-}
-
-fn hasty(key: u8) -> EndpointConfig {
-    let patience = Patience {
-        connect: Duration::from_secs(10),
-        answer: Duration::from_millis(400),
-        stall: Duration::from_millis(400),
-    };
-    EndpointConfig { patience, ..config(key) }
-}
-
-struct Holding {
-    folder: tempfile::TempDir,
-    content: Vec<u8>,
-}
-
-impl Holding {
-    fn new(len: usize) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let content = bytes(len);
-        fs::write(folder.path().join("held"), &content).unwrap();
-        Self { folder, content }
-    }
-
-    fn held(&self) -> PathBuf {
-        self.folder.path().join("held")
-    }
-
-    fn fetched(&self) -> PathBuf {
-        self.folder.path().join("in/a/folder/fetched")
-    }
-
-    fn partial(&self) -> PathBuf {
-        self.folder.path().join("in/a/folder/fetched.partial")
-    }
-
-    fn partial_len(&self) -> u64 {
-        fs::metadata(self.partial()).map_or(0, |metadata| metadata.len())
-    }
-
-    fn grant(&self, to: &Endpoint) -> Grant {
-        Grant {
-            blob: blob(&self.content),
-            size: self.content.len() as u64,
-            path: self.held(),
-            to: to.id(),
-        }
-    }
-
-    fn order(&self, from: Address) -> FetchOrder {
-        FetchOrder {
-            blob: blob(&self.content),
-            size: self.content.len() as u64,
-            from,
-            path: self.fetched(),
-        }
-    }
-
-    fn assert_fetched(&self) {
-        assert!(fs::read(self.fetched()).unwrap() == self.content, "other bytes arrived");
-        assert!(!self.partial().exists(), "the partial is still there");
-    }
-}
-
-async fn fetch(at: &Endpoint, order: &FetchOrder) -> Result<(), Fault> {
-    fetch_telling(at, order, |_| ()).await
-}
-
-async fn fetch_telling(
-    at: &Endpoint,
-    order: &FetchOrder,
-    progress: impl Fn(u64) + Send + Sync,
-) -> Result<(), Fault> {
-    timeout(DEADLINE, at.fetch(order, &progress)).await.unwrap()
-}
-
-fn sentence(fault: &Result<(), Fault>) -> &str {
-    match fault {
-        Err(Fault::Later(sentence) | Fault::Never(sentence)) => sentence,
-        Ok(()) => "it worked",
-    }
-}
-
-#[track_caller]
-fn assert_later(result: &Result<(), Fault>, says: &str) {
-    assert!(matches!(result, Err(Fault::Later(s)) if s.contains(says)), "{says}: {result:?}");
-}
-
-#[track_caller]
-fn assert_never(result: &Result<(), Fault>, says: &str) {
-    assert!(matches!(result, Err(Fault::Never(s)) if s.contains(says)), "{says}: {result:?}");
-}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_deliverable_arrives_whole_with_progress() {
@@ -172,168 +60,6 @@ async fn what_arrives_is_nobody_elses_to_read() {
     assert_eq!(mode(&holding.fetched()), 0o600);
     assert_eq!(mode(holding.fetched().parent().unwrap()), 0o700);
     assert_eq!(mode(&holding.folder.path().join("in")), 0o700);
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_stranger_gets_nothing_and_learns_nothing() {
-    let (worker, requester) = (endpoint(1).await, endpoint(2).await);
-    let (stranger, other) = (endpoint(3).await, endpoint(4).await);
-    let secret = Holding::new(1000);
-    let theirs = Holding::new(2000);
-    worker.serve(&secret.grant(&requester)).await.unwrap();
-    worker.serve(&theirs.grant(&other)).await.unwrap();
-
-    let exists = fetch(&stranger, &secret.order(worker.address())).await;
-    let absent = fetch(&stranger, &Holding::new(3000).order(worker.address())).await;
-    // A customer of the worker asks for another customer's blob, and for one that is not there.
-    let not_its_own = fetch(&other, &secret.order(worker.address())).await;
-    let not_there = fetch(&other, &Holding::new(4000).order(worker.address())).await;
-    for answer in [&exists, &absent, &not_its_own, &not_there] {
-        assert_later(answer, "does not serve this file to us");
-        assert_eq!(sentence(answer), sentence(&exists));
-    }
-    assert!(!secret.fetched().exists());
-    assert_eq!(secret.partial_len(), 0);
-    fetch(&other, &theirs.order(worker.address())).await.unwrap();
-    fetch(&requester, &secret.order(worker.address())).await.unwrap();
-}
-
-fn raw_config() -> iroh::endpoint::Builder {
-    iroh::Endpoint::builder(presets::Minimal)
-        .relay_mode(RelayMode::Disabled)
-        .secret_key(SecretKey::from_bytes(&[9; 32]))
-        .clear_ip_transports()
-        .bind_addr("127.0.0.1:0")
-        .unwrap()
-}
-
-fn raw_address(of: &Endpoint) -> iroh::EndpointAddr {
-    let address = of.address();
-    iroh::EndpointAddr::from_parts(
-        iroh::EndpointId::from_bytes(address.endpoint.as_bytes()).unwrap(),
-        address.direct.iter().map(|at| iroh::TransportAddr::Ip(at.parse().unwrap())),
-    )
-}
-
-fn closed_with(error: &ConnectionError) -> Option<VarInt> {
-    match error {
-        ConnectionError::ApplicationClosed(close) => Some(close.error_code),
-        _ => None,
-    }
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_stranger_is_shown_out_at_the_door_and_a_crowd_has_to_wait() {
-    let limits = Limits { connections_per_endpoint: 2, ..Limits::default() };
-    let worker = Endpoint::bind(EndpointConfig { limits, ..config(1) }).await.unwrap();
-    let raw = raw_config().bind().await.unwrap();
-
-    let stranger = raw.connect(raw_address(&worker), ALPN).await.unwrap();
-    let closed = timeout(DEADLINE, stranger.closed()).await.unwrap();
-    assert_eq!(closed_with(&closed), Some(VarInt::from_u32(1)), "not for you");
-
-    let holding = Holding::new(10);
-    let to = earnest::market::EndpointId(*raw.id().as_bytes());
-    let grant = Grant { to, ..holding.grant(&worker) };
-    worker.serve(&grant).await.unwrap();
-    let mut open = Vec::new();
-    for _ in 0..2 {
-        let connection = raw.connect(raw_address(&worker), ALPN).await.unwrap();
-        // Answered, so counted.
-        let (mut send, mut recv) = connection.open_bi().await.unwrap();
-        let mut request = [0; 43];
-        request[1..33].copy_from_slice(&grant.blob.0);
-        send.write_all(&request).await.unwrap();
-        let answer = timeout(DEADLINE, recv.read_to_end(100)).await.unwrap().unwrap();
-        assert_eq!(answer.len(), 1 + 8 + 32);
-        open.push(connection);
-    }
-    let third = raw.connect(raw_address(&worker), ALPN).await.unwrap();
-    let closed = timeout(DEADLINE, third.closed()).await.unwrap();
-    assert_eq!(closed_with(&closed), Some(VarInt::from_u32(3)), "busy");
-    raw.close().await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_crowded_door_asks_for_a_return_address_and_still_opens() {
-    let limits = Limits { handshakes: 1, ..Limits::default() };
-    let worker = Endpoint::bind(EndpointConfig { limits, ..config(1) }).await.unwrap();
-    let requester = endpoint(2).await;
-    let holding = Holding::new(1000);
-    worker.serve(&holding.grant(&requester)).await.unwrap();
-    fetch(&requester, &holding.order(worker.address())).await.unwrap();
-    holding.assert_fetched();
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn nonsense_and_dawdling_are_cut_off() {
-    let limits = Limits {
-        request: Duration::from_millis(300),
-        stall: Duration::from_millis(300),
-        idle: Duration::from_millis(300),
-        ..Limits::default()
-    };
-    let worker = Endpoint::bind(EndpointConfig { limits, ..config(1) }).await.unwrap();
-    // It reads nothing unless asked to, and QUIC may keep 1.25 MB for it.
-    let raw = raw_config().bind().await.unwrap();
-    let holding = Holding::new(20 << 20);
-    let to = earnest::market::EndpointId(*raw.id().as_bytes());
-    let grant = Grant { to, ..holding.grant(&worker) };
-    worker.serve(&grant).await.unwrap();
-    let connection = raw.connect(raw_address(&worker), ALPN).await.unwrap();
-    let mut request = [0; 43];
-    request[0] = 1;
-    request[1..33].copy_from_slice(&grant.blob.0);
-    request[41] = 1;
-
-    let mut nonsense = Vec::new();
-    for (at, value) in [(0, 2), (41, 0), (41, 9), (42, 1), (40, 1)] {
-        let mut wrong = request;
-        wrong[at] = value;
-        nonsense.push((wrong.to_vec(), 1));
-    }
-    nonsense.push((vec![0; 5], 3));
-    nonsense.push((request.to_vec(), 3));
-    for (request, code) in nonsense {
-        let (mut send, mut recv) = connection.open_bi().await.unwrap();
-        send.write_all(&request).await.unwrap();
-        let reset = timeout(DEADLINE, recv.received_reset()).await.unwrap().unwrap();
-        assert_eq!(reset, Some(VarInt::from_u32(code)), "{request:?}");
-    }
-    let closed = timeout(DEADLINE, connection.closed()).await.unwrap();
-    assert_eq!(closed_with(&closed), Some(VarInt::from_u32(0)), "idle");
-    raw.close().await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn what_is_revoked_is_served_no_more_even_in_the_middle() {
-    let (worker, requester) = (endpoint(1).await, endpoint(2).await);
-    let holding = Holding::new(64 << 20);
-    let grant = holding.grant(&requester);
-    worker.serve(&grant).await.unwrap();
-    let order = holding.order(worker.address());
-    let mut tasks = JoinSet::new();
-    let begun = Arc::new(tokio::sync::Notify::new());
-    {
-        let (worker, begun) = (worker.clone(), begun.clone());
-        tasks.spawn(async move {
-            begun.notified().await;
-            worker.revoke(&grant.blob, &grant.to).await.unwrap();
-        });
-    }
-    let tell = |held| {
-        if held > 0 {
-            begun.notify_one();
-        }
-    };
-    let cut = fetch_telling(&requester, &order, tell).await;
-    assert_later(&cut, "does not serve this file to us");
-    tasks.join_next().await;
-    assert!(!holding.fetched().exists());
-    assert_eq!(fetch(&requester, &order).await, cut, "and the next time at once");
-    worker.serve(&holding.grant(&requester)).await.unwrap();
-    fetch(&requester, &order).await.unwrap();
-    holding.assert_fetched();
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -597,6 +323,19 @@ async fn both_sides_restart_and_it_goes_on() {
     fetch_telling(&requester, &order, tell).await.unwrap();
     assert_eq!(first.load(Ordering::SeqCst), held);
     holding.assert_fetched();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_holder_that_moved_is_found_where_it_is_now() {
+    let requester = endpoint(2).await;
+    for len in [1000, 2000, 3000] {
+        let worker = endpoint(1).await;
+        let holding = Holding::new(len);
+        worker.serve(&holding.grant(&requester)).await.unwrap();
+        fetch(&requester, &holding.order(worker.address())).await.unwrap();
+        holding.assert_fetched();
+        worker.close().await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -5,6 +5,8 @@ mod ask;
 mod hear;
 mod outbox;
 
+pub use outbox::{OpenClaim, Replays};
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -36,8 +38,8 @@ pub struct Me {
     pub network: Network,
     /// What the node can send now.
     pub spendable: Msat,
-    /// The least first payment that can be received.
-    pub least_first: Msat,
+    /// The least first payment that can be received; `None` while nothing can be.
+    pub least_first: Option<Msat>,
 }
 
 /// Why a command was not done.
@@ -356,6 +358,8 @@ impl<S: Store> Core<S> {
         }
         let (mut commit, facts) = writer.finish(&self.store, &job)?;
         commit.mark = mark;
+        // The version that the bid answers must outlive its replacement.
+        commit.keep.push(job.gig.id);
         let committed = self.store.commit(&commit)?;
         if committed == Committed::New {
             self.notices.extend(facts.iter().filter_map(|fact| Notice::of(&job, fact, now)));

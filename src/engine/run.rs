@@ -150,8 +150,8 @@ impl<S: Store + 'static> Runner<S> {
 
     /// What the node must be asked again after a restart.
     async fn replay(&mut self) {
-        let (claims, payments) = self.core.replays();
-        for (hash, amount, job, tranche) in claims {
+        let crate::engine::Replays { claims, payments } = self.core.replays();
+        for crate::engine::OpenClaim { job, tranche, hash, amount } in claims {
             let nonce = self.core.job(&job).and_then(|j| j.attempt.as_ref()?.nonce);
             let Some(nonce) = nonce else { continue };
             let key = self.ports.scribe.tranche_key(&nonce, tranche);
@@ -291,7 +291,7 @@ impl<S: Store + 'static> Runner<S> {
                 if let Some(node) = node {
                     let me = self.core.me_mut();
                     me.spendable = node.balances.lightning_spendable;
-                    me.least_first = node.least_first.unwrap_or(crate::market::Msat::MAX);
+                    me.least_first = node.least_first;
                     let height = self.node.as_ref().map_or(0, |n| n.height);
                     let moved = node.height != height;
                     let height = node.height;

@@ -14,7 +14,9 @@ use crate::engine::{
 use crate::market::{
     Certificate, Digest, Draft, EventId, Gig, Invoice, Nonce, Preimage, Pubkey, Record, Terms, Time,
 };
-use crate::wire::{self, Certifying, ChannelKeys, Rejected, SigningKey, Stage, Wrapping};
+use crate::wire::{
+    self, Certifying, ChannelKeys, NotAnInvoice, Rejected, SigningKey, Stage, Wrapping,
+};
 
 /// All keys of one user, in memory. Erased when dropped, never shown.
 ///
@@ -157,8 +159,13 @@ impl Scribe for Keys {
     }
 
     fn read_invoice(&self, text: &str) -> Result<Invoice, Unreadable> {
-        wire::decode(text)
-            .map_err(|why| Unreadable { code: "bad-invoice".into(), sentence: why.to_string() })
+        // The parser's own words may quote the invoice, which may quote anything.
+        wire::decode(text).map_err(|why| match why {
+            NotAnInvoice::Form(_) => unreadable_invoice("this is not a valid Lightning invoice"),
+            NotAnInvoice::TooLong(_) | NotAnInvoice::Network | NotAnInvoice::Amount => {
+                unreadable_invoice(&why.to_string())
+            }
+        })
     }
 
     fn tranche_key(&self, nonce: &Nonce, tranche: u32) -> Preimage {
@@ -187,6 +194,10 @@ fn wire_event((id, json): (EventId, String)) -> WireEvent {
 /// Keys and limits do not change by waiting.
 fn never(rejected: Rejected) -> Fault {
     Fault::Never(rejected.sentence)
+}
+
+fn unreadable_invoice(sentence: &str) -> Unreadable {
+    Unreadable { code: "bad-invoice".to_owned(), sentence: sentence.to_owned() }
 }
 
 fn unreadable(rejected: Rejected) -> Unreadable {

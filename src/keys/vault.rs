@@ -47,7 +47,7 @@ pub enum Lock {
 pub struct Cost(u8);
 
 impl Cost {
-    /// 2^17: 128 MiB and a third of a second, the recommendation of the scrypt crate and of OWASP.
+    /// 2^17: 128 MiB and about a second, the recommendation of the scrypt crate and of OWASP.
     pub const DEFAULT: Self = Self(17);
     /// 2^10: for tests; opens at once, to anybody who tries passphrases too.
     pub const LEAST: Self = Self(10);

@@ -178,9 +178,8 @@ impl Inner {
     /// Dials the peers that are known and not connected. True if all of them answered.
     pub(super) fn redial(&self) -> bool {
         let away = self.ldk.list_peers().into_iter().filter(|p| p.is_persisted && !p.is_connected);
-        away.fold(true, |all, peer| {
-            self.ldk.connect(peer.node_id, peer.address, true).is_ok() && all
-        })
+        // Each is dialled, whatever became of the one before.
+        away.filter(|p| self.ldk.connect(p.node_id, p.address.clone(), true).is_err()).count() == 0
     }
 }
 

@@ -80,8 +80,8 @@ impl Hashes {
 
     /// Judges an order for an invoice, and marks the hash as asked for unless it was answered.
     pub(super) fn ask_bill(&self, order: &BillOrder, now: Time) -> Result<Standing, Fault> {
-        // Whether it is asked `again` is not part of what is asked for.
-        let plain = BillOrder { again: false, ..order.clone() };
+        // Neither whether it is asked `again` nor for how long is part of what is asked for.
+        let plain = BillOrder { again: false, expiry_secs: 0, ..order.clone() };
         let wanted = serde_json::to_string(&plain)
             .map_err(|why| Fault::Never(format!("This order cannot be written down: {why}")))?;
         let row = self.with(|db| {
@@ -279,7 +279,10 @@ mod tests {
         let billed = answered(&hashes);
         drop(hashes);
         let hashes = Hashes::open(dir.path()).unwrap();
-        assert_eq!(hashes.ask_bill(&order(), Time(1001)), Ok(Standing::Answered(billed)));
+        let longer = BillOrder { expiry_secs: 7200, ..order() };
+        for same in [order(), longer] {
+            assert_eq!(hashes.ask_bill(&same, Time(1001)), Ok(Standing::Answered(billed.clone())));
+        }
         for other in [
             BillOrder { amount: Msat::sats(5001).unwrap(), ..order() },
             BillOrder { description_hash: Digest([3; 32]), ..order() },

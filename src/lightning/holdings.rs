@@ -29,6 +29,10 @@ pub struct Holdings {
     pub channels: Msat,
     /// HTLCs that we offered and that are in flight: ours again if nothing happens.
     pub held: Msat,
+    /// Whether any HTLC is in flight or being removed, either way. A payment is *received* a moment
+    /// before both sides have signed it into their balances: who compares two accounts waits for this to
+    /// be false at both.
+    pub moving: bool,
 }
 
 impl Holdings {
@@ -57,6 +61,12 @@ struct Flight {
     inbound: u64,
     claiming: u64,
     side_sats: u64,
+}
+
+impl Flight {
+    fn moving(&self) -> bool {
+        self.out + self.inbound + self.claiming > 0
+    }
 }
 
 fn flights(balances: &BalanceDetails) -> BTreeMap<[u8; 32], Flight> {
@@ -105,16 +115,18 @@ fn flights(balances: &BalanceDetails) -> BTreeMap<[u8; 32], Flight> {
 
 fn account(channels: &[ChannelDetails], balances: &BalanceDetails) -> Holdings {
     let mut flights = flights(balances);
-    let (mut own, mut held) = (0u64, 0u64);
+    let (mut own, mut held, mut in_motion) = (0u64, 0u64, false);
     for channel in channels.iter().filter(|c| c.funding_txo.is_some()) {
         let flight = flights.remove(&channel.channel_id.0).unwrap_or_default();
         own += own_side(channel, &flight);
         held += flight.out;
+        in_motion |= moving(channel, &flight);
     }
     // Monitors without a channel: closed, and not all of it home.
     for flight in flights.into_values() {
         own += flight.side_sats * 1000;
         held += flight.out;
+        in_motion |= flight.moving();
     }
     // What is being swept is in the wallet as soon as its transaction is out.
     for sweep in &balances.pending_balances_from_channel_closures {
@@ -126,6 +138,7 @@ fn account(channels: &[ChannelDetails], balances: &BalanceDetails) -> Holdings {
         onchain: Msat::sats(balances.total_onchain_balance_sats).unwrap_or(Msat::MAX),
         channels: msat(own),
         held: msat(held),
+        moving: in_motion,
     }
 }
 
@@ -136,18 +149,38 @@ fn account(channels: &[ChannelDetails], balances: &BalanceDetails) -> Holdings {
 /// cannot lie below their reserves, since together they have the whole channel.
 fn own_side(channel: &ChannelDetails, flight: &Flight) -> u64 {
     let size = channel.channel_value_sats * 1000;
+    match sides(channel) {
+        (Some(ours), _) => ours,
+        (None, Some(theirs)) => {
+            size.saturating_sub(theirs + flight.out + flight.inbound + flight.claiming)
+        }
+        (None, None) => {
+            flight.side_sats * 1000 + if channel.is_outbound { ANCHORS_MSAT } else { 0 }
+        }
+    }
+}
+
+/// Both sides from their capacities, HTLCs in flight excluded; `None` where LDK's figure is cut off.
+fn sides(channel: &ChannelDetails) -> (Option<u64>, Option<u64>) {
     let (our_anchors, their_anchors) =
         if channel.is_outbound { (ANCHORS_MSAT, 0) } else { (0, ANCHORS_MSAT) };
     let our_reserve = channel.unspendable_punishment_reserve.unwrap_or(0) * 1000;
     let their_reserve = channel.counterparty_unspendable_punishment_reserve * 1000;
-    if channel.outbound_capacity_msat > 0 {
-        channel.outbound_capacity_msat + our_reserve + our_anchors
-    } else if channel.inbound_capacity_msat > 0 {
-        let theirs = channel.inbound_capacity_msat + their_reserve + their_anchors;
-        size.saturating_sub(theirs + flight.out + flight.inbound + flight.claiming)
-    } else {
-        flight.side_sats * 1000 + our_anchors
-    }
+    let side = |capacity: u64, rest: u64| (capacity > 0).then(|| capacity + rest);
+    (
+        side(channel.outbound_capacity_msat, our_reserve + our_anchors),
+        side(channel.inbound_capacity_msat, their_reserve + their_anchors),
+    )
+}
+
+/// Whether an HTLC is in flight in this channel. One that is being claimed stands in no list, but it is
+/// missing between the two sides.
+fn moving(channel: &ChannelDetails, flight: &Flight) -> bool {
+    let gap = match sides(channel) {
+        (Some(ours), Some(theirs)) => ours + theirs != channel.channel_value_sats * 1000,
+        _ => false,
+    };
+    gap || flight.moving()
 }
 
 impl Inner {

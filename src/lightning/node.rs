@@ -181,25 +181,23 @@ impl Node {
     /// # Errors
     /// `Later` if LDK could not be stopped; the directory stays locked then.
     pub async fn stop(&self) -> Result<(), Fault> {
-        if self.inner.stopped.swap(true, Ordering::SeqCst) {
-            return Ok(());
-        }
         if let Some(task) = self.watch.lock().unwrap_or_else(PoisonError::into_inner).take() {
             task.abort();
         }
         let inner = self.inner.clone();
-        let stopped = self.runtime.spawn_blocking(move || match inner.ldk.stop() {
-            Ok(()) | Err(NodeError::NotRunning) => {
-                *inner.lock.lock().unwrap_or_else(PoisonError::into_inner) = None;
-                Ok(())
-            }
-            Err(why) => Err(why),
-        });
-        match stopped.await {
+        match self.runtime.spawn_blocking(move || inner.halt()).await {
             Ok(Ok(())) => Ok(()),
             Ok(Err(why)) => Err(Fault::Later(format!("The Lightning node did not stop: {why}."))),
             Err(why) => Err(Fault::Later(format!("The Lightning node did not stop: {why}."))),
         }
+    }
+
+    /// [`Node::stop`] for a `Drop`, where nothing can be awaited.
+    pub(crate) fn halt(&self) -> Result<(), NodeError> {
+        if let Some(task) = self.watch.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            task.abort();
+        }
+        self.inner.halt()
     }
 
     /// The best block height the node knows.
@@ -226,16 +224,31 @@ impl Node {
     }
 }
 
-impl Drop for Node {
-    fn drop(&mut self) {
-        if let Some(task) = self.watch.lock().unwrap_or_else(PoisonError::into_inner).take() {
-            task.abort();
+impl Inner {
+    fn halt(&self) -> Result<(), NodeError> {
+        if self.stopped.swap(true, Ordering::SeqCst) {
+            return Ok(());
         }
+        match self.ldk.stop() {
+            Ok(()) | Err(NodeError::NotRunning) => {
+                *self.lock.lock().unwrap_or_else(PoisonError::into_inner) = None;
+                Ok(())
+            }
+            Err(why) => Err(why),
+        }
+    }
+}
+
+impl Drop for Node {
+    /// Stops what was forgotten. Left to ldk-node's own `Drop`, that would happen when the last of its
+    /// tasks ends, which may be while the runtime goes down and can wait for nothing any more.
+    fn drop(&mut self) {
         if !self.inner.stopped.load(Ordering::SeqCst) {
-            tracing::error!(
-                node = %self.inner.id.short(),
-                "the Lightning node was dropped without being stopped"
-            );
+            let node = self.inner.id.short();
+            tracing::error!(%node, "the Lightning node was dropped without being stopped");
+        }
+        if let Err(why) = self.halt() {
+            tracing::error!(%why, "and it did not stop");
         }
     }
 }

@@ -2,11 +2,13 @@
 //! and only then memory.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Mutex, PoisonError};
 
 use nostr_sdk::{Alphabet, Event, JsonUtil, SingleLetterTag};
 
 use crate::engine::{RelayEvent, Want};
-use crate::market::{EventId, Network, Pubkey, Span, Time};
+use crate::market::{EventId, Pubkey, Span, Time};
+use crate::wire::network_name;
 
 /// No event is larger than this as JSON, whatever its kind: 128 KiB.
 pub const MAX_EVENT_BYTES: usize = 128 * 1024;
@@ -67,16 +69,6 @@ pub(super) struct Asked {
 /// Everything one relay is asked for.
 pub(super) type Wanted = BTreeMap<Want, Asked>;
 
-/// The name a network has in a listing's `n` tag.
-pub(super) fn network_tag(network: Network) -> &'static str {
-    match network {
-        Network::Bitcoin => "bitcoin",
-        Network::Signet => "signet",
-        Network::Testnet => "testnet",
-        Network::Regtest => "regtest",
-    }
-}
-
 /// Takes an event apart: `frame` is the size of the whole relay message. Answers with the event and the
 /// wants it meets. Cheap checks come first; the signature is checked here, whatever was seen before.
 pub(super) fn admit(
@@ -125,7 +117,7 @@ fn meets<'a>(event: &'a Event, wanted: &'a Wanted) -> impl Iterator<Item = (Want
         WRAP => tags(event, Alphabet::P).filter_map(|p| p.parse().ok()).map(Want::Wraps).collect(),
         LISTING if tags(event, Alphabet::Y).any(|y| y == "earnest") => wanted
             .keys()
-            .filter(|w| matches!(w, Want::Listings(n) if tags(event, Alphabet::N).any(|t| t == network_tag(*n))))
+            .filter(|w| matches!(w, Want::Listings(n) if tags(event, Alphabet::N).any(|t| t == network_name(*n))))
             .cloned()
             .collect(),
         _ => Vec::new(),
@@ -178,11 +170,51 @@ impl Seen {
         self.young.contains(&(serial, id)) || self.old.contains(&(serial, id))
     }
     /// It was handed on.
-    pub(super) fn remember(&mut self, serial: u64, id: [u8; 32]) {
+    fn remember(&mut self, serial: u64, id: [u8; 32]) {
         if self.young.len() >= self.size {
             self.old = std::mem::take(&mut self.young);
         }
         self.young.insert((serial, id));
+    }
+    /// It was not handed on after all.
+    fn forget(&mut self, serial: u64, id: [u8; 32]) {
+        self.young.remove(&(serial, id));
+        self.old.remove(&(serial, id));
+    }
+}
+
+/// The right to hand one verified event on: one relay's task has it at a time. Given back when dropped
+/// without [`Claim::keep`], so that an event whose task ended half-way is not taken for seen.
+pub(super) struct Claim<'a> {
+    seen: &'a Mutex<Seen>,
+    serials: Vec<u64>,
+    id: [u8; 32],
+}
+
+impl<'a> Claim<'a> {
+    /// `None` if all of these were given the event already.
+    pub(super) fn take(seen: &'a Mutex<Seen>, serials: Vec<u64>, id: [u8; 32]) -> Option<Self> {
+        let mut open = seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let serials: Vec<u64> = serials.into_iter().filter(|s| !open.has(*s, id)).collect();
+        if serials.is_empty() {
+            return None;
+        }
+        serials.iter().for_each(|serial| open.remember(*serial, id));
+        Some(Self { seen, serials, id })
+    }
+    /// It was handed on.
+    pub(super) fn keep(mut self) {
+        self.serials.clear();
+    }
+}
+
+impl Drop for Claim<'_> {
+    fn drop(&mut self) {
+        if self.serials.is_empty() {
+            return;
+        }
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        self.serials.iter().for_each(|serial| seen.forget(*serial, self.id));
     }
 }
 
@@ -243,6 +275,17 @@ mod tests {
         let mut forged = good;
         forged.sig = channel(&keys, 2).sig;
         assert_eq!(verify(&forged), Err(Refused::BadSignature));
+    }
+
+    #[test]
+    fn an_event_is_handed_on_by_one_and_again_if_that_one_failed() {
+        let seen = Mutex::new(Seen::new(10));
+        let first = Claim::take(&seen, vec![1, 2], [7; 32]).unwrap();
+        assert!(Claim::take(&seen, vec![1], [7; 32]).is_none());
+        drop(first);
+        Claim::take(&seen, vec![1], [7; 32]).unwrap().keep();
+        assert!(Claim::take(&seen, vec![1], [7; 32]).is_none());
+        assert!(Claim::take(&seen, vec![1, 2], [7; 32]).is_some(), "another want has not had it");
     }
 
     #[test]

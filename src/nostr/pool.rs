@@ -93,7 +93,7 @@ impl PoolConfig {
             timeouts: Timeouts::default(),
             page: 500,
             rate: 5_000,
-            room: 8 * 1024,
+            room: 4 * 1024,
             remembered: 65_536,
             clock,
         }
@@ -235,6 +235,9 @@ impl Pool {
             if let Some(answer) = inner.answers.get(&id, url) {
                 return answer;
             }
+            if inner.closed {
+                return Answer::Later("the relays are closed".into());
+            }
             inner.used.insert(url.clone(), Instant::now());
             match self.relay(&mut inner, url) {
                 Some(relay) => (relay.post.clone(), relay.jobs.clone()),
@@ -291,11 +294,7 @@ impl Relays for Pool {
         }
         for (url, relay) in &inner.relays {
             let wanted = by_relay.remove(url).unwrap_or_default();
-            relay.wanted.send_if_modified(|now| {
-                let changed = *now != wanted;
-                *now = wanted;
-                changed
-            });
+            relay.watch(wanted);
         }
     }
 

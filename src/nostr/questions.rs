@@ -14,9 +14,10 @@ use nostr_sdk::{SubscriptionId, Timestamp};
 use tokio::time::Instant;
 
 use super::backoff;
-use super::inbox::{CHANNEL, LISTING, WRAP, Wanted, network_tag};
+use super::inbox::{CHANNEL, LISTING, WRAP, Wanted};
 use crate::engine::Want;
 use crate::market::{Span, Time};
+use crate::wire::network_name;
 
 /// How many keys one question names.
 const KEYS: usize = 100;
@@ -72,6 +73,8 @@ struct Page {
 /// How far one want has been read here.
 #[derive(Debug, Clone, Copy, Default)]
 struct Read {
+    /// From when on the engine wants it now; later than what was first asked once it has read some.
+    from: Time,
     /// Everything stored before then was read once.
     to: Option<Time>,
     /// There is something to read: never read, reconnected, swept, or fell behind.
@@ -139,14 +142,22 @@ impl Questions {
 
     /// Replaces what is wanted. What stands and is still wanted is left standing. Answers with what to
     /// close.
-    pub(super) fn replace(&mut self, wanted: Wanted, now: Instant) -> Vec<ClientMessage<'static>> {
-        for (want, new) in &wanted {
-            let same = self
-                .wanted
-                .get(want)
-                .is_some_and(|old| old.serial == new.serial && old.since <= new.since);
-            if !same {
-                self.read.insert(want.clone(), Read { to: None, due: true });
+    pub(super) fn replace(
+        &mut self,
+        mut wanted: Wanted,
+        now: Instant,
+    ) -> Vec<ClientMessage<'static>> {
+        for (want, new) in &mut wanted {
+            match (self.wanted.get(want), self.read.get_mut(want)) {
+                (Some(old), Some(read)) if old.serial == new.serial && old.since <= new.since => {
+                    read.from = new.since;
+                    // It stands from there, and what comes over it is wanted.
+                    new.since = old.since;
+                }
+                _ => {
+                    let read = Read { from: new.since, to: None, due: true };
+                    self.read.insert(want.clone(), read);
+                }
             }
         }
         self.read.retain(|want, _| wanted.contains_key(want));
@@ -156,7 +167,7 @@ impl Questions {
         for (id, wants) in grouped(&self.wanted) {
             let since = wants.iter().filter_map(|w| self.wanted.get(w)).map(|a| a.since).min();
             let since = since.unwrap_or_default();
-            let standing = old.remove(&id).filter(|q| q.wants == wants && q.since == since);
+            let standing = old.remove(&id).filter(|q| q.wants == wants && q.since <= since);
             let fresh = Question { wants, since, state: State::Due(now), failures: 0 };
             self.asked.insert(id, standing.unwrap_or(fresh));
         }
@@ -249,12 +260,11 @@ impl Questions {
     /// From when on a want is read. Gift wraps carry random times up to two days old and may be
     /// published late; a job's channel is read whole, because money hangs on every record in it.
     fn from(&self, want: &Want) -> Time {
-        let since = self.wanted.get(want).map(|a| a.since).unwrap_or_default();
-        let to = self.read.get(want).and_then(|r| r.to);
+        let Read { from, to, .. } = self.read.get(want).copied().unwrap_or_default();
         match (want, to) {
-            (Want::Listings(_), Some(to)) => since.max(to.before(Span::DAY)),
-            (Want::Wraps(_), Some(to)) => since.max(to.before(Span::DAY.times(7))),
-            (Want::Channel(_), _) | (_, None) => since,
+            (Want::Listings(_), Some(to)) => from.max(to.before(Span::HOUR.times(2))),
+            (Want::Wraps(_), Some(to)) => from.max(to.before(Span::DAY.times(7))),
+            (Want::Channel(_), _) | (_, None) => from,
         }
     }
 
@@ -328,11 +338,13 @@ impl Questions {
         (Did::Nothing, send)
     }
 
-    /// Up to when the next page goes, or `None` when all was read. A relay that says how many events it
-    /// gives at most is believed that fewer are the last; any other is asked until nothing comes.
+    /// Up to when the next page goes, or `None` when all was read. For listings, a relay that says how many
+    /// events it gives at most is believed that fewer are the last; everything else is asked for until
+    /// nothing comes, because relays also cut where they do not say so.
     fn goes_on(&self, page: &Page) -> Option<Time> {
         let oldest = page.oldest?;
-        let full = self.cap.map(|cap| cap.min(self.pace.page));
+        let listings = page.wants.iter().all(|w| matches!(w, Want::Listings(_)));
+        let full = self.cap.filter(|_| listings).map(|cap| cap.min(self.pace.page));
         if full.is_some_and(|full| page.got < full) {
             return None;
         }
@@ -464,7 +476,7 @@ fn filter(wants: &BTreeSet<Want>) -> Filter {
         (Filter::new(), Vec::new(), Vec::new(), Vec::new());
     for want in wants {
         match want {
-            Want::Listings(network) => chains.push(network_tag(*network).to_owned()),
+            Want::Listings(network) => chains.push(network_name(*network).to_owned()),
             Want::Wraps(key) => to.push(key.to_string()),
             Want::Channel(key) => authors.push(PublicKey::from_byte_array(key.0)),
         }
@@ -496,3 +508,6 @@ fn close(id: &str) -> ClientMessage<'static> {
 fn stamp(time: Time) -> Timestamp {
     Timestamp::from_secs(time.0)
 }
+
+#[cfg(test)]
+mod tests;

@@ -8,8 +8,9 @@ use std::time::Duration;
 use async_wsocket::ConnectionMode;
 use nostr_relay_pool::transport::websocket::WebSocketTransport;
 use nostr_sdk::{Keys, RelayUrl, Url};
-use tokio::sync::{OnceCell, Semaphore, mpsc, oneshot, watch};
+use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use tokio::task::AbortHandle;
+use tokio::time::Instant;
 
 use super::backoff;
 use super::inbox::{Refused, Seen, Wanted};
@@ -46,6 +47,8 @@ pub(super) struct Vitals {
     pub(super) live: bool,
     pub(super) trouble: Option<String>,
     pub(super) heard_at: Option<Time>,
+    /// Which set of wants `live` speaks of.
+    pub(super) version: u64,
     pub(super) tally: Tally,
 }
 
@@ -83,9 +86,16 @@ pub(super) struct Post {
     pub(super) room: Arc<Semaphore>,
     /// Who we are to this relay if it insists (NIP-42): nobody.
     pub(super) keys: Keys,
-    limits: OnceCell<Option<Limits>>,
+    limits: tokio::sync::Mutex<Option<Known>>,
     private: bool,
 }
+
+/// A relay's limits as they were read, and when.
+type Known = (Instant, Option<Arc<Limits>>);
+
+/// How long limits hold, and how long it holds that there are none to be had.
+const LIMITS_HOLD: Duration = Duration::from_secs(3600);
+const NO_LIMITS_HOLD: Duration = Duration::from_secs(300);
 
 impl Post {
     /// Works on the vitals. No lock is ever held across an await.
@@ -105,22 +115,30 @@ impl Post {
         self.vitals(|v| *v.tally.refused.entry(why.code()).or_default() += 1);
     }
 
-    /// The relay's limits, fetched once for the life of this task. Behind a proxy nothing is fetched.
-    pub(super) async fn limits(&self) -> Option<&Limits> {
-        let fetch = || async {
-            match self.shared.proxy {
-                Some(_) => None,
-                None => limits::fetch(&self.url, self.private, self.shared.timeouts.nip11).await,
+    /// The relay's limits, fetched at most once an hour. Behind a proxy nothing is fetched.
+    pub(super) async fn limits(&self) -> Option<Arc<Limits>> {
+        if self.shared.proxy.is_some() {
+            return None;
+        }
+        // Held across the fetch, which is short: whoever comes meanwhile wants the same.
+        let mut known = self.limits.lock().await;
+        if let Some((at, limits)) = &*known {
+            let hold = if limits.is_some() { LIMITS_HOLD } else { NO_LIMITS_HOLD };
+            if at.elapsed() < hold {
+                return limits.clone();
             }
-        };
-        self.limits.get_or_init(fetch).await.as_ref()
+        }
+        let limits = limits::fetch(&self.url, self.private, self.shared.timeouts.nip11).await;
+        let limits = limits.map(Arc::new);
+        *known = Some((Instant::now(), limits.clone()));
+        limits
     }
 }
 
 /// A running relay task; stops when dropped.
 pub(super) struct Relay {
     pub(super) post: Arc<Post>,
-    pub(super) wanted: watch::Sender<Wanted>,
+    wanted: watch::Sender<(u64, Wanted)>,
     pub(super) jobs: mpsc::Sender<Job>,
     task: AbortHandle,
 }
@@ -139,22 +157,33 @@ impl Relay {
             vitals: Mutex::default(),
             room: Arc::new(Semaphore::new(shared.room as usize)),
             keys: Keys::generate(),
-            limits: OnceCell::new(),
+            limits: tokio::sync::Mutex::default(),
             private,
             shared,
         });
-        let (wanted, watched) = watch::channel(Wanted::new());
+        let (wanted, watched) = watch::channel((0, Wanted::new()));
         let (jobs, queue) = mpsc::channel(256);
         let task = tokio::spawn(run(post.clone(), watched, queue)).abort_handle();
         Self { post, wanted, jobs, task }
     }
 
+    /// Replaces what it is asked.
+    pub(super) fn watch(&self, new: Wanted) {
+        self.wanted.send_if_modified(|(version, wanted)| {
+            let changed = *wanted != new;
+            *version += u64::from(changed);
+            *wanted = new;
+            changed
+        });
+    }
+
     /// How it does.
     pub(super) fn health(&self) -> RelayHealth {
+        let version = self.wanted.borrow().0;
         self.post.vitals(|v| RelayHealth {
             url: self.post.url.to_string(),
             connected: v.connected,
-            live: v.connected && v.live,
+            live: v.connected && v.live && v.version == version,
             trouble: v.trouble.clone(),
             heard_at: v.heard_at,
         })
@@ -162,7 +191,11 @@ impl Relay {
 }
 
 /// Connects, holds the session, and waits, for ever.
-async fn run(post: Arc<Post>, mut wanted: watch::Receiver<Wanted>, mut jobs: mpsc::Receiver<Job>) {
+async fn run(
+    post: Arc<Post>,
+    mut wanted: watch::Receiver<(u64, Wanted)>,
+    mut jobs: mpsc::Receiver<Job>,
+) {
     let timeouts = post.shared.timeouts;
     let pace = Pace {
         eose: timeouts.eose,
@@ -171,7 +204,7 @@ async fn run(post: Arc<Post>, mut wanted: watch::Receiver<Wanted>, mut jobs: mps
         sweep: timeouts.sweep,
         page: post.shared.page,
     };
-    let mut questions = Questions::new(pace, tokio::time::Instant::now());
+    let mut questions = Questions::new(pace, Instant::now());
     let mode = post.shared.proxy.map_or(ConnectionMode::Direct, ConnectionMode::Proxy);
     let transport = Capped { private: post.private };
     let url: Url = post.url.clone().into();

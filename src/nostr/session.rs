@@ -11,7 +11,7 @@ use nostr_sdk::{ClientMessage, Event, EventBuilder, JsonUtil, RelayMessage, Time
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 
-use super::inbox::{self, MAX_EVENT_BYTES, Refused, Wanted};
+use super::inbox::{self, Claim, MAX_EVENT_BYTES, Refused, Wanted};
 use super::publish::{self, Answer, quote};
 use super::questions::{Did, Questions};
 use super::relay::{Item, Job, Post};
@@ -30,8 +30,10 @@ const SEND: Duration = Duration::from_secs(10);
 struct Sent {
     frame: Arc<str>,
     replies: Vec<oneshot::Sender<Answer>>,
-    /// It was sent again after authenticating.
+    /// The relay wanted to know who writes; it is sent again when it does.
     again: bool,
+    /// When it was sent first.
+    at: Instant,
 }
 
 /// Authentication (NIP-42), with a key that is nobody's.
@@ -56,6 +58,8 @@ pub(super) struct Session<'a> {
     sent: BTreeMap<EventId, Sent>,
     auth: Auth,
     junk: u32,
+    /// When the relay last said anything.
+    heard: Instant,
     worked: bool,
     /// Events were let go: nothing more is asked until there is room.
     behind: bool,
@@ -81,6 +85,7 @@ impl<'a> Session<'a> {
             sent: BTreeMap::new(),
             auth: Auth::default(),
             junk: 0,
+            heard: now,
             worked: false,
             behind: false,
             allowance: post.shared.rate,
@@ -91,10 +96,9 @@ impl<'a> Session<'a> {
     /// Runs until the connection ends. Answers with why, and whether the relay ever worked in it.
     pub(super) async fn run(
         mut self,
-        wanted: &mut watch::Receiver<Wanted>,
+        wanted: &mut watch::Receiver<(u64, Wanted)>,
         jobs: &mut mpsc::Receiver<Job>,
     ) -> (End, bool) {
-        wanted.mark_changed();
         let end = match self.drive(wanted, jobs).await {
             Err(end) => end,
             Ok(never) => match never {},
@@ -105,28 +109,29 @@ impl<'a> Session<'a> {
 
     async fn drive(
         &mut self,
-        wanted: &mut watch::Receiver<Wanted>,
+        wanted: &mut watch::Receiver<(u64, Wanted)>,
         jobs: &mut mpsc::Receiver<Job>,
     ) -> Result<std::convert::Infallible, End> {
         let post = self.post.clone();
         let limits = post.limits();
         tokio::pin!(limits);
         let mut limits_known = false;
+        wanted.mark_changed();
+        self.rewatch(wanted).await?;
         loop {
             self.ask().await?;
             let wake = self.questions.next();
             let wake = if self.behind { wake.min(Instant::now() + SOON) } else { wake };
+            let owed = self.sent.values().filter(|s| s.at > self.heard).map(|s| s.at).min();
+            let wake = owed.map_or(wake, |at| wake.min(at + post.shared.timeouts.publish));
             tokio::select! {
                 limits = &mut limits, if !limits_known => {
                     limits_known = true;
-                    let cap = limits.and_then(|l| l.max_limit).and_then(|n| usize::try_from(n).ok());
+                    let cap = limits.as_ref().and_then(|l| l.max_limit).and_then(|n| usize::try_from(n).ok());
                     self.questions.cap(cap);
                 }
                 Ok(()) = wanted.changed() => {
-                    let new = wanted.borrow_and_update().clone();
-                    for close in self.questions.replace(new, Instant::now()) {
-                        self.send(&close).await?;
-                    }
+                    self.rewatch(wanted).await?;
                 }
                 Some(job) = jobs.recv() => self.publish(job).await?,
                 message = self.stream.next() => match message {
@@ -147,6 +152,17 @@ impl<'a> Session<'a> {
         }
     }
 
+    /// Takes on what is wanted now.
+    async fn rewatch(&mut self, wanted: &mut watch::Receiver<(u64, Wanted)>) -> Result<(), End> {
+        let (version, new) = wanted.borrow_and_update().clone();
+        let close = self.questions.replace(new, Instant::now());
+        self.post.vitals(|v| (v.version, v.live) = (version, false));
+        for close in &close {
+            self.send(close).await?;
+        }
+        Ok(())
+    }
+
     /// Asks what is due, notices silence, and tells how things stand.
     async fn ask(&mut self) -> Result<(), End> {
         let now = Instant::now();
@@ -161,6 +177,10 @@ impl<'a> Session<'a> {
                 return Err("it is connected and does not answer; connecting anew".into());
             }
         }
+        let patience = self.post.shared.timeouts.publish;
+        if self.sent.values().any(|s| s.at > self.heard && s.at + patience <= now) {
+            return Err("it takes events and does not answer; connecting anew".into());
+        }
         let free = self.post.room.available_permits();
         if self.behind && free >= self.post.shared.room as usize / 2 {
             self.behind = false;
@@ -170,7 +190,7 @@ impl<'a> Session<'a> {
         }
         let live = self.questions.live() && !self.behind;
         self.post.vitals(|v| {
-            if live && !v.live && !self.questions.is_empty() {
+            if live && !v.live {
                 v.trouble = None;
             }
             v.live = live;
@@ -206,6 +226,7 @@ impl<'a> Session<'a> {
             frame: job.frame.clone(),
             replies: Vec::new(),
             again: false,
+            at: Instant::now(),
         });
         sent.replies.retain(|r| !r.is_closed());
         sent.replies.push(job.reply);
@@ -216,6 +237,7 @@ impl<'a> Session<'a> {
     async fn message(&mut self, text: &str) -> Result<(), End> {
         let now = Instant::now();
         self.questions.heard(now);
+        self.heard = now;
         let wall = self.post.shared.clock.now();
         self.post.vitals(|v| v.heard_at = Some(wall));
         if text.len() > MAX_EVENT_BYTES {
@@ -306,11 +328,12 @@ impl<'a> Session<'a> {
         if let Err(why) = inbox::verify(event) {
             return self.junk(why);
         }
-        let wants: Vec<Want> = met.iter().map(|(want, _)| want.clone()).collect();
-        let handed = self.hand_on(event, frame, &wants).await;
-        if handed {
-            let mut seen = self.post.shared.seen.lock().unwrap_or_else(PoisonError::into_inner);
-            met.iter().for_each(|(_, asked)| seen.remember(asked.serial, id));
+        // Another relay may have brought it while we checked; from here on it is ours to hand on.
+        let serials = met.iter().map(|(_, asked)| asked.serial).collect();
+        let Some(claim) = Claim::take(&self.post.shared.seen, serials, id) else { return Ok(()) };
+        let wants: Vec<Want> = met.into_iter().map(|(want, _)| want).collect();
+        if self.hand_on(event, frame, &wants).await {
+            claim.keep();
         }
         Ok(())
     }
@@ -401,12 +424,15 @@ impl<'a> Session<'a> {
             }
             return Ok(());
         }
-        if !accepted && reason.starts_with("auth-required") {
-            if let Some(sent) = self.sent.get_mut(&id).filter(|s| !s.again) {
-                sent.again = true;
-                self.auth.wanted = true;
-                return self.authenticate().await;
-            }
+        if !accepted
+            && !self.auth.done
+            && reason.starts_with("auth-required")
+            && let Some(sent) = self.sent.get_mut(&id).filter(|s| !s.again)
+        {
+            sent.again = true;
+            self.post.trouble("it wants to know who writes; showing it a key of nobody");
+            self.auth.wanted = true;
+            return self.authenticate().await;
         }
         if let Some(sent) = self.sent.remove(&id) {
             self.worked = true;

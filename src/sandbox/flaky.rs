@@ -181,12 +181,12 @@ impl Connection {
         loop {
             tokio::select! {
                 message = this.client.next() => match message {
-                    Some(Ok(Message::Text(text))) => this.from_client(text.as_str()).await?,
+                    Some(Ok(Message::Text(text))) => this.take_from_client(text.as_str()).await?,
                     Some(Ok(_)) => {}
                     _ => return Ok(()),
                 },
                 message = this.upstream.next() => match message {
-                    Some(Ok(Message::Text(text))) => this.from_relay(text.as_str()).await?,
+                    Some(Ok(Message::Text(text))) => this.take_from_relay(text.as_str()).await?,
                     Some(Ok(_)) => {}
                     _ => return Ok(()),
                 },
@@ -207,7 +207,7 @@ impl Connection {
         Ok(())
     }
 
-    async fn from_client(&mut self, text: &str) -> anyhow::Result<()> {
+    async fn take_from_client(&mut self, text: &str) -> anyhow::Result<()> {
         let faults = self.shared.faults();
         let message: Value = serde_json::from_str(text)?;
         let id = message.get(1).and_then(Value::as_str).unwrap_or_default().to_owned();
@@ -239,7 +239,7 @@ impl Connection {
         Ok(self.upstream.send(Message::text(text)).await?)
     }
 
-    async fn from_relay(&mut self, text: &str) -> anyhow::Result<()> {
+    async fn take_from_relay(&mut self, text: &str) -> anyhow::Result<()> {
         let faults = self.shared.faults();
         if faults.silent {
             return Ok(());
@@ -261,7 +261,7 @@ impl Connection {
             return Ok(self.client.send(Message::text(text)).await?);
         }
         let n = self.shared.events.fetch_add(1, Ordering::SeqCst) + 1;
-        let nth = |every: Option<u64>| every.is_some_and(|every| n % every.max(1) == 0);
+        let nth = |every: Option<u64>| every.is_some_and(|every| n.is_multiple_of(every.max(1)));
         if nth(faults.drop_every) {
             return Ok(());
         }

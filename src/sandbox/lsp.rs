@@ -142,6 +142,10 @@ impl Lsp {
 impl Drop for Lsp {
     fn drop(&mut self) {
         self.events.abort();
+        // Its task keeps the node alive for a while yet; it is stopped now, if nobody did.
+        if let Err(why) = self.node.halt() {
+            tracing::error!(%why, "the LSP did not stop");
+        }
     }
 }
 

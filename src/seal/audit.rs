@@ -371,6 +371,21 @@ mod tests {
         assert!(times.iter().all(|times| (850..1150).contains(times)), "{times:?}");
     }
 
+    #[test]
+    fn a_word_past_the_last_whole_multiple_is_thrown_away() {
+        // Half of all words are too large for so many records; `%` alone would fold them back.
+        let records = (1 << 63) + 1;
+        let seed = AuditSeed::new([7; 32]);
+        let mut words = digest::AUDIT.stream(&[&[1; 32], &[2; 32], seed.expose()]);
+        let kept = std::iter::from_fn(|| {
+            let mut word = [0; 8];
+            words.fill(&mut word);
+            Some(u64::from_le_bytes(word))
+        });
+        let kept: Vec<u64> = kept.filter(|word| *word < records).take(20).collect();
+        assert_eq!(draw(&hash(1), &hash(2), &seed, records, 20, &BTreeSet::new()), kept);
+    }
+
     proptest! {
         #[test]
         fn draws_are_distinct_in_range_and_without_the_gold(

@@ -23,7 +23,7 @@ use super::{
 /// The version of the proof's JSON.
 const PROOF_VERSION: u32 = 1;
 /// The longest proof that is read, in bytes.
-pub const MAX_PROOF_JSON: usize = 64 * 1024;
+pub const MAX_PROOF_JSON: usize = 48 * 1024;
 
 /// Everything a stranger needs, and no more: it opens at most one tranche.
 #[derive(Clone, Debug)]

@@ -242,8 +242,10 @@ impl Search {
 
     fn bind(&self, after: Option<Place>, terms: Option<String>) -> impl Iterator<Item = Value> {
         let (key, id) = after.unwrap_or(match self.sort {
-            Sort::Closing => (-1, -1),
-            Sort::Newest | Sort::Price => (i64::MAX, i64::MAX),
+            // Where the index walk begins: just before the first row that can pass the filter.
+            Sort::Closing => (self.closes_from - 1, i64::MAX),
+            Sort::Price => (self.prices.1, i64::MAX),
+            Sort::Newest => (i64::MAX, i64::MAX),
         });
         let place = [Value::Integer(key), Value::Integer(id)];
         self.values.clone().into_iter().chain(place).chain(terms.map(Value::Text))

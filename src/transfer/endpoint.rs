@@ -26,8 +26,8 @@ pub const ALPN: &[u8] = b"earnest/blob/1";
 /// Direct addresses in an [`Address`], at most.
 const MOST_DIRECT: usize = 8;
 
-/// Bytes sent and not acknowledged, a connection: what carries 1.3 Gbit/s over a round trip of 100 ms.
-const SEND_WINDOW: u64 = 16 << 20;
+/// Bytes sent and not acknowledged, a connection: a little more than what a fetch asks for at once.
+const SEND_WINDOW: u64 = 8 << 20;
 
 /// Which relay helps through NATs. A relay sees both endpoint ids and ciphertext.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -55,7 +55,7 @@ pub enum Bind {
 pub struct Limits {
     /// Handshakes under way; from half of it on, addresses are validated first (QUIC Retry).
     pub handshakes: usize,
-    /// Connections of all peers. Each may hold 16 MiB that wait for acknowledgement.
+    /// Connections of all peers. Each may hold 8 MiB that wait for acknowledgement.
     pub connections: usize,
     /// Connections of one peer.
     pub connections_per_endpoint: usize,

@@ -15,7 +15,7 @@ use crate::engine::{Fault, FetchOrder};
 
 /// What a lane may bring before it is read. QUIC's reassembly here gives the connection up when a stream holds
 /// over 1,024 unread packets, lost ones or not (quinn issue 2809), so a lane is narrow and the lanes are many.
-const LANE_WINDOW: u32 = 1 << 20;
+const LANE_WINDOW: u32 = 896 << 10;
 /// Groups that wait for the disk.
 const BEHIND: usize = 4;
 /// A peer that does not bring this much in [`Patience::stall`] stalls.

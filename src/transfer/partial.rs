@@ -88,12 +88,14 @@ impl Partial {
         if let Some(folder) = parent(&path) {
             create_folder(folder).map_err(disk)?;
         }
-        if lies_whole_at(&path, cut, &order.blob)? {
-            return Ok(Found::Whole);
-        }
         let mut name = OsString::from(&path);
         name.push(".partial");
         let partial = PathBuf::from(name);
+        if lies_whole_at(&path, cut, &order.blob)? {
+            // Of an earlier try, if it is there; it may as well stay if it will not go.
+            let _ = fs::remove_file(&partial);
+            return Ok(Found::Whole);
+        }
         refuse_unless_file(&partial, fs::symlink_metadata(&partial))?;
         let mut file = private_file().open(&partial).map_err(disk)?;
         let mut held = file.metadata().map_err(disk)?.len();

@@ -68,7 +68,7 @@ pub const BLOB_BYTES: u64 = 1 << 40;
 pub const DEADLINE_MIN: Span = Span(1);
 /// The longest deadline: channel events must outlive the job.
 pub const DEADLINE_MAX: Span = Span::DAY.times(90);
-/// The most proof of work that may be asked of a first contact: 24 bits of a 6 KiB event are a minute
+/// The most proof of work that may be asked of a first contact: 24 bits of a 5 KiB event are minutes
 /// on two cores.
 pub const POW: u8 = 24;
 

@@ -104,6 +104,13 @@ fn a_tenth_of_the_bytes_is_a_limit_too_and_small_work_has_no_free_audit() {
     let request = Request { d: hash(5), seed: None, wanted: 0, gold: &[19], gold_is_paid: false };
     assert!(matches!(sampled(&delivery, &request), Err(AuditError::OverBudget)));
 
+    // Small gold fills the budget of records long before that of bytes.
+    let seed = AuditSeed::new([1; 32]);
+    let gold =
+        |gold| Request { d: hash(5), seed: Some(&seed), wanted: 9, gold, gold_is_paid: false };
+    assert_eq!(sampled(&delivery, &gold(&[0, 1])).unwrap().len(), 2);
+    assert!(matches!(sampled(&delivery, &gold(&[0, 1, 2])), Err(AuditError::OverBudget)));
+
     let nine = deliver(9 * MAX_CHUNK, 1);
     let seed = AuditSeed::new([1; 32]);
     let request =

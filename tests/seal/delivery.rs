@@ -125,3 +125,34 @@ impl Delivery {
         self.sealed.manifest.vector = blake3::hash(&self.vector).into();
     }
 }
+
+fn tagged(context: &str, parts: &[&[u8]]) -> [u8; 32] {
+    let mut hasher = blake3::Hasher::new_derive_key(context);
+    for part in parts {
+        hasher.update(part);
+    }
+    *hasher.finalize().as_bytes()
+}
+
+/// PROTOCOL's tree, written a second time and recursively.
+pub(crate) fn root_by_hand(delivery: &Delivery) -> Hash32 {
+    let mut offset = 0;
+    let leaves: Vec<[u8; 32]> = (0u64..)
+        .zip(delivery.vector.chunks(37))
+        .map(|(i, entry)| {
+            let len = u32::from_le_bytes(entry[..4].try_into().unwrap()) as usize;
+            let cipher = &delivery.blob[offset..offset + len];
+            offset += len;
+            let c = tagged("earnest/v1/chunk-ciphertext", &[&entry[..4], cipher]);
+            tagged("earnest/v1/leaf", &[&i.to_le_bytes(), &entry[..4], &entry[5..], &c])
+        })
+        .collect();
+    fn root(leaves: &[[u8; 32]]) -> [u8; 32] {
+        if let [leaf] = leaves {
+            return *leaf;
+        }
+        let k = leaves.len().next_power_of_two() / 2;
+        tagged("earnest/v1/node", &[&root(&leaves[..k]), &root(&leaves[k..])])
+    }
+    Hash32::new(root(&leaves))
+}

@@ -106,6 +106,7 @@ impl<S: Store> Core<S> {
         let relays = gig.offer.inbox.relays.clone();
         writer.effect(&Effect::Publish { event: event.json.clone(), id: event.id, relays })?;
         let (mut commit, _) = writer.finish_post();
+        commit.keep.push(gig.id);
         commit.gigs.push((gig, event.json));
         self.store.commit(&commit)?;
         self.keep_post(post);
@@ -131,15 +132,7 @@ impl<S: Store> Core<S> {
             let sentence = "You have a bid or a job on this gig already. Nothing was sent.";
             return Err(Refusal::new("bid-twice", sentence).into());
         }
-        if terms.price < self.me.least_first {
-            let least = self.me.least_first;
-            let sentence = format!(
-                "Your node has no channel yet, and the first payment it can receive is {least}. Nothing was sent."
-            );
-            return Err(Refusal::new("below-least-first", sentence)
-                .next("Bid on a gig that pays at least that, or open a channel first.")
-                .into());
-        }
+        let least_first = self.receivable(terms.price)?;
         let nonce = self.dice.nonce();
         let certificate = self.scribe.certify(&CertificateDraft {
             role: Role::Worker,
@@ -157,7 +150,7 @@ impl<S: Store> Core<S> {
             relays: self.me.relays.iter().take(3).cloned().collect(),
             address: self.me.address.clone(),
             valid_until: now.after(BID_STANDS).min(gig.expires_at),
-            least_first: self.me.least_first,
+            least_first,
             message: Raw(message.to_owned()),
         };
         let draft =
@@ -181,6 +174,25 @@ impl<S: Store> Core<S> {
         };
         self.begin(fact, Some(first), None, now)?;
         Ok(record.id)
+    }
+
+    /// The least first payment our node can receive, if this price is at least that.
+    fn receivable(&self, price: Msat) -> Result<Msat, Refusal> {
+        match self.me.least_first {
+            None => {
+                let sentence = "Your node cannot receive over Lightning yet: it has no channel, and no LSP has answered. Nothing was sent.";
+                Err(Refusal::new("no-inbound", sentence)
+                    .next("Wait until the LSP answers, or set one: earnest doctor"))
+            }
+            Some(least) if price < least => {
+                let sentence = format!(
+                    "Your node has no channel yet, and the first payment it can receive is {least}. Nothing was sent."
+                );
+                Err(Refusal::new("below-least-first", sentence)
+                    .next("Bid on a gig that pays at least that, or open a channel first."))
+            }
+            Some(least) => Ok(least),
+        }
     }
 
     /// Gives the job to a bidder.

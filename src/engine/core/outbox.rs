@@ -78,14 +78,14 @@ impl<S: Store> Core<S> {
 
     /// What the node must be asked again after a restart: claims that were begun, payments that have not
     /// ended.
-    pub fn replays(&self) -> (Vec<(PaymentHash, Msat, BidId, u32)>, Vec<PaymentHash>) {
-        let mut claims = Vec::new();
-        let mut payments = Vec::new();
+    pub fn replays(&self) -> Replays {
+        let mut replays = Replays::default();
         for job in self.jobs.values() {
-            claims.extend(job.claims().into_iter().map(|(t, h, amount)| (h, amount, job.id, t)));
-            payments.extend(job.payments().into_iter().map(|(_, h)| h));
+            let claim = |(tranche, hash, amount)| OpenClaim { job: job.id, tranche, hash, amount };
+            replays.claims.extend(job.claims().into_iter().map(claim));
+            replays.payments.extend(job.payments().into_iter().map(|(_, hash)| hash));
         }
-        (claims, payments)
+        replays
     }
 
     /// What the node answered about a payment, asked after a restart.
@@ -98,6 +98,28 @@ impl<S: Store> Core<S> {
         };
         self.node(&event).map(|_| ())
     }
+}
+
+/// What the node is asked again at every start.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Replays {
+    /// Claims that were begun and are not confirmed.
+    pub claims: Vec<OpenClaim>,
+    /// Payments that have not ended.
+    pub payments: Vec<PaymentHash>,
+}
+
+/// A claim that was begun and is not confirmed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OpenClaim {
+    /// Which job.
+    pub job: BidId,
+    /// Which tranche of it.
+    pub tranche: u32,
+    /// The ledger's key.
+    pub hash: PaymentHash,
+    /// How much is held.
+    pub amount: Msat,
 }
 
 /// One second, doubling to ten minutes, with up to a quarter more by the effect's own id, so that many

@@ -1,0 +1,93 @@
+//! Delivering: the worker's half, one pass over the deliverable.
+
+use std::fs::File;
+use std::io::BufWriter;
+use std::num::NonZeroUsize;
+
+use super::fault::{NOTHING_PAID, disk};
+use super::place::{Folder, half, put};
+use super::{hash, tranche_keys};
+use crate::engine::{Fault, SealOrder, SealedFiles};
+use crate::market::Mode;
+use crate::seal::{self, Cut, Plan, SealError};
+
+/// Bytes written at a time.
+const BUFFER: usize = 1 << 18;
+
+/// See [`crate::engine::Files::seal`]. Sealed twice with the same keys, the result is the same.
+pub(super) fn seal_file(
+    folder: &Folder,
+    order: &SealOrder,
+    workers: NonZeroUsize,
+) -> Result<SealedFiles, Fault> {
+    let terms = &order.terms;
+    let source = File::open(&order.source).map_err(|why| disk(&order.source, why, NOTHING_PAID))?;
+    let total = source.metadata().map_err(|why| disk(&order.source, why, NOTHING_PAID))?.len();
+    if total > terms.terms.max_bytes {
+        return Err(Fault::Never(format!(
+            "The deliverable has {total} bytes and the terms allow {}. Nothing was sent or paid.",
+            terms.terms.max_bytes
+        )));
+    }
+    let mode = seal_mode(terms.terms.mode);
+    let keys = match mode {
+        seal::Mode::Sealed => {
+            (0..).zip(&order.keys).map(|(t, key)| tranche_keys(terms, t, key)).collect()
+        }
+        // The key of a direct delivery only makes the invoice ours: it opens nothing.
+        seal::Mode::Direct => Vec::new(),
+    };
+    if mode == seal::Mode::Sealed && u32::try_from(keys.len()) != Ok(terms.terms.tranches) {
+        return Err(Fault::Never(format!(
+            "The terms have {} tranches and {} keys were made. Nothing was sent or paid.",
+            terms.terms.tranches,
+            keys.len()
+        )));
+    }
+    let plan = Plan {
+        job: hash(terms.job.0),
+        delivery: terms.delivery,
+        total,
+        cut: Cut::Bytes,
+        starts: &[],
+        mode,
+        checks: Vec::new(),
+        nonce: hash(order.nonce.0),
+        workers,
+    };
+    let dir = folder.sealed();
+    let failed = |why| disk(&dir, why, NOTHING_PAID);
+    let (blob, vector) = (half(&dir).map_err(failed)?, half(&dir).map_err(failed)?);
+    let sealed = seal::seal(
+        &source,
+        &plan,
+        &keys,
+        &mut BufWriter::with_capacity(BUFFER, blob.as_file()),
+        &mut BufWriter::with_capacity(BUFFER, vector.as_file()),
+    )
+    .map_err(|error| match error {
+        SealError::Fault(why) => failed(why),
+        error => Fault::Never(format!("{}. Nothing was paid.", sentence(&error.to_string()))),
+    })?;
+    let manifest = sealed.manifest;
+    let blob_path = dir.join(format!("{}.blob", manifest.blob));
+    let vector_path = dir.join(format!("{}.vector", manifest.vector));
+    put(blob, &blob_path).map_err(failed)?;
+    put(vector, &vector_path).map_err(failed)?;
+    let vector_size = manifest.vector_len();
+    Ok(SealedFiles { manifest, blob: blob_path, vector: vector_path, vector_size })
+}
+
+/// The market's word for a mode in the seal's.
+pub(super) fn seal_mode(mode: Mode) -> seal::Mode {
+    match mode {
+        Mode::Sealed => seal::Mode::Sealed,
+        Mode::Direct => seal::Mode::Direct,
+    }
+}
+
+/// The first letter large.
+pub(super) fn sentence(text: &str) -> String {
+    let mut chars = text.chars();
+    chars.next().map_or_else(String::new, |first| first.to_uppercase().chain(chars).collect())
+}

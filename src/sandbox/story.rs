@@ -1,0 +1,239 @@
+//! Stories: one whole course of events on the real parts, step by step, that asserts by asking the parts.
+//! Demo, documentation and acceptance test at once.
+
+mod first_job;
+mod sabotage;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Instant;
+
+use serde::Serialize;
+use serde_json::{Map, Value};
+
+use crate::sandbox::world::Purse;
+
+pub(super) use sabotage::Sabotage;
+
+/// A story that can be played.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub struct Story {
+    /// What it is called.
+    pub name: &'static str,
+    /// What it shows.
+    pub about: &'static str,
+    /// Ways to break it: name, and what is broken.
+    pub breaks: &'static [(&'static str, &'static str)],
+}
+
+/// Every story.
+pub fn list() -> Vec<Story> {
+    vec![first_job::STORY]
+}
+
+/// How a story is played.
+#[derive(Debug, Clone, Default)]
+pub struct Play {
+    /// Which.
+    pub name: String,
+    /// Where; a temporary folder when absent.
+    pub dir: Option<PathBuf>,
+    /// The deliverable; generated when absent.
+    pub file: Option<PathBuf>,
+    /// What the job pays, in sats.
+    pub price: Option<u64>,
+    /// A relay started elsewhere.
+    pub relay: Option<String>,
+    /// Keys follow from it; random when absent.
+    pub seed: Option<u64>,
+    /// What to break.
+    pub break_way: Option<String>,
+}
+
+/// One step that was taken.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct StepTaken {
+    /// What happened, in words.
+    pub step: String,
+    /// Milliseconds it took.
+    pub ms: u64,
+}
+
+/// One thing that a story claims.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Assert {
+    /// What is claimed.
+    pub name: String,
+    /// What had to be seen.
+    pub want: Value,
+    /// What was seen.
+    pub saw: Value,
+    /// Whether they are the same.
+    pub ok: bool,
+}
+
+/// One party, before and after.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct PartySummary {
+    /// Its identity; empty for a party that has none.
+    pub npub: String,
+    /// Its node.
+    pub node_id: String,
+    /// Its process.
+    pub pid: u32,
+    /// Its data directory.
+    pub data_dir: PathBuf,
+    /// What it began with.
+    pub before_msat: Purse,
+    /// What it ended with.
+    pub after_msat: Purse,
+}
+
+/// One payment.
+#[derive(Debug, Clone, Serialize)]
+pub struct PaymentSummary {
+    /// SHA-256 of the preimage.
+    pub hash: String,
+    /// The preimage: shown in summaries of the sandbox and nowhere else.
+    pub preimage: Option<String>,
+    /// What the payer paid, without routing fees.
+    pub amount_msat: u64,
+    /// Who paid.
+    pub from: String,
+    /// Who was paid.
+    pub to: String,
+    /// Settlement mode.
+    pub mode: String,
+    /// How it ended.
+    pub state: String,
+}
+
+/// One file that was handed over.
+#[derive(Debug, Clone, Serialize)]
+pub struct FileSummary {
+    /// As its owner had it.
+    pub sent: PathBuf,
+    /// As the other side has it.
+    pub received: PathBuf,
+    /// SHA-256 of what was received.
+    pub sha256: String,
+    /// Bytes of what was received.
+    pub bytes: u64,
+}
+
+/// Fees of a whole story.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct Fees {
+    /// Kept by the LSP for opening channels.
+    pub lsp: u64,
+    /// Paid for routing.
+    pub routing: u64,
+    /// Paid to miners.
+    pub onchain: u64,
+}
+
+/// The last line of a story.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct Summary {
+    /// Whether every claim held.
+    pub ok: bool,
+    /// Which story.
+    pub story: String,
+    /// Every claim.
+    pub asserts: Vec<Assert>,
+    /// Every party, the LSP too.
+    pub parties: BTreeMap<String, PartySummary>,
+    /// All fees.
+    pub fees_msat: Fees,
+    /// What the faucet gave.
+    pub faucet_msat: u64,
+    /// After, less before, plus on-chain fees, less the faucet: nothing, or money was made or lost.
+    pub diff_msat: i128,
+    /// Every payment.
+    pub payments: Vec<PaymentSummary>,
+    /// Every file.
+    pub files: Vec<FileSummary>,
+    /// What the relay keeps.
+    pub events_by_kind: BTreeMap<String, u64>,
+    /// What was broken on purpose.
+    pub breaks: Vec<String>,
+    /// Milliseconds in all.
+    pub total_ms: u64,
+    /// What this story alone tells.
+    #[serde(flatten)]
+    pub extra: Map<String, Value>,
+}
+
+/// A story as it is told: steps out, claims kept.
+pub(super) struct Teller<'a> {
+    began: Instant,
+    last: Instant,
+    on_step: &'a mut (dyn FnMut(StepTaken) + Send),
+    /// What is told at the end.
+    pub(super) summary: Summary,
+}
+
+impl<'a> Teller<'a> {
+    #[expect(clippy::disallowed_methods, reason = "a story measures itself")]
+    fn new(story: &str, on_step: &'a mut (dyn FnMut(StepTaken) + Send)) -> Self {
+        let now = Instant::now();
+        let summary = Summary { story: story.into(), ..Summary::default() };
+        Self { began: now, last: now, on_step, summary }
+    }
+
+    /// Something happened.
+    #[expect(clippy::disallowed_methods, reason = "a story measures itself")]
+    pub(super) fn step(&mut self, what: impl Into<String>) {
+        let now = Instant::now();
+        let ms = millis(now - self.last);
+        self.last = now;
+        (self.on_step)(StepTaken { step: what.into(), ms });
+    }
+
+    /// A claim: what was seen must be what is wanted.
+    pub(super) fn claim(&mut self, name: &str, want: impl Serialize, saw: impl Serialize) {
+        let want = serde_json::to_value(want).unwrap_or(Value::Null);
+        let saw = serde_json::to_value(saw).unwrap_or(Value::Null);
+        let ok = want == saw;
+        self.summary.asserts.push(Assert { name: name.into(), want, saw, ok });
+    }
+
+    /// A key that only this story has.
+    pub(super) fn tell(&mut self, key: &str, value: impl Serialize) {
+        let value = serde_json::to_value(value).unwrap_or(Value::Null);
+        self.summary.extra.insert(key.into(), value);
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "a story measures itself")]
+    fn end(mut self) -> Summary {
+        self.summary.total_ms = millis(Instant::now() - self.began);
+        let held = self.summary.asserts.iter().all(|a| a.ok);
+        self.summary.ok = held && !self.summary.asserts.is_empty();
+        self.summary
+    }
+}
+
+pub(super) fn millis(span: std::time::Duration) -> u64 {
+    u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// Plays a story. The summary says whether it held; an error is a sandbox that could not be made.
+pub async fn play(
+    play: Play,
+    on_step: &mut (dyn FnMut(StepTaken) + Send),
+) -> anyhow::Result<Summary> {
+    let Some(story) = list().into_iter().find(|s| s.name == play.name) else {
+        let names: Vec<_> = list().iter().map(|s| s.name).collect();
+        anyhow::bail!("there is no story `{}`; there are: {}", play.name, names.join(", "));
+    };
+    if let Some(way) = &play.break_way
+        && !story.breaks.iter().any(|(name, _)| name == way)
+    {
+        let ways: Vec<_> = story.breaks.iter().map(|(name, _)| *name).collect();
+        anyhow::bail!("`{}` cannot be broken by `{way}`; only by: {}", story.name, ways.join(", "));
+    }
+    let mut teller = Teller::new(story.name, on_step);
+    teller.summary.breaks.extend(play.break_way.clone());
+    first_job::tell(&play, &mut teller).await?;
+    Ok(teller.end())
+}

@@ -1,0 +1,361 @@
+//! The world of a story: a chain, a relay, an LSP, and parties that are ordinary earnests.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, anyhow, bail};
+use bitcoin::Amount;
+use serde::Serialize;
+use zeroize::Zeroizing;
+
+use crate::app::App;
+use crate::engine::{Clock as _, Dice as _, Ports, Snapshot};
+use crate::keys::{Keys, OsDice, Phrase, Secrets, SystemClock};
+use crate::lightning::{self, Holdings};
+use crate::market::{Msat, Network};
+use crate::sandbox::control::Setup;
+use crate::sandbox::lsp::{FEE_PPM, Lsp, LspConfig};
+use crate::sandbox::{ChainControl, Relay, RelayConfig};
+use crate::transfer::{Bind, RelayChoice};
+
+/// What a party has, in msat.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct Purse {
+    /// Coins on the chain.
+    pub onchain: u64,
+    /// Its own side of its channels, with the reserve, commitment fee and anchors it stands for.
+    pub channels: u64,
+    /// HTLCs in flight that come back to it if nothing happens.
+    pub held: u64,
+}
+
+impl Purse {
+    fn of(holdings: Holdings) -> Self {
+        Self {
+            onchain: holdings.onchain.get(),
+            channels: holdings.channels.get(),
+            held: holdings.held.get(),
+        }
+    }
+    /// All of it.
+    pub fn total(&self) -> u64 {
+        self.onchain + self.channels + self.held
+    }
+}
+
+/// A party: an ordinary earnest with a name.
+pub struct Party {
+    /// What the story calls it.
+    pub name: &'static str,
+    /// Its own data directory.
+    pub dir: PathBuf,
+    /// It.
+    pub app: App,
+}
+
+impl Party {
+    /// Waits until the snapshot shows something.
+    pub async fn wait<T>(
+        &self,
+        what: &str,
+        patience: Duration,
+        mut look: impl FnMut(&Snapshot) -> Option<T>,
+    ) -> anyhow::Result<T> {
+        let mut watch = self.app.handle().watch();
+        let seen = async {
+            loop {
+                if let Some(found) = look(&watch.borrow_and_update().clone()) {
+                    return Ok(found);
+                }
+                if watch.changed().await.is_err() {
+                    return Err(anyhow!("{}'s engine stopped while waiting for {what}", self.name));
+                }
+            }
+        };
+        match tokio::time::timeout(patience, seen).await {
+            Ok(found) => found,
+            Err(_) => bail!("{} waited {}s in vain for {what}", self.name, patience.as_secs()),
+        }
+    }
+
+    /// What it has.
+    pub async fn purse(&self) -> anyhow::Result<Purse> {
+        Ok(Purse::of(self.app.node().holdings().await?))
+    }
+}
+
+/// How a world is made.
+#[derive(Debug, Clone, Default)]
+pub struct WorldSetup {
+    /// Where it lies; a temporary folder when absent.
+    pub dir: Option<PathBuf>,
+    /// A relay started elsewhere.
+    pub relay: Option<String>,
+    /// Keys of all parties follow from it; random when absent.
+    pub seed: Option<u64>,
+}
+
+/// Chain, relay and LSP.
+pub struct World {
+    dir: PathBuf,
+    temporary: Option<tempfile::TempDir>,
+    chain: ChainControl,
+    relay: Option<Relay>,
+    url: String,
+    lsp: Lsp,
+    seed: Option<u64>,
+    began_at: u32,
+    faucet: u64,
+    faucet_fees: u64,
+}
+
+impl World {
+    /// Starts chain, relay and LSP. The LSP has no coins yet.
+    pub async fn start(setup: WorldSetup) -> anyhow::Result<Self> {
+        let (dir, temporary) = match setup.dir {
+            Some(dir) => (dir, None),
+            None => {
+                let made = tempfile::Builder::new().prefix("earnest-sandbox-").tempdir()?;
+                (made.path().to_owned(), Some(made))
+            }
+        };
+        std::fs::create_dir_all(&dir)
+            .with_context(|| format!("The sandbox cannot be made in {}", dir.display()))?;
+        let chain = ChainControl::start(
+            Setup { dir: Some(dir.join("chain")), ..Setup::default() }.from_env(),
+        )
+        .await
+        .context("The chain did not start")?;
+        let (relay, url) = match setup.relay {
+            Some(url) => (None, url),
+            None => {
+                let mut config = RelayConfig::new(Arc::new(SystemClock));
+                config.dir = Some(dir.join("relay"));
+                let relay = Relay::start(config).await.context("The relay did not start")?;
+                let url = relay.url();
+                (Some(relay), url)
+            }
+        };
+        let lsp = Lsp::start(LspConfig {
+            seed: secrets(setup.seed, "lsp").phrase_seed(),
+            dir: dir.join("lsp"),
+            chain: chain.endpoint().clone(),
+            runtime: tokio::runtime::Handle::current(),
+            fee_ppm: FEE_PPM,
+        })
+        .await
+        .context("The LSP did not start")?;
+        let began_at = chain.height().await?;
+        Ok(Self {
+            dir,
+            temporary,
+            chain,
+            relay,
+            url,
+            lsp,
+            seed: setup.seed,
+            began_at,
+            faucet: 0,
+            faucet_fees: 0,
+        })
+    }
+
+    /// Where everything lies.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+    /// The chain.
+    pub fn chain(&self) -> &ChainControl {
+        &self.chain
+    }
+    /// The LSP.
+    pub fn lsp(&self) -> &Lsp {
+        &self.lsp
+    }
+    /// The relay's address.
+    pub fn relay_url(&self) -> &str {
+        &self.url
+    }
+    /// Starts a party on this world's relay (or on `relay`), with its ports changed by `change`.
+    pub async fn party(
+        &self,
+        name: &'static str,
+        relay: Option<String>,
+        change: impl FnOnce(Ports) -> Ports,
+    ) -> anyhow::Result<Party> {
+        let dir = self.dir.join(name);
+        let endpoint = self.chain.endpoint().clone();
+        let setup = crate::app::Setup {
+            dir: dir.clone(),
+            network: Network::Regtest,
+            relays: vec![relay.unwrap_or_else(|| self.url.clone())],
+            chain: lightning::Chain::Bitcoind {
+                host: endpoint.host,
+                port: endpoint.port,
+                user: endpoint.user,
+                password: endpoint.password,
+            },
+            lsp: Some(lightning::Lsp { peer: self.lsp.peer().clone(), token: None }),
+            listen: None,
+            lsp_fee_cap_ppm: 50_000,
+            bind: Bind::At(([127, 0, 0, 1], 0).into()),
+            relay: RelayChoice::Disabled,
+            what: "a party of the sandbox",
+        };
+        let secrets = secrets(self.seed, name).0;
+        let keys = Arc::new(Keys::new(&secrets, Arc::new(OsDice), Arc::new(SystemClock)));
+        let app = App::open_with(setup, keys, change)
+            .await
+            .with_context(|| format!("{name} did not start"))?;
+        Ok(Party { name, dir, app })
+    }
+
+    /// Pays coins to an address, on the books of the faucet.
+    pub async fn fund(&mut self, address: &str, sats: u64) -> anyhow::Result<()> {
+        let txid = self.fund_unbooked(address, sats).await?;
+        self.faucet += sats * 1000;
+        self.faucet_fees += self.chain.fee_of(&txid).await?.to_sat() * 1000;
+        Ok(())
+    }
+
+    /// Pays coins and writes nothing down: a story broken on purpose must not balance.
+    pub async fn fund_unbooked(&self, address: &str, sats: u64) -> anyhow::Result<bitcoin::Txid> {
+        let address: bitcoin::Address<bitcoin::address::NetworkUnchecked> = address.parse()?;
+        let address = address.require_network(bitcoin::Network::Regtest)?;
+        Ok(self.chain.fund(&address, Amount::from_sat(sats)).await?)
+    }
+
+    /// Mines, and has every node learn of it now.
+    pub async fn mine(&self, blocks: u32, parties: &[&Party]) -> anyhow::Result<()> {
+        self.chain.mine(blocks).await?;
+        self.sync(parties).await
+    }
+
+    /// Has every node look at the chain now.
+    pub async fn sync(&self, parties: &[&Party]) -> anyhow::Result<()> {
+        self.lsp.sync().await?;
+        for party in parties {
+            party.app.node().sync().await?;
+        }
+        Ok(())
+    }
+
+    /// Gives the LSP coins and a party a channel to it.
+    pub async fn open_channel(&mut self, party: &Party, sats: u64) -> anyhow::Result<()> {
+        let (lsp, own) = (self.lsp.new_address().await?, party.app.node().new_address().await?);
+        self.fund(&lsp, LSP_COINS.max(sats * 2)).await?;
+        // The channel, the anchor's reserve and the fee of the funding transaction.
+        self.fund(&own, sats + 50_000).await?;
+        self.mine(1, &[party]).await?;
+        party.app.node().open_channel(self.lsp.peer(), sats).await?;
+        // The funding transaction must be in the mempool before it can be mined.
+        let waiting = async {
+            while self.chain.client().waiting().await?.is_empty() {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+            anyhow::Ok(())
+        };
+        tokio::time::timeout(Duration::from_secs(30), waiting)
+            .await
+            .context("no funding transaction came into the mempool")??;
+        self.mine(6, &[party]).await?;
+        party
+            .wait("a usable channel", Duration::from_secs(60), |s| {
+                s.node.as_ref().filter(|n| n.channels_usable > 0).map(|_| ())
+            })
+            .await
+    }
+
+    /// Waits until no channel of anybody's is between two states: a payment is told a moment before both
+    /// ends have signed the balances that follow from it. Gives up quietly; the account then shows it.
+    pub async fn still(&self, parties: &[&Party]) -> anyhow::Result<()> {
+        let quiet = async {
+            loop {
+                let mut moving = self.lsp.holdings().await.is_ok_and(|holdings| holdings.moving);
+                for party in parties {
+                    moving |= party.app.node().holdings().await?.moving;
+                }
+                if !moving {
+                    return anyhow::Ok(());
+                }
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(10), quiet).await.unwrap_or(Ok(()))
+    }
+
+    /// What the LSP has.
+    pub async fn lsp_purse(&self) -> anyhow::Result<Purse> {
+        Ok(Purse::of(self.lsp.holdings().await?))
+    }
+
+    /// Booked payments of the faucet, and on-chain fees of everybody but the faucet, in msat.
+    pub async fn books(&self) -> anyhow::Result<(u64, u64)> {
+        let all = self.chain.total_fees_msat(self.began_at).await?;
+        Ok((self.faucet, all.saturating_sub(self.faucet_fees)))
+    }
+
+    /// Stops everything in order.
+    pub async fn stop(self) -> anyhow::Result<()> {
+        self.lsp.stop().await?;
+        if let Some(relay) = self.relay {
+            relay.stop();
+        }
+        self.chain.stop().await?;
+        drop(self.temporary);
+        Ok(())
+    }
+}
+
+/// What the LSP begins with: channels four times as large as first payments, and a reserve for each.
+const LSP_COINS: u64 = 20_000_000;
+
+/// The keys of one party.
+struct PartySecrets(Secrets);
+
+fn secrets(seed: Option<u64>, name: &str) -> PartySecrets {
+    let entropy = match seed {
+        Some(seed) => {
+            let mut hasher = blake3::Hasher::new_derive_key("earnest/v1/sandbox-party");
+            hasher.update(&seed.to_le_bytes());
+            hasher.update(name.as_bytes());
+            // One seed names one world, but two runs of it must not share sessions.
+            hasher.finalize().into()
+        }
+        None => OsDice.nonce().0,
+    };
+    PartySecrets(Secrets { phrase: Phrase::new(&entropy), imported: None })
+}
+
+impl PartySecrets {
+    fn phrase_seed(&self) -> Zeroizing<[u8; 64]> {
+        Keys::new(&self.0, Arc::new(OsDice), Arc::new(SystemClock)).lightning_seed()
+    }
+}
+
+/// How many events of each kind a relay keeps: asked of the relay itself.
+pub async fn events_by_kind(url: &str) -> anyhow::Result<BTreeMap<String, u64>> {
+    let client = nostr_sdk::Client::default();
+    client.add_relay(url).await?;
+    client.connect().await;
+    let mut kinds = BTreeMap::new();
+    for kind in [1059u16, 3920, 3922, 30402] {
+        let filter = nostr_sdk::Filter::new().kind(nostr_sdk::Kind::from(kind)).limit(500);
+        let events = client.fetch_events(filter, Duration::from_secs(5)).await?;
+        kinds.insert(kind.to_string(), events.len() as u64);
+    }
+    client.shutdown().await;
+    Ok(kinds)
+}
+
+/// Seconds since 1970.
+pub fn now() -> u64 {
+    SystemClock.now().0
+}
+
+/// Amounts of a story, whole sats.
+pub fn sats(sats: u64) -> anyhow::Result<Msat> {
+    Msat::sats(sats).ok_or_else(|| anyhow!("{sats} sat is more than there will ever be"))
+}
