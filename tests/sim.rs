@@ -11,7 +11,7 @@ use std::time::Instant;
 
 use earnest::sim::{Plan, Report, play};
 
-/// Some two hundred and fifty jobs: signatures are real, and cost a tenth of a second a job.
+/// Some three hundred jobs: signatures are real, and cost a tenth of a second a job.
 const WORLDS: u64 = 12;
 
 fn number(name: &str) -> Option<u64> {
