@@ -51,7 +51,10 @@ pub enum Effect {
         source: PathBuf,
     },
     /// Recompute everything that can be checked without the keys.
-    Inspect,
+    Inspect {
+        /// Of which delivery.
+        number: u32,
+    },
     /// Decrypt a tranche and check every chunk.
     Open {
         /// Which.
@@ -119,7 +122,7 @@ impl Effect {
             Self::Publish { .. } => "publish",
             Self::Fetch { .. } => "fetch",
             Self::Seal { .. } => "seal",
-            Self::Inspect => "inspect",
+            Self::Inspect { .. } => "inspect",
             Self::Open { .. } => "open",
             Self::Prove { .. } => "prove",
             Self::Accuse { .. } => "accuse",
@@ -157,7 +160,7 @@ impl Effect {
             Self::First { .. } | Self::Publish { .. } | Self::Accuse { .. } => Lane::Talk,
             Self::Fetch { .. }
             | Self::Seal { .. }
-            | Self::Inspect
+            | Self::Inspect { .. }
             | Self::Open { .. }
             | Self::Prove { .. } => Lane::Files,
             Self::Bill { .. } | Self::Pay { .. } | Self::Claim { .. } | Self::Fail { .. } => {
@@ -174,13 +177,19 @@ impl Effect {
             Self::Pay { tranche, .. } => {
                 slot(*tranche).is_some_and(|t| t.paying.is_some() && t.key.is_none())
             }
-            Self::Bill { tranche, .. } => {
-                slot(*tranche).is_some_and(|t| t.received.is_none()) && !job.phase.is_over()
+            Self::Bill { tranche, order } => {
+                attempt.is_some_and(|a| a.tranche_of(&order.hash) == Some(*tranche))
+                    && slot(*tranche).is_some_and(|t| t.received.is_none())
+                    && !job.phase.is_over()
             }
             Self::Claim { tranche, .. } => slot(*tranche).is_some_and(|t| t.received.is_none()),
             Self::Fetch { purpose: Purpose::Input, .. } => !job.phase.is_over(),
-            Self::Fetch { .. } | Self::Inspect => {
-                attempt.is_some_and(|a| !a.inspected) && !job.phase.is_over()
+            Self::Fetch { file, .. } => {
+                attempt.is_some_and(|a| !a.inspected && a.consists_of(&file.blob))
+                    && !job.phase.is_over()
+            }
+            Self::Inspect { number } => {
+                attempt.is_some_and(|a| !a.inspected && a.number == *number) && !job.phase.is_over()
             }
             Self::Seal { number, .. } => {
                 attempt.is_some_and(|a| a.number == *number && a.record.is_none())

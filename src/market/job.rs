@@ -168,6 +168,11 @@ impl Attempt {
             _ => None,
         }
     }
+    /// Whether this is the ciphertext or the vector file of the delivery.
+    pub fn consists_of(&self, blob: &Digest) -> bool {
+        let manifest = self.delivery().map(|d| &d.manifest);
+        manifest.is_some_and(|m| *m.blob.as_bytes() == blob.0 || *m.vector.as_bytes() == blob.0)
+    }
     /// The first tranche that is not paid; all of them are when it equals their number.
     pub fn next_unpaid(&self) -> u32 {
         let unpaid = |t: &Tranche| t.key.is_none() && t.received.is_none();

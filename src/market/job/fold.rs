@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use crate::market::job::{Attempt, Chain, Job, Material, Phase, Tranche};
-use crate::market::{Body, Digest, Fact, PaymentHash, Record, Role, Time};
+use crate::market::{Body, Digest, EventId, Fact, PaymentHash, Record, Role, Time};
 
 impl Job {
     fn enter(&mut self, phase: Phase, at: Time) {
@@ -111,6 +111,12 @@ impl Job {
         self.attempt.as_ref().is_some_and(Attempt::money_moved)
     }
 
+    /// Whether this `deliver` record is the delivery that stands.
+    fn stands(&self, manifest: &EventId) -> bool {
+        let record = self.attempt.as_ref().and_then(|work| work.record.as_ref());
+        record.is_some_and(|record| record.id == *manifest)
+    }
+
     /// What a record of `author` changes beyond the chains.
     fn spoken(&mut self, record: &Record, author: Role, at: Time) {
         let moved = self.money_moved();
@@ -131,6 +137,9 @@ impl Job {
             Body::Material(file) => {
                 self.materials.push(Material { file: file.clone(), from: author, path: None });
             }
+            // It stands in the transcript, but only who works can deliver: nothing that comes later may
+            // take the place of a delivery that is being paid, or wake a job that is over.
+            Body::Deliver(_) if self.phase != Phase::Working => {}
             Body::Deliver(delivery) => {
                 let count = delivery.manifest.first.len();
                 let mut work = self
@@ -145,11 +154,12 @@ impl Job {
                     work.hashes = hashes.map(|h| PaymentHash(*h.as_bytes())).collect();
                 }
                 work.tranches = vec![Tranche::default(); count];
-                self.deliveries = delivery.manifest.delivery + 1;
+                self.deliveries = self.deliveries.max(delivery.manifest.delivery.saturating_add(1));
                 self.attempt = Some(work);
                 self.reason = None;
                 self.enter(Phase::Delivered, at);
             }
+            Body::Reject { manifest, .. } if !self.stands(manifest) => {}
             Body::Reject { reason, .. } => {
                 self.reason = Some(reason.0.clone());
                 self.attempt = None;

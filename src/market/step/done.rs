@@ -1,8 +1,8 @@
 //! What follows from what the world did: outcomes of effects, and what the node says by itself.
 
 use crate::market::{
-    Body, Digest, Effect, Fact, Job, Msat, NodeEvent, Outcome, PaymentHash, PaymentState, Preimage,
-    Purpose, Refusal, Role, Step, World,
+    Attempt, Body, Digest, Effect, Fact, Job, Msat, NodeEvent, Outcome, PaymentHash, PaymentState,
+    Phase, Preimage, Purpose, Refusal, Role, Step, World,
 };
 use crate::text::Raw;
 
@@ -18,7 +18,8 @@ pub(super) fn done(
         (Effect::Fetch { purpose, .. }, Outcome::Fetched { blob, path }) => {
             let step = step.fact(Fact::Fetched { blob: *blob, path: path.clone() });
             if *purpose != Purpose::Input && will_be_complete(job, blob) {
-                step.effect(Effect::Inspect)
+                let number = job.attempt.as_ref().map_or(0, |work| work.number);
+                step.effect(Effect::Inspect { number })
             } else {
                 step
             }
@@ -27,11 +28,15 @@ pub(super) fn done(
             let name = file.blob.short();
             stuck(step, &format!("fetching input {name}"), why)
         }
-        (Effect::Fetch { .. }, Outcome::Failed { why }) => refuse(job, step, "not-fetched", why),
-        (Effect::Seal { .. }, Outcome::Sealed { manifest, hashes, blob, vector, vector_size }) => {
-            let Some(work) = job.attempt.as_ref().filter(|w| w.record.is_none()) else {
-                return Ok(step);
-            };
+        (Effect::Fetch { file, .. }, Outcome::Failed { why }) => {
+            refuse(job, step, "not-fetched", why, |work| work.consists_of(&file.blob))
+        }
+        (
+            Effect::Seal { number, .. },
+            Outcome::Sealed { manifest, hashes, blob, vector, vector_size },
+        ) => {
+            // The job may have ended while it was being sealed.
+            let Some(work) = sealing(job, *number) else { return Ok(step) };
             let m = manifest.as_ref();
             step.fact(Fact::Sealed {
                 blob: blob.clone(),
@@ -49,13 +54,23 @@ pub(super) fn done(
                 message: Raw(work.message.clone()),
             }))
         }
-        (Effect::Seal { .. }, Outcome::Failed { why }) => {
-            step.fact(Fact::SealFailed { why: why.clone() })
+        (Effect::Seal { number, .. }, Outcome::Failed { why }) => match sealing(job, *number) {
+            Some(_) => step.fact(Fact::SealFailed { why: why.clone() }),
+            None => step,
+        },
+        // An inspection says nothing about any delivery but its own.
+        (Effect::Inspect { number }, Outcome::Inspected) => match &job.attempt {
+            Some(work) if work.number == *number && !work.inspected => step.fact(Fact::Inspected),
+            _ => step,
+        },
+        (Effect::Inspect { number }, Outcome::Refused { code, sentence }) => {
+            refuse(job, step, code, sentence, |work| work.number == *number)
         }
-        (Effect::Inspect, Outcome::Inspected) => step.fact(Fact::Inspected),
-        (Effect::Inspect, Outcome::Refused { code, sentence }) => refuse(job, step, code, sentence),
-        (Effect::Bill { tranche, .. }, Outcome::Billed { billed, invoice }) => {
-            let Some(record) = job.attempt.as_ref().and_then(|w| w.record.as_ref()) else {
+        (Effect::Bill { tranche, order }, Outcome::Billed { billed, invoice }) => {
+            // A bill for a delivery that was rejected meanwhile is nobody's.
+            let of = |w: &&Attempt| w.tranche_of(&order.hash) == Some(*tranche);
+            let Some(record) = job.attempt.as_ref().filter(of).and_then(|w| w.record.as_ref())
+            else {
                 return Ok(step);
             };
             step.fact(Fact::Billed {
@@ -181,17 +196,31 @@ fn will_be_complete(job: &Job, blob: &Digest) -> bool {
     let m = &delivery.manifest;
     let have = |hash: &[u8; 32], path: bool| path || *hash == blob.0;
     !work.inspected
+        && work.consists_of(blob)
         && have(m.blob.as_bytes(), work.blob.is_some())
         && have(m.vector.as_bytes(), work.vector.is_some())
+}
+
+/// The delivery that is being sealed, if it is this one.
+fn sealing(job: &Job, number: u32) -> Option<&Attempt> {
+    let work = job.attempt.as_ref().filter(|_| job.phase == Phase::Working)?;
+    (work.number == number && work.record.is_none()).then_some(work)
 }
 
 fn stuck(step: Step, what: &str, why: &str) -> Step {
     step.fact(Fact::Stuck { effect: what.into(), why: why.into() })
 }
 
-/// A delivery is refused before any payment: the worker is told and may deliver again.
-fn refuse(job: &Job, step: Step, code: &str, sentence: &str) -> Step {
-    let work = job.attempt.as_ref().filter(|w| !w.money_moved() && !w.inspected);
+/// A delivery is refused before any payment: the worker is told and may deliver again. Only if it is the
+/// one that stands: what took long may be about one that was rejected meanwhile.
+fn refuse(
+    job: &Job,
+    step: Step,
+    code: &str,
+    sentence: &str,
+    is_it: impl FnOnce(&Attempt) -> bool,
+) -> Step {
+    let work = job.attempt.as_ref().filter(|w| !w.money_moved() && !w.inspected && is_it(w));
     let Some(record) = work.and_then(|w| w.record.as_ref()) else {
         return step;
     };

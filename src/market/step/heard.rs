@@ -177,8 +177,9 @@ fn deliver(job: &Job, record: &Record, delivery: &Delivery, world: &World, step:
     let wrong = if job.phase != Phase::Working {
         // Heard, and it stands in the transcript; but there is no room for it now.
         return Step { facts: vec![Fact::Heard { record: record.clone() }], ..step };
-    } else if m.delivery != job.deliveries {
-        Some(("wrong-number", "The delivery's number does not follow."))
+    } else if m.delivery < job.deliveries {
+        // A number may be missing: a delivery that could not be sealed was never sent.
+        Some(("wrong-number", "The delivery has the number of an earlier one."))
     } else if m.tranches() != job.terms().tranches {
         Some(("wrong-tranches", "The delivery has another number of tranches than agreed."))
     } else if m.total > job.terms().max_bytes || m.blob_len > job.terms().max_bytes {
