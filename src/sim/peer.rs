@@ -167,7 +167,7 @@ impl Peer {
         if let Some(Ok(status)) = self.ports.lightning.status().now_or_never() {
             let me = core.me_mut();
             me.spendable = status.balances.lightning_spendable;
-            me.least_first = status.least_first.unwrap_or(crate::market::Msat::MAX);
+            me.least_first = status.least_first;
             if status.height != self.height {
                 self.height = status.height;
                 core.height(status.height)?;

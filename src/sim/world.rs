@@ -79,7 +79,7 @@ impl World {
                 relays: urls.clone(),
                 network: Network::Regtest,
                 spendable: Msat::ZERO,
-                least_first: Msat::ZERO,
+                least_first: Some(Msat::ZERO),
             };
             peers.push(Peer::new(i, clockwork.clone(), clock, ports, me));
         }
