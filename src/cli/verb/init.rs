@@ -20,8 +20,9 @@ const LONGEST: u64 = 4096;
 
 /// Make keys, or restore them.
 ///
-/// One recovery phrase of 24 words restores everything: identity, money, jobs. It is shown once; write it
-/// down on paper. Without a terminal it is shown only with --show-phrase.
+/// One recovery phrase of 24 words restores the identity and the coins on the chain, and no Lightning channel:
+/// what is in channels needs the data directory too. It is shown once; write it down on paper. Without a
+/// terminal it is shown only with --show-phrase.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Init {
     /// Restore from a recovery phrase: typed, or on stdin
