@@ -51,6 +51,11 @@ fn not_a_command(error: &clap::Error, json: bool) -> ExitCode {
                 Err(error) => out.fail(&error.into()),
             }
         }
+        ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
+            // There is no third stream on which to say that the second is closed.
+            drop(Out::of_process(json).say(said.trim_end()));
+            Exit::Usage.into()
+        }
         _ => {
             let said = said.trim().strip_prefix("error: ").unwrap_or(said.trim());
             Out::of_process(json).fail(&Failure::new(Exit::Usage, "usage", said))

@@ -339,5 +339,28 @@ fn what_one_posts_another_finds() {
     assert!(shown.contains("title    Label 300 cats\n"), "{shown}");
     let health = worker.run(&format!("doctor {joined} --json")).done();
     assert_eq!(health["ok"], true);
+    let checks = health["checks"].as_array().unwrap();
+    let can = checks.iter().find(|check| check["name"] == "liquidity").unwrap();
+    assert_eq!(can["health"], "ok", "{can}");
+
+    // A relay that takes the connection and says nothing.
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let silent = format!("ws://{}", silent.local_addr().unwrap());
+    let other = Home::with_keys();
+    let joined = other.join(&world).replace(world.at["relay"].as_str().unwrap(), &silent);
+    other.file("gig.toml", "title = \"T\"\nprice = 5000\n");
+    let late = other.run(&format!("post gig.toml {joined} --wait 1 --json"));
+    assert_eq!(late.failed(6)["code"], "not-yet-published");
+    let ended = other.interrupt(&format!("gigs {joined} --wait 60 --json"), "data/regtest/node");
+    assert_eq!(ended.failed(130)["code"], "interrupted");
+    other.run("gigs --offline --network regtest").ok();
     world.end();
+}
+
+#[test]
+fn a_command_without_a_verb_is_told_what_there_is() {
+    let ended = Home::new().command("").output().unwrap();
+    assert_eq!(ended.status.code(), Some(2));
+    let said = String::from_utf8(ended.stderr).unwrap();
+    assert!(said.contains("Usage: earnest"), "{said}");
 }

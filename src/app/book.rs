@@ -1,6 +1,7 @@
 //! What can be done with the store and the keys alone: no relay, no node, no endpoint.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context as _;
 
@@ -18,6 +19,9 @@ use crate::store::{Database, NotOpen};
 use crate::wire;
 
 pub use crate::wire::{Preview, Rejected, verify_proof};
+
+/// How long an LSP is waited for.
+const TERMS_COME: Duration = Duration::from_secs(5);
 
 /// The book as it lies on disk: the gigs heard so far.
 #[derive(Debug)]
@@ -112,6 +116,7 @@ pub async fn holdings(
     keys: &Keys,
 ) -> anyhow::Result<crate::engine::NodeStatus> {
     use crate::engine::Lightning as _;
+    let has_lsp = setup.lsp.is_some();
     let _owner = crate::store::Owner::take(&setup.dir, setup.what)?;
     let node = lightning::Node::start(lightning::NodeConfig {
         seed: keys.lightning_seed(),
@@ -126,7 +131,20 @@ pub async fn holdings(
         runtime: tokio::runtime::Handle::current(),
     })
     .await?;
-    let status = node.status().await;
+    // The LSP tells its terms a moment after the start.
+    let told = async {
+        loop {
+            let status = node.status().await?;
+            if status.least_first.is_some() || !has_lsp {
+                return Ok::<_, Fault>(status);
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    };
+    let status = match tokio::time::timeout(TERMS_COME, told).await {
+        Ok(status) => status,
+        Err(_) => node.status().await,
+    };
     node.stop().await?;
     Ok(status?)
 }

@@ -102,9 +102,11 @@ impl Session {
         runtime()?.block_on(async {
             let mut stop = pin!(interrupted());
             // An opening that is cut short leaves nothing that the next one does not put right.
+            // Signals first: they are heard before anything is opened.
             let app = tokio::select! {
-                app = App::open(setup, keys) => app.map_err(|why| not_started(&why))?,
+                biased;
                 failure = &mut stop => return Err(failure),
+                app = App::open(setup, keys) => app.map_err(|why| not_started(&why))?,
             };
             let done = tokio::select! {
                 done = work(&app, out) => done,

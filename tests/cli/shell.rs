@@ -5,6 +5,7 @@ use std::io::{BufRead as _, BufReader, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
 use serde_json::Value;
 
@@ -18,7 +19,22 @@ pub(crate) struct Ended {
     pub(crate) err: String,
 }
 
+fn signal(which: &str, child: &Child) {
+    let pid = child.id().to_string();
+    assert!(Command::new("kill").args([which, &pid]).status().unwrap().success());
+}
+
 impl Ended {
+    fn of(line: &str, child: Child) -> Self {
+        let ended = child.wait_with_output().unwrap();
+        Self {
+            line: line.to_owned(),
+            status: ended.status.code().unwrap_or(-1),
+            out: String::from_utf8(ended.stdout).unwrap(),
+            err: String::from_utf8(ended.stderr).unwrap(),
+        }
+    }
+
     pub(crate) fn all(&self) -> String {
         format!("{}{}", self.out, self.err)
     }
@@ -106,13 +122,21 @@ impl Home {
         let mut child = command.spawn().unwrap();
         // A command that never reads has closed its end: that is its right.
         let _ = child.stdin.take().unwrap().write_all(stdin.as_bytes());
-        let ended = child.wait_with_output().unwrap();
-        Ended {
-            line: line.to_owned(),
-            status: ended.status.code().unwrap_or(-1),
-            out: String::from_utf8(ended.stdout).unwrap(),
-            err: String::from_utf8(ended.stderr).unwrap(),
+        Ended::of(line, child)
+    }
+
+    /// Runs a command and presses Ctrl-C when it has made `sign`.
+    pub(crate) fn interrupt(&self, line: &str, sign: &str) -> Ended {
+        let sign = self.dir().join(sign);
+        let _ = fs::remove_dir_all(&sign);
+        let mut command = self.command(line);
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        while !sign.exists() {
+            assert!(child.try_wait().unwrap().is_none(), "{line}: it ended too early");
+            std::thread::sleep(Duration::from_millis(10));
         }
+        signal("-INT", &child);
+        Ended::of(line, child)
     }
 
     /// The flags that make this home a part of a served sandbox.
@@ -152,8 +176,7 @@ impl Served {
 
     /// Ends it as a service manager does; it must end well.
     pub(crate) fn end(mut self) {
-        let pid = self.child.id().to_string();
-        assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
+        signal("-TERM", &self.child);
         assert_eq!(self.child.wait().unwrap().code(), Some(0));
     }
 }
