@@ -39,7 +39,7 @@ pub struct Plan {
 impl Plan {
     /// The usual world of a seed.
     pub fn new(seed: u64) -> Self {
-        Self { seed, peers: 6, gigs: 6, hours: 14, chaos: true, restarts: Vec::new() }
+        Self { seed, peers: 5, gigs: 4, hours: 10, chaos: true, restarts: Vec::new() }
     }
 }
 

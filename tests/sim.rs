@@ -11,7 +11,8 @@ use std::time::Instant;
 
 use earnest::sim::{Plan, Report, play};
 
-const WORLDS: u64 = 8;
+/// Some three hundred jobs: signatures are real, and cost a tenth of a second a job.
+const WORLDS: u64 = 12;
 
 fn number(name: &str) -> Option<u64> {
     std::env::var(name).ok().map(|text| text.parse().unwrap())
@@ -40,6 +41,7 @@ fn whatever_happens_no_money_is_lost_and_every_job_ends() {
                             reports.lock().unwrap_or_else(PoisonError::into_inner).push(report);
                         }
                         Err(why) => {
+                            eprintln!("{why}");
                             broken.lock().unwrap_or_else(PoisonError::into_inner).push(why);
                         }
                     }
@@ -70,7 +72,19 @@ fn whatever_happens_no_money_is_lost_and_every_job_ends() {
 
 #[test]
 fn one_seed_is_one_world() {
-    let plan = Plan { hours: 6, ..Plan::new(11) };
+    let plan = Plan { hours: 5, gigs: 2, ..Plan::new(11) };
     assert_eq!(play(&plan).unwrap(), play(&plan).unwrap());
     assert_ne!(play(&plan).unwrap().trace, play(&Plan { seed: 12, ..plan }).unwrap().trace);
+}
+
+#[test]
+fn a_restart_at_rest_changes_nothing() {
+    for seed in 20..22 {
+        let plan = Plan { hours: 5, gigs: 2, chaos: false, ..Plan::new(seed) };
+        let through = play(&plan).unwrap();
+        let again = play(&Plan { restarts: vec![0, 3, 1, 2], ..plan }).unwrap();
+        assert_eq!(again.restarts, 4);
+        assert_eq!((through.ends, through.jobs), (again.ends, again.jobs), "seed {seed}");
+        assert_eq!(through.trace, again.trace, "seed {seed}");
+    }
 }

@@ -86,7 +86,7 @@ pub async fn preview(
         relays: relays.collect(),
         network: config.network,
         spendable: Msat::ZERO,
-        least_first: Msat::MAX.into(),
+        least_first: None,
     };
     let clock = Arc::new(SystemClock);
     let core = Core::open(Database::memory()?, keys, clock, Arc::new(OsDice), me)?;

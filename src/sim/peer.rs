@@ -8,10 +8,7 @@ use futures::FutureExt as _;
 
 use super::brittle::{Brittle, Fuse};
 use super::clock::{Clockwork, Ms, PeerClock, What};
-use crate::engine::{
-    Core, Done, EffectRow, Fault, Me, NodeEvent, Ports, Progress, RelayEvent, Subscription, Want,
-    Work,
-};
+use crate::engine::{Core, Done, EffectRow, Fault, Me, NodeEvent, OpenClaim, Ports, Progress, RelayEvent, Replays, Subscription, Want, Work};
 use crate::market::{
     BidId, Digest, Effect, EndpointId, EventId, Grant, Job, Lane, Post, Span, Time,
 };
@@ -99,8 +96,8 @@ impl Peer {
             }
         }
         core.take_changed();
-        let (claims, payments) = core.replays();
-        for (hash, amount, job, tranche) in claims {
+        let Replays { claims, payments } = core.replays();
+        for OpenClaim { job, tranche, hash, amount } in claims {
             let nonce = core.job(&job).and_then(|j| j.attempt.as_ref()?.nonce);
             let Some(nonce) = nonce else { continue };
             let key = self.ports.scribe.tranche_key(&nonce, tranche);
