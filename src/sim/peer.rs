@@ -8,7 +8,10 @@ use futures::FutureExt as _;
 
 use super::brittle::{Brittle, Fuse};
 use super::clock::{Clockwork, Ms, PeerClock, What};
-use crate::engine::{Core, Done, EffectRow, Fault, Me, NodeEvent, OpenClaim, Ports, Progress, RelayEvent, Replays, Subscription, Want, Work};
+use crate::engine::{
+    Core, Done, EffectRow, Fault, Me, NodeEvent, OpenClaim, Ports, Progress, RelayEvent, Replays,
+    Subscription, Want, Work,
+};
 use crate::market::{
     BidId, Digest, Effect, EndpointId, EventId, Grant, Job, Lane, Post, Span, Time,
 };
