@@ -119,7 +119,7 @@ pub(super) async fn perform(work: &Work, log: &EventId, effect: &Effect) -> Resu
                 vector_size: sealed.vector_size,
             })
         }
-        Effect::Inspect => match ports.files.inspect(&work.sealed_at()?).await? {
+        Effect::Inspect { .. } => match ports.files.inspect(&work.sealed_at()?).await? {
             Inspection::Sound => outcome(Outcome::Inspected),
             Inspection::Refused { code, sentence } => outcome(Outcome::Refused { code, sentence }),
         },

@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use crate::market::{
-    Address, Attachment, BillOrder, Digest, Job, Msat, Nonce, PayOrder, PaymentHash, Pubkey, Record,
+    Address, Attachment, BillOrder, Digest, EventId, Job, Msat, Nonce, PayOrder, PaymentHash,
+    Pubkey, Record,
 };
 
 /// One thing to do.
@@ -30,7 +31,7 @@ pub enum Effect {
         /// The JSON form of NIP-01.
         event: String,
         /// Its id, in hex.
-        id: crate::market::EventId,
+        id: EventId,
         /// There; the configured relays when empty.
         relays: Vec<String>,
     },
@@ -51,7 +52,10 @@ pub enum Effect {
         source: PathBuf,
     },
     /// Recompute everything that can be checked without the keys.
-    Inspect,
+    Inspect {
+        /// Of this `deliver` record: an inspection may outlast the delivery that it is of.
+        manifest: EventId,
+    },
     /// Decrypt a tranche and check every chunk.
     Open {
         /// Which.
@@ -119,7 +123,7 @@ impl Effect {
             Self::Publish { .. } => "publish",
             Self::Fetch { .. } => "fetch",
             Self::Seal { .. } => "seal",
-            Self::Inspect => "inspect",
+            Self::Inspect { .. } => "inspect",
             Self::Open { .. } => "open",
             Self::Prove { .. } => "prove",
             Self::Accuse { .. } => "accuse",
@@ -157,7 +161,7 @@ impl Effect {
             Self::First { .. } | Self::Publish { .. } | Self::Accuse { .. } => Lane::Talk,
             Self::Fetch { .. }
             | Self::Seal { .. }
-            | Self::Inspect
+            | Self::Inspect { .. }
             | Self::Open { .. }
             | Self::Prove { .. } => Lane::Files,
             Self::Bill { .. } | Self::Pay { .. } | Self::Claim { .. } | Self::Fail { .. } => {
@@ -174,13 +178,18 @@ impl Effect {
             Self::Pay { tranche, .. } => {
                 slot(*tranche).is_some_and(|t| t.paying.is_some() && t.key.is_none())
             }
-            Self::Bill { tranche, .. } => {
-                slot(*tranche).is_some_and(|t| t.received.is_none()) && !job.phase.is_over()
+            Self::Bill { tranche, order } => {
+                slot(*tranche).is_some_and(|t| t.received.is_none())
+                    && attempt.is_some_and(|a| a.tranche_of(&order.hash) == Some(*tranche))
+                    && !job.phase.is_over()
             }
             Self::Claim { tranche, .. } => slot(*tranche).is_some_and(|t| t.received.is_none()),
             Self::Fetch { purpose: Purpose::Input, .. } => !job.phase.is_over(),
-            Self::Fetch { .. } | Self::Inspect => {
-                attempt.is_some_and(|a| !a.inspected) && !job.phase.is_over()
+            Self::Fetch { file, .. } => {
+                attempt.is_some_and(|a| !a.inspected && a.names(&file.blob)) && !job.phase.is_over()
+            }
+            Self::Inspect { manifest } => {
+                attempt.is_some_and(|a| !a.inspected && a.is(manifest)) && !job.phase.is_over()
             }
             Self::Seal { number, .. } => {
                 attempt.is_some_and(|a| a.number == *number && a.record.is_none())

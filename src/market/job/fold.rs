@@ -72,6 +72,7 @@ impl Job {
                 self.spoken(record, self.role.other(), at);
             }
             Fact::Equivocation { .. } => {
+                self.equivocated = true;
                 self.stuck.push("the other side signed two records with one number".into());
             }
             Fact::Resent => {
@@ -116,6 +117,13 @@ impl Job {
         let moved = self.money_moved();
         match &record.draft.body {
             Body::Cancel { .. } | Body::Reject { .. } if moved || self.phase.is_over() => {}
+            // Of another delivery than the one that stands.
+            Body::Reject { manifest, .. }
+                if !self.attempt.as_ref().is_some_and(|work| work.is(manifest)) => {}
+            // Heard, and it stands in the transcript; but there is no room for it now.
+            Body::Deliver(delivery)
+                if self.phase != Phase::Working
+                    || author != self.role && delivery.manifest.delivery != self.deliveries => {}
             Body::Decline { reason } => {
                 self.reason = Some(reason.0.clone());
                 self.enter(Phase::Declined, at);
@@ -145,14 +153,16 @@ impl Job {
                     work.hashes = hashes.map(|h| PaymentHash(*h.as_bytes())).collect();
                 }
                 work.tranches = vec![Tranche::default(); count];
-                self.deliveries = delivery.manifest.delivery + 1;
+                self.deliveries = delivery.manifest.delivery.saturating_add(1);
                 self.attempt = Some(work);
                 self.reason = None;
                 self.enter(Phase::Delivered, at);
             }
             Body::Reject { reason, .. } => {
                 self.reason = Some(reason.0.clone());
-                self.attempt = None;
+                if let Some(work) = self.attempt.take() {
+                    self.former.extend(work.hashes);
+                }
                 self.enter(Phase::Working, at);
             }
             Body::Settled { .. } | Body::Accept { .. } => {
@@ -171,7 +181,7 @@ impl Job {
 
     fn apply_work(&mut self, fact: &Fact, at: Time) {
         if let Fact::Sealing { number, nonce, source, name, message } = fact {
-            self.deliveries = number + 1;
+            self.deliveries = number.saturating_add(1);
             self.attempt = Some(Attempt {
                 nonce: Some(*nonce),
                 source: Some(source.clone()),
@@ -183,8 +193,11 @@ impl Job {
         }
         if let Fact::SealFailed { why } | Fact::Refused { sentence: why, .. } = fact {
             self.reason = Some(why.clone());
-            if matches!(fact, Fact::SealFailed { .. }) {
-                self.attempt = None;
+            if matches!(fact, Fact::SealFailed { .. })
+                && let Some(work) = self.attempt.take()
+            {
+                // Nothing of it was published: the other side still waits for this number.
+                self.deliveries = work.number;
             }
             return;
         }
