@@ -762,6 +762,16 @@ impl Pair {
 
     // ------------------------------------------------------------ hostile words
 
+    /// The award, as the requester signed it.
+    pub(crate) fn first_of(&self, who: Who) -> Body {
+        let rows = self.core(who).store().log(&self.id()).unwrap();
+        let award = rows.iter().find(|row| row.kind == "awarded").unwrap();
+        match serde_json::from_str(&award.body).unwrap() {
+            Fact::Awarded { record, .. } => record.draft.body,
+            other => panic!("{other:?}"),
+        }
+    }
+
     /// The channel as this side derives it.
     pub(crate) fn channel(&self, who: Who) -> Channel {
         let (nonce, peer, job) = self.job(who).channel().unwrap();
