@@ -3,6 +3,9 @@
 //! The rule: only this room and `sandbox` name more than one adapter. Whoever holds an [`App`] owns the
 //! data directory until [`App::stop`].
 
+mod book;
+mod checkup;
+mod keyring;
 mod setup;
 
 use std::path::PathBuf;
@@ -14,13 +17,18 @@ use crate::engine::{
     self, Clock, Core, Handle, Lightning as _, Me, Ports, Scribe as _, Transfer as _,
 };
 use crate::files::JobFiles;
-use crate::keys::{Keys, OsDice, SystemClock};
+use crate::keys::{OsDice, SystemClock};
 use crate::lightning::{self, Node};
 use crate::market::{Msat, Network};
 use crate::nostr::{Pool, PoolConfig};
 use crate::store::Database;
 use crate::transfer::{Bind, Endpoint, EndpointConfig, RelayChoice};
 
+pub use book::{Book, Preview, Rejected, holdings, is_owned, preview, verify_proof};
+pub use checkup::{
+    Check, Health, check_liquidity, check_machine, check_network, liquidity_unknown, not_set_up,
+};
+pub use keyring::*;
 pub use setup::from_config;
 
 /// What an [`App`] is made of.

@@ -1,7 +1,59 @@
-//! The command line: one clap tree, one file a verb.
+//! The command line: one clap tree, one file a verb. Data on stdout, talk on stderr, and the exit status
+//! tells what happened.
+//!
+//! The rule: a verb never requires a prompt, never prints a secret that was not asked for, and says of
+//! every failure whether money moved and what to do next.
 
+mod args;
+mod draft;
 mod failure;
+mod log;
 mod out;
+mod session;
+mod verb;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+use clap::error::ErrorKind;
+
+use args::Args;
+use session::Session;
 
 pub use failure::{Exit, Failure, Money};
 pub use out::{Column, Out};
+
+/// Runs the command of this process and answers what it exits with.
+pub fn main() -> ExitCode {
+    let given: Vec<_> = std::env::args_os().collect();
+    let json = given.iter().take_while(|a| *a != "--").any(|a| a == "--json");
+    match Args::try_parse_from(given) {
+        Ok(args) => {
+            let mut out = Out::of_process(args.globals.json);
+            let session = Session::new(args.globals);
+            match args.verb.run(&session, &mut out) {
+                Ok(exit) => exit.into(),
+                Err(failure) => out.fail(&failure),
+            }
+        }
+        Err(error) => not_a_command(&error, json),
+    }
+}
+
+/// Help and version are answers; anything else is a mistake, said in the form that was asked for.
+fn not_a_command(error: &clap::Error, json: bool) -> ExitCode {
+    let said = error.render().to_string();
+    match error.kind() {
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
+            let mut out = Out::of_process(false);
+            match out.line(said.trim_end()) {
+                Ok(()) => Exit::Done.into(),
+                Err(error) => out.fail(&error.into()),
+            }
+        }
+        _ => {
+            let said = said.trim().strip_prefix("error: ").unwrap_or(said.trim());
+            Out::of_process(json).fail(&Failure::new(Exit::Usage, "usage", said))
+        }
+    }
+}

@@ -15,9 +15,10 @@ mod run;
 mod snapshot;
 
 pub use core::{BID_STANDS, Core, Me, OpenClaim, Replays, Taken, Trouble};
+pub use effect::{Done, Work, perform};
 pub use handle::{Command, Handle, MOST_INPUT, Receipt};
 pub use notice::{Notice, Severity};
 pub use ports::*;
 pub use rows::*;
-pub use run::{Ports, start};
+pub use run::{Ports, Progress, start};
 pub use snapshot::*;

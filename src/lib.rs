@@ -3,11 +3,30 @@
 //! The map of the rooms, innermost first. A room uses only rooms to the left of a `<`:
 //!
 //! ```text
-//! text < {market, seal} < {engine, wire} < {store, files, nostr, lightning, transfer, keys}
-//!      < {app, sim, sandbox} < cli < main
+//! text < seal < market < {engine, wire} < {store, files, nostr, lightning, transfer, keys}
+//!      < {app, sim} < sandbox < cli < main
 //! ```
 //!
-//! and everything flows one way:
+//! | room | holds |
+//! |---|---|
+//! | [`text`] | untrusted text in, printable text out |
+//! | [`market`] | what a job is and what may happen next |
+//! | [`seal`] | sealed deliverables and fraud proofs |
+//! | [`engine`] | the one loop, its ports, the handle of every front end |
+//! | [`wire`] | domain to bytes and back; the protocol's page |
+//! | [`store`], [`files`], [`nostr`], [`lightning`], [`transfer`], [`keys`] | adapters: a port each |
+//! | [`app`] | the real assembly |
+//! | [`sim`] | the same engine on fake ports, fake time and one seed |
+//! | [`sandbox`] | a local chain, relay and LSP, and stories told on the real assembly |
+//! | [`config`] | settings, and where each came from; used by `app`, `cli` and `main` |
+//! | [`cli`] | the command line |
+//!
+//! `text`, `market` and `seal` are pure: no clock, no dice, no disk, no network. Adapters never use each
+//! other. `market` uses `seal` for the manifest in a delivery. `sandbox` stands on `app`, because a party
+//! in it is an ordinary earnest; `cli` calls what stands in the doors of `app` and `sandbox` and nothing
+//! behind them.
+//!
+//! Everything flows one way:
 //!
 //! ```text
 //! input -> market::step -> facts + effects -> ONE commit -> outbox runs effects -> outcome -> input

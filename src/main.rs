@@ -1,3 +1,5 @@
-//! The binary: parse, run, exit code.
+//! The binary: everything is in [`earnest::cli`].
 
-fn main() {}
+fn main() -> std::process::ExitCode {
+    earnest::cli::main()
+}

@@ -23,7 +23,7 @@ pub mod rules;
 mod serve;
 mod story;
 mod tree;
-mod world;
+pub mod world;
 
 pub use chain::{Chain, ChainError};
 pub use client::{Client, Endpoint, Fault};

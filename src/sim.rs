@@ -1,1 +1,78 @@
 //! The same engine on fake ports, fake time and one seed.
+//!
+//! A world is a handful of peers, each with the real core on the real store with real keys, among relays
+//! that lose and lie, payments that hang, transfers that are cut, people who cheat and vanish, and
+//! machines that die at any moment. The rule: everything follows from the seed, so a failure is a number
+//! that plays itself again.
+
+mod actor;
+mod brittle;
+mod chance;
+mod clock;
+mod disk;
+mod lightning;
+mod mood;
+mod peer;
+mod property;
+mod relay;
+mod world;
+
+use std::collections::BTreeMap;
+
+/// What world is played.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    /// Everything follows from it.
+    pub seed: u64,
+    /// How many peers.
+    pub peers: usize,
+    /// How many gigs each posts, at most.
+    pub gigs: usize,
+    /// How long people begin new things, in hours of the world.
+    pub hours: u64,
+    /// Whether machines die, relays lie and payments hang.
+    pub chaos: bool,
+    /// Peers that are restarted in good order, one an hour.
+    pub restarts: Vec<usize>,
+}
+
+impl Plan {
+    /// The usual world of a seed.
+    pub fn new(seed: u64) -> Self {
+        Self { seed, peers: 5, gigs: 4, hours: 10, chaos: true, restarts: Vec::new() }
+    }
+}
+
+/// What came of a world.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Report {
+    /// Which world.
+    pub seed: u64,
+    /// Bids that were let in.
+    pub bids: u64,
+    /// Jobs that were awarded.
+    pub jobs: u64,
+    /// How requesters' jobs ended.
+    pub ends: BTreeMap<&'static str, u64>,
+    /// Things that happened.
+    pub steps: u64,
+    /// How often each effect was run.
+    pub effects: BTreeMap<&'static str, u64>,
+    /// Machines that died.
+    pub crashes: u64,
+    /// Machines that were restarted in good order.
+    pub restarts: u64,
+    /// Notices to people.
+    pub notices: u64,
+    /// BLAKE3 over every fact and ledger line of everybody.
+    pub trace: [u8; 32],
+}
+
+/// Plays a world to its end.
+///
+/// # Errors
+/// What must never happen, in words, when it did.
+pub fn play(plan: &Plan) -> Result<Report, String> {
+    let world = world::World::new(plan.clone())?;
+    world.run().map_err(|why| format!("EARNEST_SEED={}: {why}", plan.seed))
+}

@@ -20,6 +20,7 @@ mod pow;
 mod proof;
 mod record;
 mod rejected;
+mod verdict;
 mod wrap;
 
 pub use canonical::{canonical, parse, to_canonical};
@@ -36,4 +37,5 @@ pub use pow::{bits, mine};
 pub use proof::{PROOF, proof_event, read_proof_event};
 pub use record::{RECORD, read_record, sign_record};
 pub use rejected::{Code, Rejected};
+pub use verdict::verify_proof;
 pub use wrap::{Opened, WRAP, Wrapping, open_wrap, wrap};

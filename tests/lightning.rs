@@ -435,7 +435,13 @@ async fn a_restart_between_claimable_and_claim_loses_nothing() {
     worker.stop().await.unwrap();
     requester.stop().await.unwrap();
     let (worker, requester) = (world.worker(3).await, world.worker(2).await);
-    assert_eq!(requester.pay(&pay).await, Ok(PaymentState::InFlight));
+    until("LDK is asked and knows", || async {
+        match requester.pay(&pay).await {
+            Ok(state) => state == PaymentState::InFlight || panic!("in flight, not {state:?}"),
+            Err(fault) => later(fault).is_empty(),
+        }
+    })
+    .await;
     assert_eq!(requester.pay(&pay).await, Ok(PaymentState::InFlight));
     assert_eq!(event(&worker).await, told);
     worker.claim(&hash, dust, &preimage).await.unwrap();
@@ -626,16 +632,18 @@ async fn an_lsp_without_coins_costs_time_and_no_money() {
     let billed = worker.bill(&order(hash, sats(50_000), None)).await.unwrap();
     requester.pay(&payment(&billed.invoice, hash, sats(50_000))).await.unwrap();
     until("it hangs at the LSP", || async {
-        requester.holdings().await.unwrap().held == sats(50_000)
+        let log = std::fs::read_to_string(world.dir.path().join("lsp/node.log")).unwrap();
+        log.contains("Unable to create channel due to insufficient funds")
     })
     .await;
-    // The LSP fails what it cannot forward some blocks before it would expire.
-    for _ in 0..20 {
-        world.mine(10, &[&requester, &worker]).await;
-        if requester.lookup(&hash).await != Ok(PaymentState::InFlight) {
-            break;
-        }
-    }
+    assert_eq!(requester.holdings().await.unwrap().held, sats(50_000));
+    // The LSP sends back what it cannot forward 39 blocks before it would expire there: of the 44 that
+    // the invoice asked for, ten blocks are more than enough.
+    world.mine(10, &[&requester, &worker]).await;
+    until("it comes back", || async {
+        requester.lookup(&hash).await != Ok(PaymentState::InFlight)
+    })
+    .await;
     let NodeEvent::Failed { hash: which, .. } = event(&requester).await else {
         panic!("expected the payment to come back")
     };

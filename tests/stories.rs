@@ -3,20 +3,22 @@
 use earnest::sandbox::{self, Play, Summary};
 
 fn play(play: Play) -> Summary {
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let runtime = runtime.expect("a runtime");
     let mut steps = Vec::new();
     let told = runtime.block_on(sandbox::play(play, &mut |step| steps.push(step)));
     let steps: Vec<_> = steps.iter().map(|s| format!("{:>6} ms  {}", s.ms, s.step)).collect();
     let summary = told.unwrap_or_else(|why| panic!("{why:#}\n{}", steps.join("\n")));
-    for assert in summary.asserts.iter().filter(|a| !a.ok) {
-        eprintln_assert(assert, &steps);
-    }
+    tell(&summary, &steps);
     summary
 }
 
-#[expect(clippy::disallowed_macros, reason = "a failing story shows what it saw")]
-fn eprintln_assert(assert: &sandbox::Assert, steps: &[String]) {
-    eprintln!("{}: want {} saw {}\n{}", assert.name, assert.want, assert.saw, steps.join("\n"));
+#[expect(clippy::disallowed_macros, reason = "cargo shows it when the test fails")]
+fn tell(summary: &Summary, steps: &[String]) {
+    println!("{}", steps.join("\n"));
+    for assert in summary.asserts.iter().filter(|a| !a.ok) {
+        println!("{}: want {} saw {}", assert.name, assert.want, assert.saw);
+    }
 }
 
 #[test]
@@ -24,4 +26,18 @@ fn a_worker_who_owns_nothing_is_paid_for_a_first_job() {
     let summary = play(Play { name: "first-job".into(), ..Play::default() });
     assert!(summary.ok, "{:#?}", summary.asserts);
     assert_eq!(summary.diff_msat, 0);
+}
+
+#[test]
+fn first_job_notices_every_way_in_which_it_is_broken() {
+    let story = sandbox::list().into_iter().find(|s| s.name == "first-job").unwrap();
+    for (way, what) in story.breaks {
+        let summary = play(Play {
+            name: "first-job".into(),
+            break_way: Some((*way).into()),
+            ..Play::default()
+        });
+        assert!(!summary.ok, "`{way}` ({what}) went unnoticed");
+        assert!(summary.asserts.iter().any(|a| !a.ok), "`{way}` names no failed assert");
+    }
 }

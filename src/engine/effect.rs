@@ -8,14 +8,17 @@ use crate::engine::{
 use crate::market::{Attempt, Effect, EventId, Job, Nonce, Outcome, Preimage};
 
 /// What running an effect needs: the ports and the job as it was when the effect was started.
-pub(super) struct Work {
-    pub(super) ports: Ports,
-    pub(super) job: Option<Job>,
-    pub(super) progress: Progress,
+pub struct Work {
+    /// The adapters.
+    pub ports: Ports,
+    /// The job, if the effect is of one.
+    pub job: Option<Job>,
+    /// Told how far a fetch is.
+    pub progress: Progress,
 }
 
 /// What came of it.
-pub(super) enum Done {
+pub enum Done {
     /// A first contact is wrapped: its bytes are kept before they are published.
     Wrapped(Effect),
     /// Anything else.
@@ -63,8 +66,8 @@ fn outcome(outcome: Outcome) -> Result<Done, Fault> {
     Ok(Done::Outcome(Box::new(outcome)))
 }
 
-/// Runs one effect.
-pub(super) async fn perform(work: &Work, log: &EventId, effect: &Effect) -> Result<Done, Fault> {
+/// Runs one effect. The runner and the simulator both call this, so that what is simulated is what runs.
+pub async fn perform(work: &Work, log: &EventId, effect: &Effect) -> Result<Done, Fault> {
     let ports = &work.ports;
     match effect {
         Effect::First { record, nonce, to, relays, pow } => {
@@ -142,9 +145,7 @@ pub(super) async fn perform(work: &Work, log: &EventId, effect: &Effect) -> Resu
             outcome(Outcome::Proven { path })
         }
         Effect::Accuse { path } => {
-            let proof = tokio::fs::read_to_string(path).await;
-            let proof =
-                proof.map_err(|e| Fault::Later(format!("the proof cannot be read: {e}")))?;
+            let proof = ports.files.proof(path).await?;
             let event = ports.scribe.proof_event(&proof, ports.clock.now())?;
             ports.relays.publish(&event, &[]).await?;
             outcome(Outcome::Done)

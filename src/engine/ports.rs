@@ -490,4 +490,9 @@ pub trait Files: Send + Sync {
         certificate: &str,
         record: &str,
     ) -> Result<PathBuf, Fault>;
+    /// The text of a proof that [`Files::prove`] made.
+    async fn proof(&self, path: &std::path::Path) -> Result<String, Fault> {
+        let read = tokio::fs::read_to_string(path).await;
+        read.map_err(|e| Fault::Later(format!("the proof cannot be read: {e}")))
+    }
 }

@@ -46,7 +46,7 @@ const LOOK: Duration = Duration::from_secs(2);
 const STOP_WAITS: Duration = Duration::from_secs(5);
 
 /// Bytes fetched so far and in all, by job.
-pub(super) type Progress = Arc<Mutex<BTreeMap<EventId, (u64, u64)>>>;
+pub type Progress = Arc<Mutex<BTreeMap<EventId, (u64, u64)>>>;
 
 /// Starts the loop on the current runtime.
 pub fn start<S: Store + 'static>(

@@ -20,7 +20,7 @@ use crate::wire;
 const FARTHEST: u64 = 2_016 - 144;
 
 /// Blocks beyond what the invoice itself asks for: first none, so that LDK's random shadow offset does
-/// not delay a refund; then room for one more hop, then for two or three (PROTOCOL.md 6.1).
+/// not delay a refund; then room for one more hop, then for two or three (PROTOCOL.md 5.7).
 const MARGINS: [u64; 3] = [1, 144, 288];
 
 /// Below this, one path.
@@ -61,21 +61,34 @@ impl Inner {
             }
             _ => {}
         }
-        if read.expires_at.0 <= unix_now() {
-            return Err(never("This invoice has expired. Ask for a new one."));
-        }
         let invoice: Bolt11Invoice =
             order.invoice.parse().map_err(|_| never("This is not a valid Lightning invoice."))?;
 
+        // LDK looks for a route before it looks for the same payment in flight, so to be told of no route
+        // proves nothing where an earlier try may still be under way.
+        let pending = details.as_ref().is_some_and(|p| p.status == PaymentStatus::Pending);
+        let doubt = pending || self.hashes.sent(&order.hash)? == Some(Sent::Intent);
+        if read.expires_at.0 <= unix_now() {
+            // An HTLC of this size shows in its channel; a smaller one need not.
+            const SHOWS: u64 = 1_000_000;
+            let shown = order.amount.get() >= SHOWS
+                && !self.in_a_channel(&order.hash)
+                && self.ldk.list_channels().iter().all(|c| c.is_usable);
+            return Err(if doubt && !shown {
+                in_doubt()
+            } else {
+                never("This invoice has expired. Ask for a new one.")
+            });
+        }
         self.hashes.intend(&order.hash)?;
-        if details.is_some_and(|p| p.status == PaymentStatus::Pending) {
+        if pending {
             // A record of a payment that LDK may never have written down. LDK itself refuses the same
             // payment while it has it; only the record stands in the way of asking it.
             self.ldk
                 .remove_payment(&id)
                 .map_err(|why| Fault::Later(format!("{why} Nothing new was paid.")))?;
         }
-        self.send(&invoice, order, read.min_final_cltv)
+        self.send(&invoice, order, read.min_final_cltv, doubt)
     }
 
     fn send(
@@ -83,14 +96,17 @@ impl Inner {
         invoice: &Bolt11Invoice,
         order: &PayOrder,
         min_final_cltv: u64,
+        doubt: bool,
     ) -> Result<PaymentState, Fault> {
         let hints = invoice
             .route_hints()
             .into_iter()
             .map(|hint| hint.0.iter().map(|hop| u64::from(hop.cltv_expiry_delta)).sum::<u64>());
         let least = min_final_cltv.saturating_add(hints.max().unwrap_or(0));
-        if least + MARGINS[0] > FARTHEST {
-            self.hashes.failed(&order.hash, "it would be held too long")?;
+        if least.saturating_add(MARGINS[0]) > FARTHEST {
+            if !doubt {
+                self.hashes.failed(&order.hash, "It would be held too long. Nothing was paid.")?;
+            }
             return Err(Fault::Never(format!(
                 "This invoice wants the payment to be held for {least} blocks, and none can be \
                  held for more than {FARTHEST}. Nothing was paid."
@@ -121,11 +137,17 @@ impl Inner {
                             .to_owned(),
                     ));
                 }
+                Err(why) if doubt => {
+                    return Err(Fault::Later(format!("{why} An earlier try may be on its way.")));
+                }
                 Err(why) => {
                     self.hashes.failed(&order.hash, &why.to_string())?;
                     return Err(Fault::Never(format!("{why} Nothing was paid.")));
                 }
             }
+        }
+        if doubt {
+            return Err(in_doubt());
         }
         let reason = self.why_no_route(order);
         self.hashes.failed(&order.hash, &reason)?;
@@ -216,6 +238,14 @@ impl Inner {
             } if payment_hash.0 == hash.0)
         })
     }
+}
+
+fn in_doubt() -> Fault {
+    Fault::Later(
+        "An earlier try to pay this invoice may still be on its way, and the node cannot tell \
+         before its channels are up again. It is never paid twice; ask again."
+            .to_owned(),
+    )
 }
 
 pub(super) fn preimage_of(details: &PaymentDetails) -> Option<Preimage> {

@@ -36,7 +36,7 @@ pub enum Work {
     Judge,
 }
 
-/// How the money moves (PROTOCOL.md 5 to 7).
+/// How the money moves (PROTOCOL.md 5 and 6).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Mode {

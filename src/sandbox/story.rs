@@ -13,7 +13,7 @@ use serde_json::{Map, Value};
 
 use crate::sandbox::world::Purse;
 
-pub use sabotage::Sabotage;
+pub(super) use sabotage::Sabotage;
 
 /// A story that can be played.
 #[derive(Debug, Clone, Copy, Serialize)]

@@ -10,7 +10,7 @@ use bitcoin::Amount;
 use serde::Serialize;
 use zeroize::Zeroizing;
 
-use crate::app::{self, App};
+use crate::app::App;
 use crate::engine::{Clock as _, Dice as _, Ports, Snapshot};
 use crate::keys::{Keys, OsDice, Phrase, Secrets, SystemClock};
 use crate::lightning::{self, Holdings};
@@ -178,11 +178,6 @@ impl World {
     pub fn relay_url(&self) -> &str {
         &self.url
     }
-    /// Whether the relay is our own.
-    pub fn owns_relay(&self) -> bool {
-        self.relay.is_some()
-    }
-
     /// Starts a party on this world's relay (or on `relay`), with its ports changed by `change`.
     pub async fn party(
         &self,
@@ -192,7 +187,7 @@ impl World {
     ) -> anyhow::Result<Party> {
         let dir = self.dir.join(name);
         let endpoint = self.chain.endpoint().clone();
-        let setup = app::Setup {
+        let setup = crate::app::Setup {
             dir: dir.clone(),
             network: Network::Regtest,
             relays: vec![relay.unwrap_or_else(|| self.url.clone())],
@@ -271,6 +266,24 @@ impl World {
                 s.node.as_ref().filter(|n| n.channels_usable > 0).map(|_| ())
             })
             .await
+    }
+
+    /// Waits until no channel of anybody's is between two states: a payment is told a moment before both
+    /// ends have signed the balances that follow from it. Gives up quietly; the account then shows it.
+    pub async fn still(&self, parties: &[&Party]) -> anyhow::Result<()> {
+        let quiet = async {
+            loop {
+                let mut moving = self.lsp.holdings().await.is_ok_and(|holdings| holdings.moving);
+                for party in parties {
+                    moving |= party.app.node().holdings().await?.moving;
+                }
+                if !moving {
+                    return anyhow::Ok(());
+                }
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(10), quiet).await.unwrap_or(Ok(()))
     }
 
     /// What the LSP has.

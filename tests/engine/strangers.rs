@@ -115,8 +115,7 @@ fn records_in_any_order_are_heard_in_theirs() {
 #[test]
 fn a_delivery_that_breaks_the_terms_is_refused_before_a_byte_is_fetched() {
     type Bending = fn(&mut Delivery);
-    let bends: [(&str, Bending); 6] = [
-        ("number", |d| d.manifest.delivery = 1),
+    let bends: [(&str, Bending); 5] = [
         ("the last number", |d| d.manifest.delivery = u32::MAX),
         ("too large", |d| {
             d.manifest.total = (1 << 20) + 1;

@@ -123,7 +123,8 @@ impl Job {
             // Heard, and it stands in the transcript; but there is no room for it now.
             Body::Deliver(delivery)
                 if self.phase != Phase::Working
-                    || author != self.role && delivery.manifest.delivery != self.deliveries => {}
+                    || author != self.role && delivery.manifest.delivery < self.deliveries
+                    || delivery.manifest.delivery == u32::MAX => {}
             Body::Decline { reason } => {
                 self.reason = Some(reason.0.clone());
                 self.enter(Phase::Declined, at);

@@ -114,8 +114,9 @@ pub(super) fn done(
             step.fact(Fact::Cheated { tranche: *tranche, chunk: *chunk })
                 .effect(Effect::Prove { tranche: *tranche, chunk: *chunk })
         }
-        (Effect::Prove { .. }, Outcome::Proven { path }) => {
-            let waits = |work: &Attempt| work.cheat.is_some() && work.proof.is_none();
+        (Effect::Prove { tranche, chunk }, Outcome::Proven { path }) => {
+            let waits =
+                |work: &Attempt| work.cheat == Some((*tranche, *chunk)) && work.proof.is_none();
             if !job.attempt.as_ref().is_some_and(waits) {
                 return Ok(step);
             }

@@ -191,8 +191,13 @@ fn deliver(job: &Job, record: &Record, delivery: &Delivery, world: &World, step:
     let m = &delivery.manifest;
     let wrong = if job.phase != Phase::Working {
         return step;
-    } else if m.delivery != job.deliveries {
-        Some(("wrong-number", "The delivery's number does not follow."))
+    } else if m.delivery < job.deliveries || m.delivery == u32::MAX {
+        // A number may be missing: a delivery that could not be sealed was never sent. The last number
+        // would leave none for the next.
+        Some((
+            "wrong-number",
+            "The delivery has the number of an earlier one, or the last there is.",
+        ))
     } else if m.tranches() != job.terms().tranches {
         Some(("wrong-tranches", "The delivery has another number of tranches than agreed."))
     } else if m.total > job.terms().max_bytes || m.blob_len > job.terms().max_bytes {

@@ -73,6 +73,7 @@ pub(super) async fn tell(play: &Play, teller: &mut Teller<'_>) -> anyhow::Result
     }
     let seen = course.seen;
     let parties = [&requester, &worker];
+    world.still(&parties).await?;
     world.mine(6, &parties).await?;
     account(teller, &world, &parties, before, &seen).await?;
 

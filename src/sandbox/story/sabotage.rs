@@ -10,7 +10,7 @@ use crate::market::{Attachment, EventId, Preimage, Purpose};
 use crate::text::Raw;
 
 /// A worker's disk that breaks one byte of what it has just sealed and signed.
-pub struct Sabotage(pub Arc<dyn Files>);
+pub(in crate::sandbox) struct Sabotage(pub(in crate::sandbox) Arc<dyn Files>);
 
 #[async_trait]
 impl Files for Sabotage {

@@ -1,0 +1,283 @@
+//! What the verbs share: configuration, keys, the running app, and its end at a signal.
+
+use std::io::{self, BufRead as _, IsTerminal as _, Read as _, Write as _};
+use std::path::Path;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::signal::unix::{SignalKind, signal};
+use zeroize::Zeroizing;
+
+use super::args::Globals;
+use super::{Exit, Failure, Money, Out, log};
+use crate::app::{App, Keys, Passphrase, PassphraseError, Vault, VaultError};
+use crate::config::Config;
+use crate::engine::{Fault, Trouble};
+use crate::market;
+
+/// How often a passphrase may be typed wrongly.
+const TRIES: u32 = 3;
+
+/// One run of one command.
+pub(super) struct Session {
+    pub(super) globals: Globals,
+}
+
+impl Session {
+    pub(super) fn new(globals: Globals) -> Self {
+        Self { globals }
+    }
+
+    /// The configuration of this run.
+    pub(super) fn config(&self) -> Result<Config, Failure> {
+        Ok(Config::of_process(&self.globals.settings())?)
+    }
+
+    /// Whether somebody is there to answer a question.
+    pub(super) fn may_ask(&self) -> bool {
+        !self.globals.no_input && io::stdin().is_terminal() && io::stderr().is_terminal()
+    }
+
+    /// Keys that open without a question, if they do.
+    pub(super) fn keys_without_asking(&self, config: &Config) -> Result<Arc<Keys>, Failure> {
+        let found = crate::app::find_passphrase(self.globals.passphrase_file.as_deref())?;
+        let opened = crate::app::vault(config).open(found.as_ref())?;
+        Ok(crate::app::keys_of(&opened.secrets))
+    }
+
+    /// The keys, with the passphrase from a file, systemd or the terminal.
+    pub(super) fn keys(&self, config: &Config, out: &mut Out) -> Result<Arc<Keys>, Failure> {
+        let vault = crate::app::vault(config);
+        let opened = self.open(&vault, out)?;
+        if let Some(warning) = opened.warning {
+            out.say(&warning)?;
+        }
+        Ok(crate::app::keys_of(&opened.secrets))
+    }
+
+    fn open(&self, vault: &Vault, out: &mut Out) -> Result<crate::app::Opened, Failure> {
+        let found = crate::app::find_passphrase(self.globals.passphrase_file.as_deref())?;
+        if found.is_some() || !vault.is_locked()? || !self.may_ask() {
+            return Ok(vault.open(found.as_ref())?);
+        }
+        for _ in 1..TRIES {
+            let typed = crate::app::ask_passphrase("Passphrase: ")?;
+            match vault.open(Some(&typed)) {
+                Err(VaultError::WrongPassphrase(_)) => out.say("That is not it. Try again.")?,
+                other => return Ok(other?),
+            }
+        }
+        Ok(vault.open(Some(&crate::app::ask_passphrase("Passphrase: ")?))?)
+    }
+
+    /// A passphrase for a new vault.
+    pub(super) fn new_passphrase(&self) -> Result<Passphrase, Failure> {
+        if let Some(found) = crate::app::find_passphrase(self.globals.passphrase_file.as_deref())? {
+            return Ok(found);
+        }
+        if !self.may_ask() {
+            let said = "The keys need a passphrase, and there is nobody to ask. Nothing was made.";
+            return Err(Failure::new(Exit::Usage, "needs-passphrase", said)
+                .next("Give --passphrase-file FILE")
+                .next("Or, where file permissions are enough, --plain"));
+        }
+        Ok(crate::app::ask_new_passphrase("New passphrase: ", "Once more: ")?)
+    }
+
+    /// Starts the app, does `work` with it and stops it again, whatever happened. `what` names this
+    /// process to whoever finds the directory taken.
+    pub(super) fn with_app<T>(
+        &self,
+        out: &mut Out,
+        what: &'static str,
+        work: impl AsyncFnOnce(&App, &mut Out) -> Result<T, Failure>,
+    ) -> Result<T, Failure> {
+        let config = self.config()?;
+        let keys = self.keys(&config, out)?;
+        log::start(&config)?;
+        let setup = crate::app::from_config(&config, what).map_err(|why| {
+            Failure::new(Exit::Usage, "config", format!("{why:#}")).next("earnest config")
+        })?;
+        runtime()?.block_on(async {
+            let mut stop = pin!(interrupted());
+            // An opening that is cut short leaves nothing that the next one does not put right.
+            let app = tokio::select! {
+                app = App::open(setup, keys) => app.map_err(|why| not_started(&why))?,
+                failure = &mut stop => return Err(failure),
+            };
+            let done = tokio::select! {
+                done = work(&app, out) => done,
+                failure = &mut stop => Err(failure),
+            };
+            // A second signal does not wait for a graceful end: it is not needed, only kinder to peers.
+            let stopped = tokio::select! {
+                stopped = app.stop() => stopped,
+                failure = interrupted() => return done.and(Err(failure)),
+            };
+            if let Err(why) = stopped {
+                tracing::warn!("{why:#}");
+            }
+            done
+        })
+    }
+}
+
+/// Several threads: the node blocks in place.
+pub(super) fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
+    Ok(tokio::runtime::Builder::new_multi_thread().enable_all().build()?)
+}
+
+/// Ends at SIGINT or SIGTERM.
+pub(super) async fn interrupted() -> Failure {
+    let failure = Failure::new(
+        Exit::Interrupted,
+        "interrupted",
+        "Stopped. What was begun is kept and goes on at the next start.",
+    );
+    let (Ok(mut int), Ok(mut term)) =
+        (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
+    else {
+        // Without handlers the system's own end the process, which is as safe.
+        return std::future::pending().await;
+    };
+    tokio::select! {
+        _ = int.recv() => {}
+        _ = term.recv() => {}
+    }
+    failure
+}
+
+pub(super) fn not_started(why: &anyhow::Error) -> Failure {
+    if crate::app::is_owned(why) {
+        return Failure::new(Exit::Locked, "locked", format!("{why:#}"));
+    }
+    let said = format!("earnest did not start: {why:#}");
+    Failure::new(Exit::Failed, "not-started", said).next("earnest doctor")
+}
+
+/// Waits until `is` holds of the newest snapshot, for as long as `patience`. Answers whether it does.
+pub(super) async fn wait_until(
+    app: &App,
+    patience: Duration,
+    mut is: impl FnMut(&crate::engine::Snapshot) -> bool,
+) -> bool {
+    let mut watch = app.handle().watch();
+    let waited = tokio::time::timeout(patience, watch.wait_for(|shown| is(shown))).await;
+    matches!(waited, Ok(Ok(_)))
+}
+
+/// All of a file, or of stdin if it is `-`, if it has at most `most` bytes.
+pub(super) fn read_bytes(path: &Path, most: u64) -> Result<Zeroizing<Vec<u8>>, Failure> {
+    let mut bytes = Zeroizing::new(Vec::new());
+    let read = if path == Path::new("-") {
+        io::stdin().lock().take(most + 1).read_to_end(&mut bytes)
+    } else {
+        std::fs::File::open(path).and_then(|f| f.take(most + 1).read_to_end(&mut bytes))
+    };
+    let at = path.display();
+    read.map_err(|why| {
+        let exit = match why.kind() {
+            io::ErrorKind::NotFound => Exit::NotFound,
+            _ => Exit::Failed,
+        };
+        let said = match why.kind() {
+            io::ErrorKind::NotFound => format!("There is no file {at}."),
+            _ => format!("{at} cannot be read: {why}."),
+        };
+        Failure::new(exit, "unreadable", said)
+    })?;
+    if bytes.len() as u64 > most {
+        let said = format!("{at} is larger than {most} bytes.");
+        return Err(Failure::new(Exit::Usage, "too-large", said));
+    }
+    Ok(bytes)
+}
+
+/// One line from the terminal, after a question.
+pub(super) fn ask_line(question: &str) -> Result<Zeroizing<String>, Failure> {
+    // The prompt stands on the line of the answer, so it is no line of `Out`'s.
+    let mut terminal = io::stderr().lock();
+    write!(terminal, "{question}").and_then(|()| terminal.flush())?;
+    let mut line = Zeroizing::new(String::new());
+    if io::stdin().lock().take(4096).read_line(&mut line)? == 0 {
+        let said = "The answer did not come. Nothing was changed.";
+        return Err(Failure::new(Exit::Interrupted, "no-answer", said));
+    }
+    Ok(line)
+}
+
+impl From<VaultError> for Failure {
+    fn from(error: VaultError) -> Self {
+        let (exit, code, next) = match &error {
+            VaultError::Missing(_) => (Exit::NotFound, "no-keys", Some("earnest init")),
+            VaultError::Exists(_) => {
+                (Exit::Failed, "keys-exist", Some("Give another --data-dir for other keys"))
+            }
+            VaultError::OpenToOthers { .. } => (Exit::Failed, "keys-open-to-others", None),
+            VaultError::Damaged(_) | VaultError::UnknownVersion { .. } => {
+                (Exit::Failed, "keys-damaged", None)
+            }
+            VaultError::NeedsPassphrase(_) => {
+                (Exit::Usage, "needs-passphrase", Some("Give --passphrase-file FILE"))
+            }
+            VaultError::WrongPassphrase(_) => (Exit::Failed, "wrong-passphrase", None),
+            VaultError::Io { .. } => (Exit::Failed, "keys-io", None),
+        };
+        let failure = Self::new(exit, code, sentence(&error.to_string()));
+        next.into_iter().fold(failure, Failure::next)
+    }
+}
+
+impl From<PassphraseError> for Failure {
+    fn from(error: PassphraseError) -> Self {
+        let exit = match error {
+            PassphraseError::NoTerminal => Exit::Usage,
+            _ => Exit::Failed,
+        };
+        Self::new(exit, "passphrase", sentence(&error.to_string()))
+    }
+}
+
+impl From<Trouble> for Failure {
+    fn from(trouble: Trouble) -> Self {
+        match trouble {
+            Trouble::Refused(refusal) => {
+                let failure = Self::new(Exit::Refused, refusal.code, refusal.sentence).money(
+                    match refusal.money {
+                        market::Money::Untouched => Money::Untouched,
+                        market::Money::Held => Money::Held,
+                        market::Money::Spent => Money::Spent,
+                    },
+                );
+                refusal.next.into_iter().fold(failure, Failure::next)
+            }
+            Trouble::Failed(fault) => fault.into(),
+            Trouble::NotFound { .. } => {
+                Self::new(Exit::NotFound, "not-found", sentence(&trouble.to_string()))
+            }
+        }
+    }
+}
+
+impl From<Fault> for Failure {
+    fn from(fault: Fault) -> Self {
+        match fault {
+            Fault::Later(why) => Self::new(Exit::Offline, "later", why),
+            Fault::Never(why) => Self::new(Exit::Failed, "never", why),
+        }
+    }
+}
+
+/// A clause as a sentence.
+pub(super) fn sentence(clause: &str) -> String {
+    let mut chars = clause.chars();
+    let Some(first) = chars.next() else { return String::new() };
+    // A path or a command is not capitalised.
+    let first: String = match chars.clone().next() {
+        Some(second) if second.is_alphabetic() || second == ' ' => first.to_uppercase().collect(),
+        _ => first.to_string(),
+    };
+    let end = if clause.ends_with(['.', '!', '?', '`']) { "" } else { "." };
+    format!("{first}{}{end}", chars.as_str())
+}

@@ -1,0 +1,11 @@
+//! The verbs, one file each.
+
+pub(super) mod config;
+pub(super) mod doctor;
+pub(super) mod gigs;
+pub(super) mod help;
+pub(super) mod init;
+pub(super) mod post;
+pub(super) mod sandbox;
+pub(super) mod show;
+pub(super) mod verify_proof;

@@ -1,0 +1,287 @@
+//! The people: they look at the screen now and then and do what their mood tells them.
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+
+use futures::FutureExt as _;
+
+use super::chance::{Draw, Seed, word};
+use super::clock::lock;
+use super::disk::{Disks, ITEM};
+use super::mood::{Asker, Doer, asker, doer};
+use super::peer::Peer;
+use super::relay::RelayNet;
+use crate::engine::{Channel, Trouble};
+use crate::market::{
+    Ask, Body, Deadlines, Draft, GigDraft, Job, Mode, Msat, Network, Phase, Query, Role, Side,
+    Sort, Span, Verb, Wish, Work, may,
+};
+use crate::text::Raw;
+
+/// What people need of the world.
+pub(super) struct Stage {
+    pub(super) seed: Seed,
+    pub(super) relays: Arc<Mutex<RelayNet>>,
+    pub(super) disks: Arc<Mutex<Disks>>,
+    /// No new gigs and bids any more.
+    pub(super) closing: bool,
+}
+
+impl Stage {
+    fn draw(&self, what: &str, peer: &Peer, key: u64) -> Draw {
+        self.seed.draw(what, &[peer.n as u64, key, peer.clockwork.now()])
+    }
+
+    /// One look at the screen.
+    pub(super) fn act(&self, peer: &mut Peer, gigs: usize) {
+        if !self.closing {
+            self.post(peer, gigs);
+            self.bid(peer);
+        }
+        let Some(core) = &peer.core else { return };
+        let ids: Vec<_> = core.jobs().keys().copied().collect();
+        for id in ids {
+            let Some(job) = peer.core.as_ref().and_then(|core| core.job(&id)).cloned() else {
+                continue;
+            };
+            if peer.fuse.blown().is_some() {
+                return;
+            }
+            // Nobody answers at once.
+            if self.draw("look", peer, word(&id.0)).permille(300) {
+                continue;
+            }
+            match job.role {
+                Role::Requester => self.ask(peer, &job),
+                Role::Worker => self.work(peer, &job),
+            }
+        }
+    }
+
+    fn post(&self, peer: &mut Peer, gigs: usize) {
+        let mut draw = self.draw("post", peer, 0);
+        let Some(core) = &mut peer.core else { return };
+        if core.posts().len() >= gigs || draw.permille(500) {
+            return;
+        }
+        let modes = match draw.range(0, 10) {
+            0 => vec![Mode::Direct],
+            1..4 => vec![Mode::Direct, Mode::Sealed],
+            _ => vec![Mode::Sealed],
+        };
+        let draft = GigDraft {
+            title: format!("Gig {} of {}", core.posts().len(), peer.n),
+            summary: String::new(),
+            content: "Sixteen bytes an item, please.".into(),
+            tags: vec!["sim".into()],
+            work: Work::File,
+            modes,
+            slots: u32::try_from(draw.range(1, 4)).unwrap_or(1),
+            price: Msat::sats(draw.range(2_000, 20_000)).unwrap_or_default(),
+            max_bytes: 64 * 1024,
+            deadlines: Deadlines {
+                deliver: Span(draw.range(3_600, 8 * 3_600)),
+                pay: Span(draw.range(1_800, 6 * 3_600)),
+            },
+            pow: u8::try_from(draw.range(0, 4)).unwrap_or(0),
+            expires_at: core_time(peer).after(Span(draw.range(3 * 3_600, 10 * 3_600))),
+        };
+        let mut inputs = Vec::new();
+        if draw.permille(200) {
+            let path = PathBuf::from(format!("/sim/{}/home/input-{}", peer.n, draw.next()));
+            lock(&self.disks).write(peer.n, path.clone(), path.to_string_lossy().as_bytes().into());
+            let log = crate::market::EventId([0; 32]);
+            if let Some(Ok(input)) = peer.ports.files.adopt(&log, &path, 1 << 20).now_or_never() {
+                inputs.push(input);
+            }
+        }
+        if let Some(core) = &mut peer.core {
+            let _ = core.post(&draft, inputs);
+        }
+    }
+
+    fn bid(&self, peer: &mut Peer) {
+        let Some(core) = &mut peer.core else { return };
+        let query = Query {
+            words: Vec::new(),
+            tags: Vec::new(),
+            price_min: None,
+            price_max: None,
+            mode: None,
+            work: Some(Work::File),
+            author: None,
+            side: Some(Side::Request),
+            network: Network::Regtest,
+            all: false,
+            sort: Sort::Newest,
+            after: None,
+            limit: 50,
+        };
+        let Ok(page) = core.find(&query) else { return };
+        for gig in page.gigs {
+            let mut draw = self.seed.draw("bid", &[peer.n as u64, word(gig.d.as_bytes())]);
+            if draw.permille(600) {
+                continue;
+            }
+            let Some(core) = &mut peer.core else { return };
+            // Once each.
+            if core.jobs().values().any(|job| job.gig.d == gig.d) {
+                continue;
+            }
+            let sealed = gig.offer.modes.first() == Some(&Mode::Sealed);
+            let most = (gig.offer.price.whole_sats() / 1000).clamp(1, 4);
+            let tranches = if sealed && draw.permille(400) { draw.range(1, most + 1) } else { 1 };
+            let wish = Wish { tranches: u32::try_from(tranches).ok(), ..Wish::default() };
+            let _ = core.bid(&gig.id, wish, "I would.");
+        }
+    }
+
+    fn ask(&self, peer: &mut Peer, job: &Job) {
+        let mood = asker(self.seed, &job.id);
+        let mut draw = self.draw("ask", peer, word(&job.id.0));
+        let now = core_time(peer);
+        let can = |verb| may(job, verb, now).is_ok();
+        let reason = || "not so".to_owned();
+        let Some(core) = &mut peer.core else { return };
+        let first = job.deliveries <= 1;
+        let done: Result<(), Trouble> = match (mood, job.phase) {
+            (Asker::Declines, Phase::Bid) => {
+                let nonce = core.nonce();
+                core.ask(&job.id, Ask::Decline { reason: reason(), nonce })
+            }
+            (_, Phase::Bid) if can(Verb::Award) => core.award(&job.id),
+            (Asker::Vanishes, _) => Ok(()),
+            (Asker::Cancels, _) if can(Verb::Cancel) && draw.permille(200) => {
+                core.ask(&job.id, Ask::Cancel { reason: reason() })
+            }
+            (Asker::Hasty | Asker::Picky, Phase::Delivered)
+                if first && can(Verb::Reject) && (mood == Asker::Hasty || can(Verb::Accept)) =>
+            {
+                core.ask(&job.id, Ask::Reject { reason: reason() })
+            }
+            (Asker::Fickle, Phase::Accepted) if first && can(Verb::Reject) => {
+                core.ask(&job.id, Ask::Reject { reason: reason() })
+            }
+            (Asker::Hostile, Phase::Delivered | Phase::Paying) if draw.permille(500) => {
+                self.forge(peer, job, &mut draw);
+                Ok(())
+            }
+            (_, Phase::Delivered) if can(Verb::Accept) => {
+                let max_fee = Msat::sats(200).unwrap_or_default();
+                core.ask(&job.id, Ask::Accept { max_fee })
+            }
+            (_, phase) if phase.is_over() => self.chat(peer, job, &mut draw),
+            _ => Ok(()),
+        };
+        // What the market refuses, people learn from; what failed comes again.
+        drop(done);
+    }
+
+    fn work(&self, peer: &mut Peer, job: &Job) {
+        let mood = doer(self.seed, &job.id);
+        let mut draw = self.draw("work", peer, word(&job.id.0));
+        let now = core_time(peer);
+        let can = |verb| may(job, verb, now).is_ok();
+        let Some(core) = &mut peer.core else { return };
+        let done: Result<(), Trouble> = match (mood, job.phase) {
+            (Doer::Withdraws, Phase::Bid) => {
+                core.ask(&job.id, Ask::Withdraw { reason: "busy".into() })
+            }
+            (Doer::Vanishes, _) => Ok(()),
+            (Doer::Cancels, _) if can(Verb::Cancel) && draw.permille(150) => {
+                core.ask(&job.id, Ask::Cancel { reason: "busy".into() })
+            }
+            (Doer::Hostile, Phase::Delivered | Phase::Paying) if draw.permille(500) => {
+                self.forge(peer, job, &mut draw);
+                Ok(())
+            }
+            (_, Phase::Working) if can(Verb::Deliver) => {
+                self.deliver(peer, job, &mut draw);
+                Ok(())
+            }
+            (_, phase) if phase.is_over() => self.chat(peer, job, &mut draw),
+            _ => Ok(()),
+        };
+        drop(done);
+    }
+
+    fn chat(&self, peer: &mut Peer, job: &Job, draw: &mut Draw) -> Result<(), Trouble> {
+        let now = core_time(peer);
+        let Some(core) = &mut peer.core else { return Ok(()) };
+        if job.ours.next < 12 && draw.permille(20) && may(job, Verb::Rate, now).is_ok() {
+            return core.ask(&job.id, Ask::Rate { stars: 4, comment: "fine".into() });
+        }
+        Ok(())
+    }
+
+    fn deliver(&self, peer: &mut Peer, job: &Job, draw: &mut Draw) {
+        let items = draw.range(12, 40);
+        let mut bytes = vec![0; (items * u64::from(ITEM)) as usize];
+        blake3::Hasher::new()
+            .update(&draw.next().to_le_bytes())
+            .update(&job.id.0)
+            .finalize_xof()
+            .fill(&mut bytes);
+        let path = PathBuf::from(format!("/sim/{}/home/work-{}", peer.n, draw.next()));
+        lock(&self.disks).write(peer.n, path.clone(), bytes);
+        let most = job.terms().max_bytes;
+        let Some(Ok((file, source))) = peer.ports.files.adopt(&job.id, &path, most).now_or_never()
+        else {
+            return;
+        };
+        let Some(core) = &mut peer.core else { return };
+        let nonce = core.nonce();
+        let (size, name) = (file.size, file.name.0);
+        let deliver = Ask::Deliver { source, size, name, message: "here".into(), nonce };
+        let _ = core.ask(&job.id, deliver);
+    }
+
+    /// Both sides hold K_sign: this one signs records that its core never decided.
+    fn forge(&self, peer: &mut Peer, job: &Job, draw: &mut Draw) {
+        let Some((nonce, theirs, j)) = job.channel() else { return };
+        let Some(work) = job.attempt.as_ref() else { return };
+        let Some(delivery) = work.delivery() else { return };
+        let Some(manifest) = work.record.as_ref().map(|r| r.id) else { return };
+        let again = |fresh: bool| {
+            let mut other = delivery.clone();
+            other.manifest.delivery += u32::from(fresh);
+            if fresh {
+                for (t, h) in (0..).zip(&mut other.manifest.h) {
+                    *h = crate::seal::Hash32::new(self.seed.bytes("forged", &[word(&job.id.0), t]));
+                }
+            }
+            Body::Deliver(other)
+        };
+        let body = match draw.range(0, 8) {
+            0 => Body::Settled { manifest },
+            1 => Body::Accept { manifest },
+            2 => Body::Ready { manifest, tranche: 0 },
+            3 => Body::Reject { manifest, reason: Raw("forged".into()) },
+            4 => Body::Note { text: Raw("one of two".into()) },
+            5 => again(false),
+            _ => again(true),
+        };
+        let ahead = u64::from(draw.permille(200));
+        let back = u64::from(draw.permille(200)).min(job.ours.next.saturating_sub(1));
+        let record = Draft {
+            job: Some(j),
+            seq: job.ours.next + ahead - back,
+            prev: job.ours.last.as_ref().map(|r| r.id),
+            seen: job.theirs.last.as_ref().map(|r| r.id),
+            at: core_time(peer),
+            body,
+        };
+        let scribe = &peer.ports.scribe;
+        let channel = Channel { nonce, peer: theirs, job: j };
+        let event = scribe
+            .sign(&nonce, &record)
+            .and_then(|record| scribe.post(&channel, &record, core_time(peer)));
+        if let Ok(event) = event {
+            let _ = lock(&self.relays).publish(peer.n, &event, &job.relays);
+        }
+    }
+}
+
+fn core_time(peer: &Peer) -> crate::market::Time {
+    peer.ports.clock.now()
+}

@@ -1,0 +1,330 @@
+//! What must hold, whatever happened.
+
+use std::collections::BTreeMap;
+
+use super::clock::lock;
+use super::lightning::Sent;
+use super::mood::{Honesty, honesty};
+use super::peer::{Broken, Peer, same};
+use super::world::World;
+use crate::engine::{Direction, LedgerRow, Store as _};
+use crate::market::{BidId, Fact, Job, Mode, Phase, Role, Time};
+use crate::seal::{self, FraudProof, Hash32, Signed, Verdict};
+use crate::wire;
+
+fn broken<T>(peer: &Peer, what: &str, id: &BidId) -> Result<T, Broken> {
+    Err(format!("peer {}, job {}: {what}", peer.n, id.short()))
+}
+
+/// Everything, once time has run out.
+pub(super) fn at_the_end(world: &mut World) -> Result<(), Broken> {
+    let trace = trace(world)?;
+    if !lock(&world.lightning).is_quiet() {
+        return Err("a payment is on its way for ever".into());
+    }
+    for peer in 0..world.peers.len() {
+        every_job_ended(world, peer)?;
+        the_log_says_it_once(world, peer)?;
+        the_ledger_is_the_node(world, peer)?;
+    }
+    whoever_paid_has_it(world)?;
+    what_was_heard_changes_nothing(world)?;
+    a_restart_changes_nothing(world)?;
+    count(world);
+    world.report.trace = trace;
+    Ok(())
+}
+
+fn every_job_ended(world: &World, n: usize) -> Result<(), Broken> {
+    let peer = &world.peers[n];
+    let Some(core) = &peer.core else { return Err(format!("peer {n} is down at the end")) };
+    for job in core.jobs().values() {
+        if !job.phase.is_over() {
+            return broken(peer, &format!("{:?} for ever", job.phase), &job.id);
+        }
+        if job.phase == Phase::Cheated && job.attempt.as_ref().is_none_or(|a| a.proof.is_none()) {
+            return broken(peer, "cheated, and no proof was made", &job.id);
+        }
+    }
+    let (waiting, parked) = core.store().outbox().map_err(|e| e.to_string())?;
+    if waiting != 0 || parked != 0 {
+        let due = core.next_due().map_err(|e| e.to_string())?;
+        let what = format!("{waiting} effects wait for ever (the next until {due:?})");
+        return Err(format!("peer {n}: {what}, {parked} are parked"));
+    }
+    Ok(())
+}
+
+/// Nobody both paid and refunded, nothing paid, opened or received twice.
+fn the_log_says_it_once(world: &World, n: usize) -> Result<(), Broken> {
+    let peer = &world.peers[n];
+    let Some(core) = &peer.core else { return Ok(()) };
+    for (id, rows) in core.store().logs().map_err(|e| e.to_string())? {
+        let mut once: BTreeMap<(&str, u32, u32), u32> = BTreeMap::new();
+        let mut delivery = 0;
+        let mut job: Option<Job> = None;
+        for row in rows {
+            let fact: Fact = serde_json::from_str(&row.body).map_err(|e| e.to_string())?;
+            what_is_over_stays_over(peer, &mut job, &fact, row.at)?;
+            let (what, t) = match &fact {
+                Fact::Sealing { .. } => {
+                    delivery += 1;
+                    continue;
+                }
+                Fact::Heard { record } if record.draft.body.kind() == "deliver" => {
+                    delivery += 1;
+                    continue;
+                }
+                Fact::Paid { tranche, .. } => ("paid", *tranche),
+                Fact::PayFailed { tranche, .. } => ("failed", *tranche),
+                Fact::Received { tranche, .. } => ("received", *tranche),
+                Fact::Lost { tranche, .. } => ("lost", *tranche),
+                Fact::Opened { tranche, .. } => ("opened", *tranche),
+                Fact::Cheated { tranche, .. } => ("cheated", *tranche),
+                _ => continue,
+            };
+            let times = once.entry((what, delivery, t)).or_default();
+            *times += 1;
+            if *times > 1 && what != "failed" {
+                return broken(peer, &format!("tranche {t} {what} twice"), &id);
+            }
+            if what == "failed" && once.contains_key(&("paid", delivery, t)) {
+                return broken(peer, &format!("tranche {t} paid and refunded"), &id);
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Nothing but money wakes a job that is over, and no word takes the place of what is being paid.
+fn what_is_over_stays_over(
+    peer: &Peer,
+    job: &mut Option<Job>,
+    fact: &Fact,
+    at: Time,
+) -> Result<(), Broken> {
+    let Some(job) = job else {
+        *job = Job::begin(fact, at);
+        return Ok(());
+    };
+    let (was, moved) = (job.phase, job.money_moved());
+    let hashes = job.attempt.as_ref().map(|w| w.hashes.clone());
+    job.apply(fact, at);
+    let money = matches!(
+        fact,
+        Fact::Claiming { .. }
+            | Fact::Received { .. }
+            | Fact::Lost { .. }
+            | Fact::Paid { .. }
+            | Fact::Opened { .. }
+            | Fact::Cheated { .. }
+    );
+    if was.is_over() && job.phase != was && !money {
+        let what = format!("{was:?} became {:?} by `{}`", job.phase, fact.kind());
+        return broken(peer, &what, &job.id);
+    }
+    if moved && !money && hashes != job.attempt.as_ref().map(|w| w.hashes.clone()) {
+        return broken(peer, &format!("`{}` replaced what is being paid", fact.kind()), &job.id);
+    }
+    Ok(())
+}
+
+/// The ledger agrees with the node, line by line and both ways.
+fn the_ledger_is_the_node(world: &World, n: usize) -> Result<(), Broken> {
+    let peer = &world.peers[n];
+    let Some(core) = &peer.core else { return Ok(()) };
+    let rows = core.store().payments().map_err(|e| e.to_string())?;
+    let net = lock(&world.lightning);
+    let node = &net.nodes[n];
+    let find = |direction, hash| {
+        rows.iter().find(|r: &&LedgerRow| r.hash == hash && r.direction == direction)
+    };
+    for row in &rows {
+        let agrees = match (row.direction, node.sent.get(&row.hash)) {
+            (Direction::Out, Some(Sent::Paid { amount, fee, .. })) => {
+                row.state == "paid" && row.amount.get() == *amount && row.fee.get() == *fee
+            }
+            (Direction::Out, _) => row.state != "paid",
+            (Direction::In, _) => match node.received.get(&row.hash) {
+                Some(amount) => {
+                    row.state == "received" && row.amount.get() == amount + row.fee.get()
+                }
+                None => row.state != "received",
+            },
+        };
+        if !agrees {
+            let what = format!("the ledger says {} of {}, the node else", row.state, row.amount);
+            return broken(peer, &what, &row.log);
+        }
+    }
+    for (hash, sent) in &node.sent {
+        if matches!(sent, Sent::Paid { .. }) && find(Direction::Out, *hash).is_none() {
+            return Err(format!("peer {n} paid {} and has no line of it", hash.short()));
+        }
+    }
+    for hash in node.received.keys() {
+        if find(Direction::In, *hash).is_none() {
+            return Err(format!("peer {n} received {} and has no line of it", hash.short()));
+        }
+    }
+    Ok(())
+}
+
+/// A requester who paid holds the key, and what it opens is what was sealed, or a proof of the contrary.
+fn whoever_paid_has_it(world: &World) -> Result<(), Broken> {
+    for peer in &world.peers {
+        let Some(core) = &peer.core else { continue };
+        let rows = core.store().payments().map_err(|e| e.to_string())?;
+        let paid = |r: &&LedgerRow| r.direction == Direction::Out && r.state == "paid";
+        for job in core.jobs().values().filter(|job| job.role == Role::Requester) {
+            let work = job.attempt.as_ref();
+            let keys = work.map_or(0, |w| w.tranches.iter().filter(|t| t.key.is_some()).count());
+            if rows.iter().filter(paid).filter(|r| r.log == job.id).count() != keys {
+                return broken(peer, "paid, and the key is not here", &job.id);
+            }
+            if let Some(work) = work
+                && work.money_moved()
+                && (!work.inspected
+                    || honesty(world.seed, &job.id, work.number) == Honesty::Garbage)
+            {
+                return broken(peer, "paid for what was never inspected", &job.id);
+            }
+            match job.phase {
+                Phase::Settled => settled_is_what_was_made(world, peer, job)?,
+                Phase::Cheated => the_cheat_is_guilty(world, peer, job)?,
+                _ => {}
+            }
+        }
+    }
+    Ok(())
+}
+
+fn other_side<'a>(world: &'a World, job: &Job) -> Option<(usize, &'a Job)> {
+    world.peers.iter().find_map(|p| {
+        let other = p.core.as_ref()?.job(&job.id).filter(|other| other.role != job.role)?;
+        Some((p.n, other))
+    })
+}
+
+fn settled_is_what_was_made(world: &World, peer: &Peer, job: &Job) -> Result<(), Broken> {
+    let id = &job.id;
+    let Some((n, worker)) = other_side(world, job) else {
+        return broken(peer, "settled with nobody", id);
+    };
+    let disks = lock(&world.disks);
+    let got = job.attempt.as_ref().and_then(|w| disks.read(peer.n, w.output.as_ref()?));
+    let made = worker.attempt.as_ref().and_then(|w| disks.read(n, w.source.as_ref()?));
+    if got.is_none() || got != made {
+        return broken(peer, "settled, and the plaintext is not what was sealed", id);
+    }
+    let paid = job.attempt.as_ref().map_or(0, |w| w.tranches.len());
+    let received = worker
+        .attempt
+        .as_ref()
+        .map_or(0, |w| w.tranches.iter().filter(|t| t.received.is_some()).count());
+    if paid != received || worker.phase != Phase::Settled {
+        return broken(peer, "settled here, and the worker was not paid", id);
+    }
+    Ok(())
+}
+
+fn the_cheat_is_guilty(world: &World, peer: &Peer, job: &Job) -> Result<(), Broken> {
+    let work = job.attempt.as_ref();
+    let delivery = work.map_or(0, |w| w.number);
+    if honesty(world.seed, &job.id, delivery) != Honesty::Cheat || job.terms().mode != Mode::Sealed
+    {
+        return broken(peer, "an honest worker was convicted", &job.id);
+    }
+    let bytes = work.and_then(|w| lock(&world.disks).read(peer.n, w.proof.as_ref()?));
+    let Some(bytes) = bytes else { return broken(peer, "the proof is not on disk", &job.id) };
+    let proof = FraudProof::from_json(&bytes).map_err(|e| e.to_string())?;
+    let verdict = seal::verify(&proof, |certificate, record| {
+        let certificate = wire::read_certificate(certificate).map_err(|e| e.to_string())?;
+        let record = wire::read_record(record).map_err(|e| e.to_string())?;
+        let crate::market::Body::Deliver(delivery) = &record.draft.body else {
+            return Err("not a delivery".to_owned());
+        };
+        if record.author != certificate.session || certificate.role != Role::Worker {
+            return Err("not the worker's".to_owned());
+        }
+        Ok(Signed {
+            identity: Hash32::new(certificate.identity.0),
+            session: Hash32::new(certificate.session.0),
+            job: Hash32::new(record.draft.job.map_or([0; 32], |j| j.0)),
+            d: Hash32::new(record.id.0),
+            manifest: delivery.manifest.clone(),
+        })
+    });
+    match verdict {
+        Verdict::Guilty { identity, .. } if *identity.as_bytes() == job.worker.identity.0 => Ok(()),
+        other => broken(peer, &format!("the proof says {other:?}"), &job.id),
+    }
+}
+
+/// Every event there ever was, to everybody, again and in another order.
+fn what_was_heard_changes_nothing(world: &mut World) -> Result<(), Broken> {
+    let mut all = lock(&world.relays).everything();
+    let (seed, key) = (world.seed, |id: &crate::market::EventId| super::chance::word(&id.0));
+    all.sort_by_key(|event| seed.draw("again", &[key(&event.id)]).next());
+    for peer in &mut world.peers {
+        let Some(core) = &mut peer.core else { continue };
+        let jobs = core.jobs().clone();
+        for event in &all {
+            core.hear(event).map_err(|e| e.to_string())?;
+        }
+        // Somebody may hear for the first time what a relay had thrown away; such jobs may move.
+        let strange = |job: &&Job| jobs.get(&job.id).is_some_and(|was| was.n != job.n);
+        let moved: Vec<BidId> = core.jobs().values().filter(strange).map(|job| job.id).collect();
+        for id in moved {
+            let (Some(was), Some(is)) = (jobs.get(&id), core.job(&id)) else { continue };
+            if was.phase != is.phase {
+                let what = format!("{:?} became {:?} by an old event", was.phase, is.phase);
+                return Err(format!("peer {}, job {}: {what}", peer.n, id.short()));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn a_restart_changes_nothing(world: &mut World) -> Result<(), Broken> {
+    for peer in &mut world.peers {
+        peer.stop();
+        let before = peer.before.clone();
+        peer.start()?;
+        if let (Some((jobs, _)), Some(core)) = (before, &peer.core) {
+            same(&jobs, core.jobs())?;
+        }
+    }
+    Ok(())
+}
+
+/// A hash over every fact and every ledger line of everybody.
+fn trace(world: &World) -> Result<[u8; 32], Broken> {
+    let mut hasher = blake3::Hasher::new();
+    for peer in &world.peers {
+        let Some(core) = &peer.core else { continue };
+        for (id, rows) in core.store().logs().map_err(|e| e.to_string())? {
+            hasher.update(&id.0);
+            for row in rows {
+                hasher.update(&row.n.to_le_bytes()).update(&row.at.0.to_le_bytes());
+                hasher.update(row.body.as_bytes());
+            }
+        }
+        for row in core.store().payments().map_err(|e| e.to_string())? {
+            hasher.update(format!("{row:?}").as_bytes());
+        }
+    }
+    Ok(hasher.finalize().into())
+}
+
+fn count(world: &mut World) {
+    for peer in &world.peers {
+        let Some(core) = &peer.core else { continue };
+        world.report.notices += peer.notices;
+        for job in core.jobs().values().filter(|job| job.role == Role::Requester) {
+            world.report.bids += 1;
+            world.report.jobs += u64::from(job.job.is_some());
+            *world.report.ends.entry(job.phase.word()).or_default() += 1;
+        }
+    }
+}

@@ -1,0 +1,343 @@
+//! The binary as a person or a script uses it.
+
+#![expect(clippy::unwrap_used, reason = "a test that unwraps wrongly fails")]
+
+#[path = "cli/proof.rs"]
+mod proof;
+#[path = "cli/shell.rs"]
+mod shell;
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+
+use serde_json::Value;
+
+use shell::Home;
+
+const GIG: &str = "title = \"Label 300 cats\"\nsummary = \"Cats\"\ncontent = \"# Task\\nSay what you see.\"\n\
+                   price = \"21000sat\"\ntags = [\"cats\"]\ndeliver = \"1h\"\ninputs = [\"cats.txt\"]\n";
+
+#[test]
+fn the_manual_is_right() {
+    trycmd::TestCases::new().case("tests/cli/*.md");
+}
+
+#[test]
+fn keys_are_made_once() {
+    let home = Home::new();
+    let made = home.run("init --plain --no-input --json").done();
+    let (npub, keys) = (made["npub"].as_str().unwrap(), made["keys"].as_str().unwrap());
+    assert!(npub.starts_with("npub1"));
+    assert_eq!(made["encrypted"], false);
+    assert_eq!(made.get("phrase"), None, "nobody asked for it");
+    assert_eq!(fs::metadata(keys).unwrap().permissions().mode() & 0o777, 0o600);
+    assert_eq!(fs::metadata(home.data()).unwrap().permissions().mode() & 0o777, 0o700);
+    let before = fs::read(keys).unwrap();
+    let again = home.run("init --plain --no-input --json");
+    assert_eq!(again.failed(1)["code"], "keys-exist");
+    assert_eq!(fs::read(keys).unwrap(), before);
+}
+
+#[test]
+fn a_phrase_restores_and_its_mistakes_are_named_by_place() {
+    let home = Home::new();
+    let made = home.run("init --plain --show-phrase --json").done();
+    let phrase = made["phrase"].as_str().unwrap();
+    let other = Home::new();
+    let restored = other.feed("init --restore --plain --json", phrase).done();
+    assert_eq!(restored["npub"], made["npub"]);
+    assert_eq!(restored["restored"], true);
+
+    // The second test vector of NIP-06.
+    let words = "what bleak badge arrange retreat wolf trade produce cricket blur garlic valid proud \
+                 rude strong choose busy staff weather area salt hollow arm fade";
+    let key = "d41b22899549e1f3d335a31002cfd382174006e166d3e658e3a5eecdb6463573";
+    let nip06 = Home::new().feed("init --restore --plain --json", words).done();
+    assert_eq!(nip06["npub"], earnest::app::npub(&key.parse().unwrap()));
+
+    for (text, why) in [
+        (words.replace("badge", "badger"), "Word 3 is not one of"),
+        (words.replace("bleak badge", "badge bleak"), "do not belong together"),
+        ("what bleak".to_owned(), "24 words, not 2"),
+    ] {
+        let home = Home::new();
+        let ended = home.feed("init --restore --plain --json", &text);
+        let said = ended.failed(1)["message"].as_str().unwrap().to_owned();
+        assert!(said.contains(why), "{said}");
+        assert!(!ended.all().contains("badge"), "no word of a phrase in an error");
+        assert!(!home.data().join("keys.json").exists());
+    }
+}
+
+#[test]
+fn a_passphrase_locks_the_keys() {
+    let home = Home::new();
+    home.secret("right", "correct horse\n");
+    home.secret("wrong", "battery staple\n");
+    home.file("gig.toml", &GIG.replace("inputs = [\"cats.txt\"]\n", ""));
+    assert_eq!(home.run("init --no-input --json").failed(2)["code"], "needs-passphrase");
+    let both = home.run("init --plain --passphrase-file right --json");
+    assert_eq!(both.failed(2)["code"], "usage");
+    assert_eq!(home.run("init --passphrase-file right --json").done()["encrypted"], true);
+
+    let post = "post gig.toml --dry-run --json";
+    assert_eq!(home.run(post).failed(2)["code"], "needs-passphrase");
+    let wrong = home.run(&format!("{post} --passphrase-file wrong"));
+    assert_eq!(wrong.failed(1)["code"], "wrong-passphrase");
+    assert!(!wrong.all().contains("battery"), "{}", wrong.all());
+    assert_eq!(home.run(&format!("{post} --passphrase-file right")).done()["dry_run"], true);
+    fs::set_permissions(home.dir().join("right"), fs::Permissions::from_mode(0o644)).unwrap();
+    let open = home.run(&format!("{post} --passphrase-file right"));
+    assert!(open.failed(1)["message"].as_str().unwrap().contains("can be read by other users"));
+}
+
+#[test]
+fn plain_keys_that_others_can_read_are_not_used() {
+    let home = Home::with_keys();
+    home.file("gig.toml", &GIG.replace("inputs = [\"cats.txt\"]\n", ""));
+    let keys = home.data().join("keys.json");
+    fs::set_permissions(&keys, fs::Permissions::from_mode(0o644)).unwrap();
+    let ended = home.run("post gig.toml --dry-run --json");
+    assert_eq!(ended.failed(1)["code"], "keys-open-to-others");
+    assert_eq!(ended.out, "");
+}
+
+#[test]
+fn an_identity_is_imported() {
+    // The test vectors of NIP-19 and NIP-49.
+    let nsec = "nsec1vl029mgpspedva04g90vltkh6fvh240zqtv9k0t9af8935ke9laqsnlfe5";
+    let npub = "npub10elfcs4fr0l0r8af98jlmgdh9c8tcxjvz9qkw038js35mp4dma8qzvjptg";
+    let home = Home::new();
+    home.secret("nsec", nsec);
+    let made = home.run("init --plain --import-nsec nsec --json").done();
+    assert_eq!((made["npub"].as_str(), &made["imported"]), (Some(npub), &Value::Bool(true)));
+
+    let home = Home::new();
+    let sealed = "ncryptsec1qgg9947rlpvqu76pj5ecreduf9jxhselq2nae2kghhvd5g7dgjtcxfqtd67p9m0w57lspw8gsq6yphnm8623nsl8xn9j4jdzz84zm3frztj3z7s35vpzmqf6ksu8r89qk5z2zxfmu5gv8th8wclt0h4p";
+    home.secret("pass", "nostr");
+    home.secret("other", "bitcoin");
+    home.secret("sealed", sealed);
+    let init = "init --plain --import-nsec sealed --json";
+    assert_eq!(home.run(init).failed(1)["code"], "import");
+    let wrong = home.run(&format!("{init} --import-passphrase-file other"));
+    assert_eq!(wrong.failed(1)["code"], "import");
+    assert!(!wrong.all().contains("ncryptsec1"), "{}", wrong.all());
+    home.run(&format!("{init} --import-passphrase-file pass")).done();
+    let rubbish = Home::new().feed("init --plain --import-nsec - --json", "nsec1rubbish");
+    assert!(!rubbish.all().contains("rubbish"), "{}", rubbish.all());
+    assert_eq!(rubbish.failed(1)["code"], "import");
+}
+
+#[test]
+fn a_dry_run_shows_what_strangers_will_see() {
+    let home = Home::with_keys();
+    home.file("gig.toml", GIG);
+    home.file("cats.txt", "1\n2\n3\n");
+    let ended =
+        home.run("post gig.toml --dry-run --network regtest --relay ws://127.0.0.1:9 --json");
+    let shown = ended.done();
+    let tags: Vec<Vec<&str>> = shown["tags"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|tag| tag.as_array().unwrap().iter().map(|v| v.as_str().unwrap()).collect())
+        .filter(|tag: &Vec<&str>| {
+            !["d", "published_at", "expires_at", "expiration"].contains(&tag[0])
+        })
+        .collect();
+    let head = &tags[..tags.len() - 1];
+    assert_eq!(
+        head,
+        [
+            vec!["title", "Label 300 cats"],
+            vec!["summary", "Cats"],
+            vec!["price", "21000", "SAT"],
+            vec!["status", "active"],
+            vec!["s", "open"],
+            vec!["n", "regtest"],
+            vec!["y", "earnest"],
+            vec!["L", "earnest"],
+            vec!["l", "request", "earnest"],
+            vec!["l", "file", "earnest"],
+            vec!["t", "cats"],
+        ]
+    );
+    let mut terms: Value = serde_json::from_str(tags[tags.len() - 1][1]).unwrap();
+    assert_eq!(terms["inbox"]["relays"][0], "ws://127.0.0.1:9");
+    terms["inbox"] = Value::Null;
+    assert_eq!(
+        terms,
+        serde_json::json!({
+            "v": 1, "work": "file", "modes": ["sealed"], "slots": 1, "price": "21000000",
+            "max_bytes": 10_485_760, "deadlines": {"deliver": 3_600, "pay": 86_400}, "pow": 12,
+            "inbox": null,
+            "inputs": [{
+                "blob": blake3::hash(b"1\n2\n3\n").to_string(), "size": 6, "name": "cats.txt"
+            }],
+        })
+    );
+    assert_eq!(shown["content"], "# Task\nSay what you see.");
+    assert!(ended.err.contains("Nothing was published."), "{}", ended.err);
+    // For a person: the same, in words.
+    let said = home.run("post gig.toml --dry-run --network regtest --relay ws://127.0.0.1:9").ok();
+    assert!(said.contains("title        Label 300 cats\n"), "{said}");
+    assert!(said.ends_with("\n# Task\nSay what you see.\n"), "{said}");
+    assert!(!home.data().join("regtest").exists(), "a dry run leaves nothing behind");
+}
+
+#[test]
+fn mistakes_in_a_gig_have_a_place_and_refusals_a_code() {
+    let home = Home::with_keys();
+    home.file("gig.toml", "title = \"T\"\nprice = \"much\"\n");
+    let said = home.run("post gig.toml --dry-run --json");
+    let said = said.failed(2)["message"].as_str().unwrap().to_owned();
+    assert!(said.starts_with("gig.toml:2:9: this must be a price"), "{said}");
+    let stdin = home.feed("post - --dry-run --json", "title = 1\nprice = 5000\n");
+    assert!(stdin.failed(2)["message"].as_str().unwrap().starts_with("stdin:1:9: "));
+    let cheap = home.feed("post - --dry-run --json", "title = \"T\"\nprice = 5\n");
+    let cheap = cheap.failed(3);
+    assert_eq!((&cheap["code"], &cheap["money"]), (&"price-too-small".into(), &"untouched".into()));
+    home.file("none.toml", GIG);
+    let none = home.run("post none.toml --dry-run --json").failed(1);
+    assert!(none["message"].as_str().unwrap().contains("`cats.txt` is not there"));
+    assert_eq!(home.run("post --json").failed(2)["code"], "no-gig");
+    let alone = home.run("post gig.toml --network regtest --json");
+    assert_eq!(alone.failed(2)["code"], "no-relay");
+    let locked = Home::new();
+    locked.file("gig.toml", "title = \"T\"\nprice = 5000\n");
+    assert_eq!(locked.run("post gig.toml --dry-run --json").failed(4)["code"], "no-keys");
+}
+
+#[test]
+fn an_empty_book_is_no_failure_and_has_one_owner() {
+    let home = Home::new();
+    let empty = home.run("gigs --offline --network regtest");
+    assert_eq!(empty.ok(), "");
+    assert!(empty.err.contains("No gig fits."), "{}", empty.err);
+    assert_eq!(home.run("gigs --offline --network regtest --json").ok(), "");
+    let ended = home.run("show 7f3a --offline --network regtest --json");
+    assert_eq!(ended.failed(4)["code"], "not-found");
+    let all = "7f3a".repeat(16);
+    home.run(&format!("show {all} --offline --network regtest --json")).failed(4);
+
+    let owner = earnest::store::Owner::take(&home.data().join("regtest"), "the other one").unwrap();
+    let ended = home.run("gigs --offline --network regtest --json");
+    let locked = ended.failed(7);
+    assert_eq!(locked["code"], "locked");
+    assert!(locked["message"].as_str().unwrap().contains("the other one"));
+    drop(owner);
+    home.run("gigs --offline --network regtest").ok();
+}
+
+#[test]
+fn a_proof_is_judged_offline() {
+    let home = Home::new();
+    let case = proof::Case::new();
+    home.file("guilty.json", &case.guilty);
+    home.file("event.json", &case.event);
+    home.file("honest.json", &case.honest);
+    home.file("role.json", &case.role);
+    home.file("huge.json", &"x".repeat(70_000));
+    home.file("rubbish.json", "{\"v\":1}");
+    for file in ["guilty.json", "event.json"] {
+        let judged = home.run(&format!("verify-proof {file} --json")).done();
+        assert_eq!(judged["verdict"], "guilty");
+        assert_eq!(judged["identity"], case.identity.as_str());
+        assert_eq!(judged["job"], case.job.as_str());
+        assert!(judged["reason"].as_str().unwrap().contains("does not open"));
+    }
+    assert!(home.run("verify-proof guilty.json").ok().starts_with("guilty: npub1"));
+    for (file, code) in [
+        ("honest.json", "proof.opens"),
+        ("role.json", "proof.unsigned"),
+        ("rubbish.json", "bad-field"),
+        ("huge.json", "too-large"),
+    ] {
+        let ended = home.run(&format!("verify-proof {file} --json"));
+        let judged: Value = serde_json::from_str(&ended.out).unwrap();
+        assert_eq!(ended.status, 1, "{file}");
+        assert_eq!((&judged["verdict"], &judged["code"]), (&"invalid".into(), &code.into()));
+        assert_eq!((&judged["identity"], &judged["job"]), (&Value::Null, &Value::Null));
+    }
+    assert_eq!(home.run("verify-proof none.json --json").failed(4)["code"], "unreadable");
+    assert!(!home.data().exists(), "it needs no data directory");
+}
+
+#[test]
+fn the_doctor_says_what_to_do() {
+    let home = Home::new();
+    let ended = home.run("doctor --offline --json");
+    assert_eq!(ended.status, 1);
+    let said: Value = serde_json::from_str(&ended.out).unwrap();
+    assert_eq!(said["ok"], false);
+    let check = |said: &Value, name: &str| {
+        let checks = said["checks"].as_array().unwrap();
+        checks.iter().find(|check| check["name"] == name).unwrap().clone()
+    };
+    assert_eq!(check(&said, "keys")["remedy"], "Run: earnest init");
+
+    let home = Home::with_keys();
+    assert_eq!(home.run("doctor --offline --json").done()["ok"], true);
+    let nothing =
+        "doctor --json --network regtest --relay ws://127.0.0.1:1 --chain-url http://127.0.0.1:1";
+    let ended = home.run(nothing);
+    assert_eq!(ended.status, 1);
+    let said: Value = serde_json::from_str(&ended.out).unwrap();
+    assert_eq!(check(&said, "chain")["health"], "fail");
+    assert_eq!(check(&said, "relay")["health"], "fail");
+    assert_eq!(check(&said, "lsp")["health"], "warn");
+    assert_eq!(check(&said, "liquidity")["health"], "warn");
+    fs::set_permissions(home.data(), fs::Permissions::from_mode(0o755)).unwrap();
+    assert_eq!(check(&home.run("doctor --offline --json").done(), "data-dir")["health"], "warn");
+}
+
+#[test]
+fn settings_say_where_they_come_from() {
+    let home = Home::new();
+    fs::create_dir_all(home.data()).unwrap();
+    let secret = "[chain]\nkind = \"bitcoind\"\nuser = \"u\"\npassword = \"hunter2\"\n";
+    fs::write(home.data().join("config.toml"), secret).unwrap();
+    let ended = home.run("config --json --network regtest");
+    let rows: Vec<Value> = ended.ok().lines().map(|l| serde_json::from_str(l).unwrap()).collect();
+    let row = |key: &str| rows.iter().find(|row| row["key"] == key).unwrap();
+    assert_eq!(
+        (&row("network")["value"], &row("network")["source"]),
+        (&"regtest".into(), &"flag".into())
+    );
+    assert_eq!(row("chain.password")["value"], "***");
+    assert!(row("chain.user")["source"].as_str().unwrap().ends_with("config.toml:3"));
+    assert!(!ended.all().contains("hunter2"));
+}
+
+#[test]
+fn a_reader_that_leaves_is_no_failure() {
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let home = Home::new();
+    let ended = home.command("help config --json").stdout(writer).output().unwrap();
+    assert_eq!(ended.status.code(), Some(0));
+    assert!(ended.stderr.is_empty());
+}
+
+#[test]
+fn what_one_posts_another_finds() {
+    let world = shell::Served::start();
+    let (requester, worker) = (Home::with_keys(), Home::with_keys());
+    let joined = requester.join(&world);
+    requester.file("gig.toml", &GIG.replace("inputs = [\"cats.txt\"]\n", ""));
+    let posted = requester.run(&format!("post gig.toml {joined} --json")).done();
+    assert_eq!(posted["published"], true);
+    let id = posted["gig"].as_str().unwrap();
+
+    let joined = worker.join(&world);
+    let found = worker.run(&format!("gigs cats price<50k {joined} --json")).done();
+    assert_eq!((&found["id"], &found["title"]), (&id.into(), &"Label 300 cats".into()));
+    let table = worker.run(&format!("gigs {joined}")).ok();
+    assert!(table.contains("21,000 sat") && table.contains(&id[..8]), "{table}");
+    // It is known from now on, by the beginning of its id and without a network.
+    let shown = worker.run(&format!("show {} --offline --network regtest", &id[..8])).ok();
+    assert!(shown.contains("title    Label 300 cats\n"), "{shown}");
+    let health = worker.run(&format!("doctor {joined} --json")).done();
+    assert_eq!(health["ok"], true);
+    world.end();
+}

@@ -1,0 +1,90 @@
+//! The engine through thousands of seeded jobs among liars, crashes and lossy relays (src/sim.rs).
+//!
+//! `EARNEST_SEED=n` plays exactly that world and nothing else; `EARNEST_SEEDS=n` plays so many worlds
+//! instead of the default.
+
+#![expect(clippy::unwrap_used, reason = "a test that unwraps wrongly fails")]
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::Instant;
+
+use earnest::sim::{Plan, Report, play};
+
+/// Some three hundred jobs: signatures are real, and cost a tenth of a second a job.
+const WORLDS: u64 = 12;
+
+fn number(name: &str) -> Option<u64> {
+    std::env::var(name).ok().map(|text| text.parse().unwrap())
+}
+
+#[test]
+#[expect(clippy::disallowed_methods, reason = "it says how fast it was")]
+fn whatever_happens_no_money_is_lost_and_every_job_ends() {
+    let began = Instant::now();
+    let one = number("EARNEST_SEED");
+    let first = one.unwrap_or(0);
+    let worlds = if one.is_some() { 1 } else { number("EARNEST_SEEDS").unwrap_or(WORLDS) };
+    let next = AtomicU64::new(first);
+    let reports = Mutex::new(Vec::<Report>::new());
+    let broken = Mutex::new(Vec::<String>::new());
+    std::thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                loop {
+                    let seed = next.fetch_add(1, Ordering::Relaxed);
+                    if seed >= first + worlds {
+                        break;
+                    }
+                    match play(&Plan::new(seed)) {
+                        Ok(report) => {
+                            reports.lock().unwrap_or_else(PoisonError::into_inner).push(report);
+                        }
+                        Err(why) => {
+                            eprintln!("{why}");
+                            broken.lock().unwrap_or_else(PoisonError::into_inner).push(why);
+                        }
+                    }
+                }
+            });
+        }
+    });
+    let reports = reports.into_inner().unwrap();
+    let sum = |of: fn(&Report) -> u64| reports.iter().map(of).sum::<u64>();
+    let mut ends = std::collections::BTreeMap::<&str, u64>::new();
+    for (end, n) in reports.iter().flat_map(|r| &r.ends) {
+        *ends.entry(end).or_default() += n;
+    }
+    let secs = began.elapsed().as_secs_f64();
+    let (jobs, steps) = (sum(|r| r.jobs), sum(|r| r.steps));
+    eprintln!(
+        "{} worlds, {} bids, {jobs} jobs, {steps} steps, {} crashes, {secs:.1} s: {:.0} jobs/s, {:.0} steps/s; {ends:?}",
+        reports.len(),
+        sum(|r| r.bids),
+        sum(|r| r.crashes),
+        jobs as f64 / secs,
+        steps as f64 / secs,
+    );
+    let mut broken = broken.into_inner().unwrap();
+    broken.sort();
+    assert!(broken.is_empty(), "{} of {worlds} worlds broke:\n{}", broken.len(), broken.join("\n"));
+}
+
+#[test]
+fn one_seed_is_one_world() {
+    let plan = Plan { hours: 5, gigs: 2, ..Plan::new(11) };
+    assert_eq!(play(&plan).unwrap(), play(&plan).unwrap());
+    assert_ne!(play(&plan).unwrap().trace, play(&Plan { seed: 12, ..plan }).unwrap().trace);
+}
+
+#[test]
+fn a_restart_at_rest_changes_nothing() {
+    for seed in 20..22 {
+        let plan = Plan { hours: 5, gigs: 2, chaos: false, ..Plan::new(seed) };
+        let through = play(&plan).unwrap();
+        let again = play(&Plan { restarts: vec![0, 3, 1, 2], ..plan }).unwrap();
+        assert_eq!(again.restarts, 4);
+        assert_eq!((through.ends, through.jobs), (again.ends, again.jobs), "seed {seed}");
+        assert_eq!(through.trace, again.trace, "seed {seed}");
+    }
+}
