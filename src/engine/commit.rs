@@ -213,8 +213,9 @@ fn ledger(
                 .attempt
                 .as_ref()
                 .and_then(|a| a.hashes.get(usize::try_from(*tranche).ok()?).copied());
+            let ours = |row: LedgerRow| row.log == job.id && row.state != "paid";
             if let Some(hash) = hash
-                && store.payment(&hash)?.is_some()
+                && store.payment(&hash)?.is_some_and(ours)
             {
                 commit.moves.push((hash, "failed".into(), crate::market::Msat::ZERO));
             }

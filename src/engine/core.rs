@@ -138,6 +138,7 @@ impl<S: Store> Core<S> {
                 Folded::Post(post) => core.keep_post(*post),
             }
         }
+        core.reopen()?;
         Ok(core)
     }
 
@@ -196,6 +197,9 @@ impl<S: Store> Core<S> {
                 self.by_hash.insert(*hash, id);
             }
         }
+        for hash in &job.former {
+            self.by_hash.entry(*hash).or_insert(id);
+        }
         if let Some((nonce, peer, j)) = job.channel() {
             let author = self.by_author.iter().find(|(_, of)| **of == id).map(|(a, _)| *a);
             if author.is_none() {
@@ -242,6 +246,7 @@ impl<S: Store> Core<S> {
                 // The hash of this job's own delivery may stand in the ledger after a failed try.
                 let row = self.store.payment(&hash)?;
                 hash_known |= row.is_some_and(|row| row.log != job.id || row.state == "paid");
+                hash_known |= self.by_hash.get(&hash).is_some_and(|of| *of != job.id);
             }
         }
         Ok(World {
@@ -311,7 +316,11 @@ impl<S: Store> Core<S> {
         let mut job = job.clone();
         let committed = self.write(&mut job, decided, mark, ends, world.now)?;
         if committed == Committed::New {
+            let freed = job.role == Role::Requester && job.phase.is_over();
             self.keep(job);
+            if freed {
+                self.reopen()?;
+            }
         }
         Ok(committed)
     }

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::market::{BidId, Body, Fact, Job, Money, Role, Time};
+use crate::market::{BidId, Body, Fact, Job, Money, Phase, Role, Time};
 
 /// How much it matters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -132,7 +132,10 @@ impl Notice {
                     "The payment for {id} died of age before it was claimed: the requester has it back, and the key was not given away."
                 ),
             ),
-            Fact::Lapsed { what } => (Warn, "lapsed", Untouched, format!("{id}: {what}.")),
+            Fact::Lapsed { what } => {
+                let money = if job.money_moved() { Spent } else { Untouched };
+                (Warn, "lapsed", money, format!("{id}: {what}."))
+            }
             Fact::Stuck { effect, why } => {
                 (Warn, "stuck", Untouched, format!("{id}: {effect} did not work: {why}"))
             }
@@ -149,6 +152,10 @@ impl Notice {
                 Body::Withdraw { .. } => {
                     (Info, "withdrawn", Untouched, format!("Bid {id} was withdrawn."))
                 }
+                // Too late: nothing beats a payment on its way.
+                Body::Cancel { .. } if job.phase != Phase::Cancelled => return None,
+                Body::Reject { .. } if job.phase != Phase::Working => return None,
+                Body::Deliver(_) if job.phase != Phase::Delivered => return None,
                 Body::Cancel { .. } => {
                     (Warn, "cancelled", Untouched, format!("{id} was cancelled by the other side."))
                 }

@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use crate::market::{
-    Address, Attachment, BillOrder, Digest, Job, Msat, Nonce, PayOrder, PaymentHash, Pubkey, Record,
+    Address, Attachment, BillOrder, Digest, EventId, Job, Msat, Nonce, PayOrder, PaymentHash,
+    Pubkey, Record,
 };
 
 /// One thing to do.
@@ -30,7 +31,7 @@ pub enum Effect {
         /// The JSON form of NIP-01.
         event: String,
         /// Its id, in hex.
-        id: crate::market::EventId,
+        id: EventId,
         /// There; the configured relays when empty.
         relays: Vec<String>,
     },
@@ -52,8 +53,8 @@ pub enum Effect {
     },
     /// Recompute everything that can be checked without the keys.
     Inspect {
-        /// Of which delivery.
-        number: u32,
+        /// Of this `deliver` record: an inspection may outlast the delivery that it is of.
+        manifest: EventId,
     },
     /// Decrypt a tranche and check every chunk.
     Open {
@@ -178,18 +179,17 @@ impl Effect {
                 slot(*tranche).is_some_and(|t| t.paying.is_some() && t.key.is_none())
             }
             Self::Bill { tranche, order } => {
-                attempt.is_some_and(|a| a.tranche_of(&order.hash) == Some(*tranche))
-                    && slot(*tranche).is_some_and(|t| t.received.is_none())
+                slot(*tranche).is_some_and(|t| t.received.is_none())
+                    && attempt.is_some_and(|a| a.tranche_of(&order.hash) == Some(*tranche))
                     && !job.phase.is_over()
             }
             Self::Claim { tranche, .. } => slot(*tranche).is_some_and(|t| t.received.is_none()),
             Self::Fetch { purpose: Purpose::Input, .. } => !job.phase.is_over(),
             Self::Fetch { file, .. } => {
-                attempt.is_some_and(|a| !a.inspected && a.consists_of(&file.blob))
-                    && !job.phase.is_over()
+                attempt.is_some_and(|a| !a.inspected && a.names(&file.blob)) && !job.phase.is_over()
             }
-            Self::Inspect { number } => {
-                attempt.is_some_and(|a| !a.inspected && a.number == *number) && !job.phase.is_over()
+            Self::Inspect { manifest } => {
+                attempt.is_some_and(|a| !a.inspected && a.is(manifest)) && !job.phase.is_over()
             }
             Self::Seal { number, .. } => {
                 attempt.is_some_and(|a| a.number == *number && a.record.is_none())

@@ -1,5 +1,7 @@
 //! Invoices: a decoded BOLT 11 invoice and what must hold before it is paid (PROTOCOL.md 4).
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 use sha2::Digest as _;
 
@@ -8,7 +10,7 @@ use crate::market::{
 };
 
 /// A BOLT 11 invoice, decoded, its signature checked.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Invoice {
     /// The text that is paid.
     pub text: String,
@@ -26,6 +28,20 @@ pub struct Invoice {
     pub description_hash: Option<Digest>,
     /// Blocks the last HTLC must live.
     pub min_final_cltv: u64,
+}
+
+impl fmt::Debug for Invoice {
+    /// Not the text: whoever reads a log could pay it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Invoice")
+            .field("hash", &self.hash)
+            .field("amount", &self.amount)
+            .field("payee", &self.payee)
+            .field("network", &self.network)
+            .field("expires_at", &self.expires_at)
+            .field("min_final_cltv", &self.min_final_cltv)
+            .finish_non_exhaustive()
+    }
 }
 
 /// What an invoice must say to be paid.

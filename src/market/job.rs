@@ -7,9 +7,9 @@ use std::path::PathBuf;
 use serde::Serialize;
 
 use crate::market::{
-    Address, Attachment, Bid, BidId, Body, Certificate, Deadlines, Delivery, Digest, Fact, Gig,
-    Grant, Invoice, JobId, Msat, Nonce, PaymentHash, Preimage, Pubkey, Record, Role, Span, Terms,
-    Time,
+    Address, Attachment, Bid, BidId, Body, Certificate, Deadlines, Delivery, Digest, EventId, Fact,
+    Gig, Grant, Invoice, JobId, Msat, Nonce, PaymentHash, Preimage, Pubkey, Record, Role, Span,
+    Terms, Time,
 };
 
 /// Where a job stands. What may happen in each is in [`crate::market::step`].
@@ -168,10 +168,15 @@ impl Attempt {
             _ => None,
         }
     }
-    /// Whether this is the ciphertext or the vector file of the delivery.
-    pub fn consists_of(&self, blob: &Digest) -> bool {
-        let manifest = self.delivery().map(|d| &d.manifest);
-        manifest.is_some_and(|m| *m.blob.as_bytes() == blob.0 || *m.vector.as_bytes() == blob.0)
+    /// Whether it is the one of this `deliver` record.
+    pub fn is(&self, manifest: &EventId) -> bool {
+        self.record.as_ref().is_some_and(|record| record.id == *manifest)
+    }
+    /// Whether this file is one of its two.
+    pub fn names(&self, blob: &Digest) -> bool {
+        self.delivery().is_some_and(|d| {
+            [d.manifest.blob, d.manifest.vector].iter().any(|hash| *hash.as_bytes() == blob.0)
+        })
     }
     /// The first tranche that is not paid; all of them are when it equals their number.
     pub fn next_unpaid(&self) -> u32 {
@@ -241,6 +246,10 @@ pub struct Job {
     pub attempt: Option<Attempt>,
     /// How many deliveries there were, refused ones included.
     pub deliveries: u32,
+    /// Payment hashes of deliveries that stand no more: none of them is ever used again.
+    pub former: Vec<PaymentHash>,
+    /// They signed two records with one number. The first proof of it is kept.
+    pub equivocated: bool,
     /// Where it stands.
     pub phase: Phase,
     /// When it came to stand there.
@@ -292,6 +301,8 @@ impl Job {
             materials: Vec::new(),
             attempt: None,
             deliveries: 0,
+            former: Vec::new(),
+            equivocated: false,
             phase: Phase::Bid,
             since: at,
             began: at,
@@ -341,7 +352,8 @@ impl Job {
     pub fn grants(&self) -> Vec<Grant> {
         let Some(to) = self.peer_certificate().map(|c| c.endpoint) else { return Vec::new() };
         let mut grants = Vec::new();
-        if self.job.is_none() || matches!(self.phase, Phase::Withdrawn | Phase::Cancelled) {
+        let ended = matches!(self.phase, Phase::Withdrawn | Phase::Cancelled | Phase::Expired);
+        if self.job.is_none() || ended {
             return grants;
         }
         for m in self.materials.iter().filter(|m| m.from == self.role) {

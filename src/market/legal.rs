@@ -3,7 +3,11 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::market::{Job, Phase, Refusal, Role, Time};
+use crate::market::{Job, Phase, Refusal, Role, Span, Time};
+
+/// After this long without a bill the requester may ask for it again. Two bills are one payment: only the
+/// first is paid.
+pub const ASK_AGAIN: Span = Span::MINUTE.times(5);
 
 /// What a person, a bot or an agent can do with a job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -98,6 +102,8 @@ pub fn may(job: &Job, verb: Verb, now: Time) -> Result<(), Refusal> {
             Phase::Delivered => {
                 late("not-inspected", "The delivery is still being fetched and checked.")
             }
+            // A bill may have failed at the worker, or be safe to make only later: ask again.
+            Phase::Accepted if !past_deadline && now >= job.said_at.after(ASK_AGAIN) => Ok(()),
             Phase::Accepted => late("accepted", "Accepted already: the worker's bill is awaited."),
             Phase::Paying => late("paying", "It is being paid already."),
             _ => wrong("There is nothing to pay for."),

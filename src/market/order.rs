@@ -27,12 +27,18 @@ pub struct BillOrder {
 }
 
 /// An invoice that was made.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Billed {
     /// BOLT 11.
     pub invoice: String,
     /// What the LSP keeps for opening a channel; zero when existing inbound liquidity is used.
     pub lsp_fee: Msat,
+}
+
+impl fmt::Debug for Billed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Billed({} bytes, LSP fee {})", self.invoice.len(), self.lsp_fee)
+    }
 }
 
 /// An invoice to pay. The market has checked it; the adapter checks again that it parses to this.

@@ -3,6 +3,8 @@
 //! A record is signed by its author's session key and only ever travels inside encryption
 //! (PROTOCOL.md 3). The `wire` room turns one into a Nostr event of kind 3921 and back.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 use crate::market::{
@@ -58,7 +60,7 @@ pub struct Certificate {
 }
 
 /// What a record says. Each body has one role that may author it ([`Body::author`]).
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "lowercase")]
 pub enum Body {
     /// Worker: I would do it, on these terms. First contact.
@@ -187,6 +189,29 @@ pub struct Delivery {
     pub message: Raw,
 }
 
+impl fmt::Debug for Body {
+    /// Only its kind and what it is about: no words of a stranger's, no invoice.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Bid(bid) => write!(f, "bid({:?}, {:?})", bid.gig, bid.terms),
+            Self::Award(award) => write!(f, "award({:?})", award.bid),
+            Self::Material(file) => write!(f, "material({:?}, {} bytes)", file.blob, file.size),
+            Self::Deliver(delivery) => write!(f, "deliver({:?})", delivery.manifest),
+            Self::Ready { manifest, tranche } | Self::Bill { manifest, tranche, .. } => {
+                write!(f, "{}({manifest:?}, {tranche})", self.kind())
+            }
+            Self::Accept { manifest }
+            | Self::Reject { manifest, .. }
+            | Self::Settled { manifest } => write!(f, "{}({manifest:?})", self.kind()),
+            Self::Rate { stars, .. } => write!(f, "rate({stars})"),
+            Self::Decline { .. }
+            | Self::Withdraw { .. }
+            | Self::Cancel { .. }
+            | Self::Note { .. } => f.write_str(self.kind()),
+        }
+    }
+}
+
 impl Body {
     /// The name on the wire, and the `type` of the JSON form.
     pub fn kind(&self) -> &'static str {
@@ -245,7 +270,7 @@ pub struct Draft {
 }
 
 /// A signed record, verified when it came from a stranger.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Serialize, Deserialize)]
 pub struct Record {
     /// The event id.
     pub id: EventId,
@@ -255,4 +280,15 @@ pub struct Record {
     pub draft: Draft,
     /// The signed event itself, as JSON: evidence.
     pub event: String,
+}
+
+impl fmt::Debug for Record {
+    /// Not the event: it holds the body in full.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Record")
+            .field("id", &self.id)
+            .field("author", &self.author)
+            .field("draft", &self.draft)
+            .finish_non_exhaustive()
+    }
 }

@@ -83,13 +83,31 @@ pub fn step(job: &Job, input: &Input, world: &World) -> Result<Step, Refusal> {
 
 /// The longest text of a person's that goes into a record, in bytes.
 pub const LONGEST_TEXT: usize = 4000;
+/// The longest reason: no reader takes a longer one.
+pub const LONGEST_REASON: usize = 2000;
 
 fn words(text: &str) -> Result<Raw, Refusal> {
-    if text.len() > LONGEST_TEXT {
-        let sentence = format!("The text is over {LONGEST_TEXT} bytes. Nothing was sent.");
+    no_longer(text, LONGEST_TEXT)
+}
+
+fn why(reason: &str) -> Result<Raw, Refusal> {
+    no_longer(reason, LONGEST_REASON)
+}
+
+fn no_longer(text: &str, most: usize) -> Result<Raw, Refusal> {
+    if text.len() > most {
+        let sentence = format!("The text is over {most} bytes. Nothing was sent.");
         return Err(Refusal::new("text-too-long", sentence));
     }
     Ok(Raw(text.to_owned()))
+}
+
+/// The longest file name that a reader takes.
+const LONGEST_NAME: usize = 255;
+
+fn short(name: &str) -> String {
+    let cut = (0..=LONGEST_NAME.min(name.len())).rev().find(|at| name.is_char_boundary(*at));
+    name[..cut.unwrap_or(0)].to_owned()
 }
 
 fn asked(job: &Job, ask: &Ask, world: &World) -> Result<Step, Refusal> {
@@ -107,13 +125,13 @@ fn asked(job: &Job, ask: &Ask, world: &World) -> Result<Step, Refusal> {
         }
         Ask::Decline { reason, nonce } => {
             can(Verb::Decline)?;
-            words(reason)?;
+            why(reason)?;
             let say = Say::Decline { reason: reason.clone(), nonce: *nonce };
             Ok(Step { says: vec![say], ..step })
         }
         Ask::Withdraw { reason } => {
             can(Verb::Withdraw)?;
-            words(reason)?;
+            why(reason)?;
             Ok(Step { says: vec![Say::Withdraw { reason: reason.clone() }], ..step })
         }
         Ask::Deliver { source, size, name, message, nonce } => {
@@ -135,7 +153,7 @@ fn asked(job: &Job, ask: &Ask, world: &World) -> Result<Step, Refusal> {
                     number,
                     nonce: *nonce,
                     source: source.clone(),
-                    name: name.clone(),
+                    name: short(name),
                     message: message.clone(),
                 })
                 .effect(Effect::Seal { number, source: source.clone() }))
@@ -149,11 +167,11 @@ fn asked(job: &Job, ask: &Ask, world: &World) -> Result<Step, Refusal> {
             let Some(record) = job.attempt.as_ref().and_then(|w| w.record.as_ref()) else {
                 return Err(Refusal::new("wrong-phase", "There is no delivery to reject."));
             };
-            Ok(step.say(Body::Reject { manifest: record.id, reason: words(reason)? }))
+            Ok(step.say(Body::Reject { manifest: record.id, reason: why(reason)? }))
         }
         Ask::Cancel { reason } => {
             can(Verb::Cancel)?;
-            Ok(step.say(Body::Cancel { reason: words(reason)? }))
+            Ok(step.say(Body::Cancel { reason: why(reason)? }))
         }
         Ask::Note { text } => {
             can(Verb::Note)?;

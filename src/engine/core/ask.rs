@@ -77,6 +77,24 @@ impl<S: Store> Core<S> {
             .ok_or_else(|| Refusal::new("gig-closed", "The gig is closed already.").into())
     }
 
+    /// A gig of ours that was full and has a slot again is on the market again.
+    pub(super) fn reopen(&mut self) -> Result<(), Fault> {
+        let now = self.clock.now();
+        let freed = |post: &&Post| {
+            post.gig().is_some_and(|gig| {
+                gig.status == Status::Reserved && now < gig.expires_at && self.slots_left(gig) > 0
+            })
+        };
+        let ids: Vec<EventId> = self.posts.values().filter(freed).map(|post| post.id).collect();
+        for id in ids {
+            match self.revise(&id, Status::Open) {
+                Err(Trouble::Failed(fault)) => return Err(fault),
+                _ => continue,
+            }
+        }
+        Ok(())
+    }
+
     fn revise(&mut self, id: &EventId, status: Status) -> Result<Option<()>, Trouble> {
         let of = self.posts.values().find(|p| p.id == *id || p.versions.contains_key(id));
         let Some(post) = of else {

@@ -216,9 +216,10 @@ impl<S: Store> Core<S> {
             | NodeEvent::Failed { hash, .. } => *hash,
             NodeEvent::Channels(_) => return Ok(None),
         };
-        let id = match self.by_hash.get(&hash) {
-            Some(id) => Some(*id),
-            None => self.store.payment(&hash)?.map(|row| row.log),
+        // The ledger first: a hash in it belongs to one job for ever.
+        let id = match self.store.payment(&hash)? {
+            Some(row) => Some(row.log),
+            None => self.by_hash.get(&hash).copied(),
         };
         let held = matches!(event, NodeEvent::Claimable { .. }).then_some(hash);
         let Some(id) = id else { return Ok(held) };

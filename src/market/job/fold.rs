@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use crate::market::job::{Attempt, Chain, Job, Material, Phase, Tranche};
-use crate::market::{Body, Digest, EventId, Fact, PaymentHash, Record, Role, Time};
+use crate::market::{Body, Digest, Fact, PaymentHash, Record, Role, Time};
 
 impl Job {
     fn enter(&mut self, phase: Phase, at: Time) {
@@ -72,6 +72,7 @@ impl Job {
                 self.spoken(record, self.role.other(), at);
             }
             Fact::Equivocation { .. } => {
+                self.equivocated = true;
                 self.stuck.push("the other side signed two records with one number".into());
             }
             Fact::Resent => {
@@ -111,17 +112,19 @@ impl Job {
         self.attempt.as_ref().is_some_and(Attempt::money_moved)
     }
 
-    /// Whether this `deliver` record is the delivery that stands.
-    fn stands(&self, manifest: &EventId) -> bool {
-        let record = self.attempt.as_ref().and_then(|work| work.record.as_ref());
-        record.is_some_and(|record| record.id == *manifest)
-    }
-
     /// What a record of `author` changes beyond the chains.
     fn spoken(&mut self, record: &Record, author: Role, at: Time) {
         let moved = self.money_moved();
         match &record.draft.body {
             Body::Cancel { .. } | Body::Reject { .. } if moved || self.phase.is_over() => {}
+            // Of another delivery than the one that stands.
+            Body::Reject { manifest, .. }
+                if !self.attempt.as_ref().is_some_and(|work| work.is(manifest)) => {}
+            // Heard, and it stands in the transcript; but there is no room for it now.
+            Body::Deliver(delivery)
+                if self.phase != Phase::Working
+                    || author != self.role && delivery.manifest.delivery < self.deliveries
+                    || delivery.manifest.delivery == u32::MAX => {}
             Body::Decline { reason } => {
                 self.reason = Some(reason.0.clone());
                 self.enter(Phase::Declined, at);
@@ -137,9 +140,6 @@ impl Job {
             Body::Material(file) => {
                 self.materials.push(Material { file: file.clone(), from: author, path: None });
             }
-            // It stands in the transcript, but only who works can deliver: nothing that comes later may
-            // take the place of a delivery that is being paid, or wake a job that is over.
-            Body::Deliver(_) if self.phase != Phase::Working => {}
             Body::Deliver(delivery) => {
                 let count = delivery.manifest.first.len();
                 let mut work = self
@@ -154,15 +154,16 @@ impl Job {
                     work.hashes = hashes.map(|h| PaymentHash(*h.as_bytes())).collect();
                 }
                 work.tranches = vec![Tranche::default(); count];
-                self.deliveries = self.deliveries.max(delivery.manifest.delivery.saturating_add(1));
+                self.deliveries = delivery.manifest.delivery.saturating_add(1);
                 self.attempt = Some(work);
                 self.reason = None;
                 self.enter(Phase::Delivered, at);
             }
-            Body::Reject { manifest, .. } if !self.stands(manifest) => {}
             Body::Reject { reason, .. } => {
                 self.reason = Some(reason.0.clone());
-                self.attempt = None;
+                if let Some(work) = self.attempt.take() {
+                    self.former.extend(work.hashes);
+                }
                 self.enter(Phase::Working, at);
             }
             Body::Settled { .. } | Body::Accept { .. } => {
@@ -181,7 +182,7 @@ impl Job {
 
     fn apply_work(&mut self, fact: &Fact, at: Time) {
         if let Fact::Sealing { number, nonce, source, name, message } = fact {
-            self.deliveries = number + 1;
+            self.deliveries = number.saturating_add(1);
             self.attempt = Some(Attempt {
                 nonce: Some(*nonce),
                 source: Some(source.clone()),
@@ -193,8 +194,11 @@ impl Job {
         }
         if let Fact::SealFailed { why } | Fact::Refused { sentence: why, .. } = fact {
             self.reason = Some(why.clone());
-            if matches!(fact, Fact::SealFailed { .. }) {
-                self.attempt = None;
+            if matches!(fact, Fact::SealFailed { .. })
+                && let Some(work) = self.attempt.take()
+            {
+                // Nothing of it was published: the other side still waits for this number.
+                self.deliveries = work.number;
             }
             return;
         }

@@ -1,8 +1,8 @@
 //! What follows from what the world did: outcomes of effects, and what the node says by itself.
 
 use crate::market::{
-    Attempt, Body, Digest, Effect, Fact, Job, Msat, NodeEvent, Outcome, PaymentHash, PaymentState,
-    Phase, Preimage, Purpose, Refusal, Role, Step, World,
+    Attempt, Body, Digest, Effect, EventId, Fact, Job, Msat, NodeEvent, Outcome, PaymentHash,
+    PaymentState, Phase, Preimage, Purpose, Record, Refusal, Role, Step, Tranche, World,
 };
 use crate::text::Raw;
 
@@ -17,11 +17,10 @@ pub(super) fn done(
     Ok(match (effect, outcome) {
         (Effect::Fetch { purpose, .. }, Outcome::Fetched { blob, path }) => {
             let step = step.fact(Fact::Fetched { blob: *blob, path: path.clone() });
-            if *purpose != Purpose::Input && will_be_complete(job, blob) {
-                let number = job.attempt.as_ref().map_or(0, |work| work.number);
-                step.effect(Effect::Inspect { number })
-            } else {
-                step
+            let record = job.attempt.as_ref().and_then(|work| work.record.as_ref());
+            match record.filter(|_| *purpose != Purpose::Input && will_be_complete(job, blob)) {
+                Some(record) => step.effect(Effect::Inspect { manifest: record.id }),
+                None => step,
             }
         }
         (Effect::Fetch { purpose: Purpose::Input, file, .. }, Outcome::Failed { why }) => {
@@ -29,13 +28,17 @@ pub(super) fn done(
             stuck(step, &format!("fetching input {name}"), why)
         }
         (Effect::Fetch { file, .. }, Outcome::Failed { why }) => {
-            refuse(job, step, "not-fetched", why, |work| work.consists_of(&file.blob))
+            let ours = job.attempt.as_ref().filter(|work| work.names(&file.blob));
+            let Some(record) = ours.and_then(|work| work.record.as_ref()) else { return Ok(step) };
+            // Why is for our own person: it may name our places, and the worker is told only that.
+            let sentence = "The delivery could not be fetched. Nothing was paid.";
+            let step = stuck(step, "fetching the delivery", why);
+            refuse(job, &record.id, step, "not-fetched", sentence)
         }
         (
             Effect::Seal { number, .. },
             Outcome::Sealed { manifest, hashes, blob, vector, vector_size },
         ) => {
-            // The job may have ended while it was being sealed.
             let Some(work) = sealing(job, *number) else { return Ok(step) };
             let m = manifest.as_ref();
             step.fact(Fact::Sealed {
@@ -58,21 +61,22 @@ pub(super) fn done(
             Some(_) => step.fact(Fact::SealFailed { why: why.clone() }),
             None => step,
         },
-        // An inspection says nothing about any delivery but its own.
-        (Effect::Inspect { number }, Outcome::Inspected) => match &job.attempt {
-            Some(work) if work.number == *number && !work.inspected => step.fact(Fact::Inspected),
-            _ => step,
-        },
-        (Effect::Inspect { number }, Outcome::Refused { code, sentence }) => {
-            refuse(job, step, code, sentence, |work| work.number == *number)
+        (Effect::Inspect { manifest }, Outcome::Inspected) => {
+            if inspecting(job, manifest) {
+                step.fact(Fact::Inspected)
+            } else {
+                step
+            }
+        }
+        (Effect::Inspect { manifest }, Outcome::Refused { code, sentence }) => {
+            refuse(job, manifest, step, code, sentence)
         }
         (Effect::Bill { tranche, order }, Outcome::Billed { billed, invoice }) => {
-            // A bill for a delivery that was rejected meanwhile is nobody's.
-            let of = |w: &&Attempt| w.tranche_of(&order.hash) == Some(*tranche);
-            let Some(record) = job.attempt.as_ref().filter(of).and_then(|w| w.record.as_ref())
-            else {
+            let Some(record) = billing(job, *tranche, &order.hash) else { return Ok(step) };
+            let slot = slot(job, *tranche).and_then(|t| t.invoice.as_ref());
+            if slot == Some(invoice) {
                 return Ok(step);
-            };
+            }
             step.fact(Fact::Billed {
                 tranche: *tranche,
                 invoice: invoice.clone(),
@@ -84,32 +88,72 @@ pub(super) fn done(
                 invoice: billed.invoice.clone(),
             })
         }
-        (Effect::Bill { .. }, Outcome::Failed { why }) => {
+        (Effect::Bill { tranche, order }, Outcome::Failed { why }) => {
+            if billing(job, *tranche, &order.hash).is_none() {
+                return Ok(step);
+            }
             // The requester waits for this bill: tell it, in our words.
             let text = "The worker's node cannot make an invoice now. Nothing was paid.";
             stuck(step, "making the invoice", why).say(Body::Note { text: Raw(text.into()) })
         }
-        (Effect::Pay { tranche, .. }, Outcome::Payment { hash, state }) => match state {
+        (Effect::Pay { .. }, Outcome::Payment { hash, state }) => match state {
             PaymentState::Paid { preimage, fee } => paid(job, hash, preimage, *fee),
             PaymentState::Failed { reason } => pay_failed(job, hash, reason),
-            PaymentState::Unknown | PaymentState::InFlight => {
-                let _ = tranche;
-                step
-            }
+            PaymentState::Unknown | PaymentState::InFlight => step,
         },
         (Effect::Pay { order, .. }, Outcome::Failed { why }) => pay_failed(job, &order.hash, why),
         (Effect::Open { tranche }, Outcome::Opened { path, digest }) => {
             opened(job, *tranche, step, path, digest.as_ref())
         }
-        (Effect::Open { tranche }, Outcome::Mismatch { chunk }) => step
-            .fact(Fact::Cheated { tranche: *tranche, chunk: *chunk })
-            .effect(Effect::Prove { tranche: *tranche, chunk: *chunk }),
-        (Effect::Prove { .. }, Outcome::Proven { path }) => step
-            .fact(Fact::Proven { path: path.clone() })
-            .effect(Effect::Accuse { path: path.clone() }),
+        (Effect::Open { tranche }, Outcome::Mismatch { chunk }) => {
+            let paid = |t: &Tranche| t.key.is_some() && !t.opened;
+            let known = job.attempt.as_ref().is_some_and(|work| work.cheat.is_some());
+            if known || !slot(job, *tranche).is_some_and(paid) {
+                return Ok(step);
+            }
+            step.fact(Fact::Cheated { tranche: *tranche, chunk: *chunk })
+                .effect(Effect::Prove { tranche: *tranche, chunk: *chunk })
+        }
+        (Effect::Prove { tranche, chunk }, Outcome::Proven { path }) => {
+            let waits =
+                |work: &Attempt| work.cheat == Some((*tranche, *chunk)) && work.proof.is_none();
+            if !job.attempt.as_ref().is_some_and(waits) {
+                return Ok(step);
+            }
+            step.fact(Fact::Proven { path: path.clone() })
+                .effect(Effect::Accuse { path: path.clone() })
+        }
         (effect, Outcome::Failed { why }) => stuck(step, effect.kind(), why),
         _ => step,
     })
+}
+
+fn slot(job: &Job, tranche: u32) -> Option<&Tranche> {
+    job.attempt.as_ref()?.tranches.get(usize::try_from(tranche).ok()?)
+}
+
+/// The delivery whose sealing this is, if it is still wanted: what was signed is not unsigned, and
+/// nothing is delivered into a job that is over.
+fn sealing(job: &Job, number: u32) -> Option<&Attempt> {
+    let work = job.attempt.as_ref()?;
+    (job.phase == Phase::Working && work.number == number && work.record.is_none()).then_some(work)
+}
+
+/// Whether this is the delivery that waits to be inspected: another one may stand there by now, and
+/// nobody has looked at that.
+fn inspecting(job: &Job, manifest: &EventId) -> bool {
+    let work = job.attempt.as_ref();
+    job.phase == Phase::Delivered && work.is_some_and(|w| w.is(manifest) && !w.inspected)
+}
+
+/// The delivery that this hash bills, unless money for it has come or the job is over.
+fn billing<'a>(job: &'a Job, tranche: u32, hash: &PaymentHash) -> Option<&'a Record> {
+    let work = job.attempt.as_ref()?;
+    let waits = |t: &Tranche| t.claiming.is_none() && t.received.is_none();
+    let wanted = !job.phase.is_over()
+        && work.tranche_of(hash) == Some(tranche)
+        && slot(job, tranche).is_some_and(waits);
+    work.record.as_ref().filter(|_| wanted)
 }
 
 /// What the node says by itself. Nothing beats it.
@@ -177,7 +221,7 @@ pub(super) fn height(job: &Job, height: u32) -> Step {
             continue;
         }
         step = match slot.deadline {
-            Some(deadline) if height > deadline + LATE_BLOCKS => {
+            Some(deadline) if height > deadline.saturating_add(LATE_BLOCKS) => {
                 step.fact(Fact::Lost { tranche, hash: *hash })
             }
             _ => step.effect(Effect::Claim { tranche, hash: *hash, amount }),
@@ -196,36 +240,21 @@ fn will_be_complete(job: &Job, blob: &Digest) -> bool {
     let m = &delivery.manifest;
     let have = |hash: &[u8; 32], path: bool| path || *hash == blob.0;
     !work.inspected
-        && work.consists_of(blob)
         && have(m.blob.as_bytes(), work.blob.is_some())
         && have(m.vector.as_bytes(), work.vector.is_some())
-}
-
-/// The delivery that is being sealed, if it is this one.
-fn sealing(job: &Job, number: u32) -> Option<&Attempt> {
-    let work = job.attempt.as_ref().filter(|_| job.phase == Phase::Working)?;
-    (work.number == number && work.record.is_none()).then_some(work)
 }
 
 fn stuck(step: Step, what: &str, why: &str) -> Step {
     step.fact(Fact::Stuck { effect: what.into(), why: why.into() })
 }
 
-/// A delivery is refused before any payment: the worker is told and may deliver again. Only if it is the
-/// one that stands: what took long may be about one that was rejected meanwhile.
-fn refuse(
-    job: &Job,
-    step: Step,
-    code: &str,
-    sentence: &str,
-    is_it: impl FnOnce(&Attempt) -> bool,
-) -> Step {
-    let work = job.attempt.as_ref().filter(|w| !w.money_moved() && !w.inspected && is_it(w));
-    let Some(record) = work.and_then(|w| w.record.as_ref()) else {
+/// A delivery is refused before any payment: the worker is told and may deliver again.
+fn refuse(job: &Job, manifest: &EventId, step: Step, code: &str, sentence: &str) -> Step {
+    if !inspecting(job, manifest) || job.money_moved() {
         return step;
-    };
+    }
     step.fact(Fact::Refused { code: code.into(), sentence: sentence.into() })
-        .say(Body::Reject { manifest: record.id, reason: Raw(sentence.into()) })
+        .say(Body::Reject { manifest: *manifest, reason: Raw(sentence.into()) })
 }
 
 fn paid(job: &Job, hash: &PaymentHash, preimage: &Preimage, fee: Msat) -> Step {

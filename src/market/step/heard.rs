@@ -42,7 +42,8 @@ pub(super) fn heard(
     if draft.seq < job.theirs.next {
         let same = job.theirs.last.as_ref().filter(|last| last.draft.seq == draft.seq);
         return match same {
-            Some(last) if last.id != record.id => {
+            // One proof of it is enough.
+            Some(last) if last.id != record.id && !job.equivocated => {
                 Ok(Step::default().fact(Fact::Equivocation { record: record.clone() }))
             }
             _ => Err(no("old", "The record was heard before.")),
@@ -66,7 +67,11 @@ pub(super) fn heard(
             if theirs == Some(*manifest) { bill(job, *tranche, invoice, world, step) } else { step }
         }
         Body::Material(file) => match job.peer_address() {
-            Some(from) if file.size <= MOST_MATERIAL => {
+            Some(from)
+                if file.size <= MOST_MATERIAL
+                    && job.materials.iter().filter(|m| m.from != job.role).count()
+                        < MOST_MATERIALS =>
+            {
                 let (file, from) = (file.clone(), from.clone());
                 step.effect(Effect::Fetch { file, from, purpose: Purpose::Input })
             }
@@ -78,6 +83,9 @@ pub(super) fn heard(
 
 /// The largest file that is fetched because the other side names it, in bytes (PROTOCOL.md 2).
 const MOST_MATERIAL: u64 = 8 << 20;
+
+/// As many as an award may name: the disk is ours.
+const MOST_MATERIALS: usize = 16;
 
 fn award(
     job: &Job,
@@ -148,6 +156,9 @@ fn decline(job: &Job, record: &Record) -> Result<Step, Refusal> {
     if job.phase != Phase::Bid {
         return Err(no("wrong-phase", "The bid no longer waits for an answer."));
     }
+    if record.draft.seq != 0 {
+        return Err(no("broken-chain", "The decline does not begin a chain."));
+    }
     Ok(Step::default().fact(Fact::Heard { record: record.clone() }))
 }
 
@@ -165,6 +176,10 @@ fn withdraw(job: &Job, record: &Record) -> Result<Step, Refusal> {
     {
         return Err(no("wrong-phase", "The job has gone on since; it can be cancelled."));
     }
+    let follows = |bid: &Record| record.draft.seq == 1 && record.draft.prev == Some(bid.id);
+    if !job.theirs.last.as_ref().is_some_and(follows) {
+        return Err(no("broken-chain", "The withdrawal does not follow the bid."));
+    }
     Ok(Step::default().fact(Fact::Heard { record: record.clone() }))
 }
 
@@ -175,11 +190,14 @@ const VECTOR_HEAD: u64 = 4096;
 fn deliver(job: &Job, record: &Record, delivery: &Delivery, world: &World, step: Step) -> Step {
     let m = &delivery.manifest;
     let wrong = if job.phase != Phase::Working {
-        // Heard, and it stands in the transcript; but there is no room for it now.
-        return Step { facts: vec![Fact::Heard { record: record.clone() }], ..step };
-    } else if m.delivery < job.deliveries {
-        // A number may be missing: a delivery that could not be sealed was never sent.
-        Some(("wrong-number", "The delivery has the number of an earlier one."))
+        return step;
+    } else if m.delivery < job.deliveries || m.delivery == u32::MAX {
+        // A number may be missing: a delivery that could not be sealed was never sent. The last number
+        // would leave none for the next.
+        Some((
+            "wrong-number",
+            "The delivery has the number of an earlier one, or the last there is.",
+        ))
     } else if m.tranches() != job.terms().tranches {
         Some(("wrong-tranches", "The delivery has another number of tranches than agreed."))
     } else if m.total > job.terms().max_bytes || m.blob_len > job.terms().max_bytes {

@@ -1,0 +1,20 @@
+//! The engine on bad input: two real cores, whatever strangers, nodes, crashes and the clock do to them.
+
+#![allow(
+    clippy::unwrap_used,
+    dead_code,
+    reason = "a test that cannot go on says so; the two people are shared with other tests"
+)]
+
+#[path = "engine/crash.rs"]
+mod crash;
+#[path = "engine/late.rs"]
+mod late;
+#[path = "engine/money.rs"]
+mod money;
+#[path = "engine/pair.rs"]
+mod pair;
+#[path = "engine/strangers.rs"]
+mod strangers;
+#[path = "engine/whole.rs"]
+mod whole;

@@ -1,0 +1,554 @@
+//! What strangers, and the other side with a program of its own, can say.
+
+use earnest::engine::{CertificateDraft, RelayEvent, Scribe as _, Taken};
+use earnest::keys::{Keys, OsDice, Phrase, Secrets, SystemClock};
+use earnest::market::*;
+use earnest::seal::Hash32;
+use earnest::text::Raw;
+use proptest::prelude::*;
+
+use crate::pair::*;
+use crate::whole::wish;
+
+fn stranger(n: u8) -> Keys {
+    let secrets = Secrets { phrase: Phrase::new(&[n; 32]), imported: None };
+    Keys::new(&secrets, std::sync::Arc::new(OsDice), std::sync::Arc::new(SystemClock))
+}
+
+fn delivery_of(pair: &Pair) -> Delivery {
+    match pair.job(Worker).attempt.unwrap().record.unwrap().draft.body {
+        Body::Deliver(delivery) => delivery,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn the_outer_key_is_not_taken_for_the_author() {
+    // PROTOCOL.md 11, second: both sides hold K_sign; each body has one role that may say it.
+    let mut pair = Pair::new();
+    pair.delivered(wish(Mode::Sealed, 1));
+    let manifest = pair.job(Worker).attempt.unwrap().record.unwrap().id;
+    let delivery = delivery_of(&pair);
+    let reason = || Raw::from("x");
+    let of_the_worker = [
+        Body::Deliver(delivery),
+        Body::Bill { manifest, tranche: 0, invoice: "lnbcrt1".into() },
+        Body::Settled { manifest },
+        Body::Withdraw { reason: reason() },
+    ];
+    let of_the_requester = [
+        Body::Ready { manifest, tranche: 0 },
+        Body::Accept { manifest },
+        Body::Reject { manifest, reason: reason() },
+        Body::Decline { reason: reason() },
+    ];
+    for (liar, bodies) in [(Requester, of_the_worker), (Worker, of_the_requester)] {
+        for body in bodies {
+            let before = pair.job(liar.other());
+            let kind = body.kind();
+            let taken = pair.say(liar, body);
+            assert!(matches!(taken, Taken::Refused(_)), "{liar:?} says {kind}: {taken:?}");
+            assert_eq!(pair.job(liar.other()), before, "no fact was written for {kind}");
+        }
+    }
+}
+
+#[test]
+fn a_chain_takes_no_gap_no_fork_and_no_repeat() {
+    let mut pair = Pair::new();
+    pair.awarded(Wish::default());
+    let note = |text: &str| Body::Note { text: Raw::from(text) };
+    let (_, first) = pair.forge(Requester, note("one"), |_| {});
+    let (one, _) = pair.forge(Requester, note("one"), |_| {});
+    assert_eq!(code(&pair.hear(Worker, &first)), "new");
+    assert_eq!(code(&pair.hear(Worker, &first)), "nothing");
+    // The same record in another envelope.
+    let channel = pair.channel(Requester);
+    let event = pair.side(Requester).keys.post(&channel, &one, pair.now()).unwrap();
+    assert_eq!(code(&pair.hear(Worker, &relayed(&event.json))), "old");
+    // Another record with its number: kept as evidence, once.
+    let (_, fork) = pair.forge(Requester, note("two"), |d| {
+        d.seq = one.draft.seq;
+        d.prev = one.draft.prev;
+    });
+    let facts = pair.job(Worker).n;
+    assert_eq!(code(&pair.hear(Worker, &fork)), "new");
+    assert_eq!(pair.job(Worker).n, facts + 1);
+    for n in 0..5 {
+        let (_, fork) = pair.forge(Requester, note(&format!("fork {n}")), |d| {
+            d.seq = one.draft.seq;
+            d.prev = one.draft.prev;
+        });
+        assert_eq!(code(&pair.hear(Worker, &fork)), "old", "one proof of it is enough");
+    }
+    assert_eq!(pair.job(Worker).n, facts + 1);
+    // It does not follow.
+    let (_, loose) = pair.forge(Requester, note("three"), |d| d.prev = Some(EventId([5; 32])));
+    assert_eq!(code(&pair.hear(Worker, &loose)), "broken-chain");
+    // Of another job.
+    let reached = pair.job(Worker).theirs.next;
+    // Far ahead: waits, and is never more than a few.
+    for ahead in 1..200 {
+        let (_, early) = pair.forge(Requester, note("later"), |d| d.seq += ahead);
+        assert_eq!(code(&pair.hear(Worker, &early)), "nothing");
+    }
+    assert_eq!(pair.job(Worker).theirs.next, reached);
+}
+
+#[test]
+fn records_in_any_order_are_heard_in_theirs() {
+    let mut pair = Pair::new();
+    pair.awarded(Wish::default());
+    pair.side_mut(Worker).deaf = true;
+    for n in 0..6 {
+        pair.ask(Requester, Ask::Note { text: format!("note {n}") }).unwrap();
+    }
+    pair.quiet();
+    let mut notes: Vec<RelayEvent> = pair.events[pair.events.len() - 6..].to_vec();
+    notes.reverse();
+    for event in notes.iter().chain(&notes) {
+        pair.hear(Worker, event);
+    }
+    assert_eq!(pair.job(Worker).theirs.next, 7);
+}
+
+#[test]
+fn a_delivery_that_breaks_the_terms_is_refused_before_a_byte_is_fetched() {
+    type Bending = fn(&mut Delivery);
+    let bends: [(&str, Bending); 5] = [
+        ("the last number", |d| d.manifest.delivery = u32::MAX),
+        ("too large", |d| {
+            d.manifest.total = (1 << 20) + 1;
+            d.manifest.blob_len = (1 << 20) + 1;
+            d.manifest.n = 65;
+        }),
+        ("vector", |d| d.vector_size = 1 << 40),
+        ("tranches", |d| {
+            d.manifest.first.push(1);
+            d.manifest.h.push(Hash32::new([8; 32]));
+            d.manifest.secrets.push(Hash32::new([8; 32]));
+        }),
+        ("one hash twice", |d| {
+            d.manifest.first.push(1);
+            d.manifest.h.push(d.manifest.h[0]);
+            d.manifest.secrets.push(Hash32::new([8; 32]));
+        }),
+    ];
+    // A manifest of the right form, from a job of its own.
+    let mut donor = Pair::new();
+    donor.delivered(wish(Mode::Sealed, 1));
+    let sound = delivery_of(&donor);
+    for (what, bend) in bends {
+        let mut pair = Pair::new();
+        pair.awarded(wish(Mode::Sealed, 1));
+        let mut delivery = sound.clone();
+        bend(&mut delivery);
+        assert_eq!(pair.say(Worker, Body::Deliver(delivery)), Taken::New, "{what}");
+        let job = pair.job(Requester);
+        assert_eq!(job.phase, Phase::Working, "{what}");
+        assert!(job.reason.unwrap().contains("Nothing was paid"), "{what}");
+        pair.side_mut(Requester).lazy = vec!["fetch", "inspect"];
+        pair.effects(Requester);
+        assert!(pair.side(Requester).kept.is_empty(), "{what}");
+        assert_eq!(pair.job(Requester).ours.last.unwrap().draft.body.kind(), "reject", "{what}");
+        // A right one still counts from where it was.
+        let mut delivery = sound.clone();
+        delivery.manifest.h[0] = Hash32::new([44; 32]);
+        if what.contains("number") {
+            assert_eq!(pair.say(Worker, Body::Deliver(delivery)), Taken::New);
+            assert_eq!(pair.phase(Requester), Phase::Delivered, "{what}");
+        }
+    }
+}
+
+#[test]
+fn a_manifest_of_another_job_or_with_other_secrets_is_refused_before_payment() {
+    type Bending = fn(&mut Delivery);
+    let bends: [(&str, Bending); 5] = [
+        ("job", |d| d.manifest.job = Hash32::new([1; 32])),
+        ("root", |d| d.manifest.root = Hash32::new([1; 32])),
+        ("secret", |d| d.manifest.secrets[0] = Hash32::new([1; 32])),
+        ("length", |d| {
+            d.manifest.total -= 1;
+            d.manifest.blob_len -= 1;
+        }),
+        ("mode", |d| {
+            d.manifest.mode = earnest::seal::Mode::Direct;
+            d.manifest.h.clear();
+            d.manifest.secrets.clear();
+        }),
+    ];
+    for (what, bend) in bends {
+        let mut pair = Pair::new();
+        pair.awarded(wish(Mode::Sealed, 1));
+        // The requester is told another manifest than the one that the worker's engine made.
+        pair.side_mut(Worker).lazy = vec!["publish"];
+        pair.deliver("work.bin", 40_000).unwrap();
+        pair.quiet();
+        let mut delivery = delivery_of(&pair);
+        bend(&mut delivery);
+        assert_eq!(pair.say(Worker, Body::Deliver(delivery)), Taken::New, "{what}");
+        pair.quiet();
+        let job = pair.job(Requester);
+        assert_eq!(job.phase, Phase::Working, "{what}: {:?}", job.reason);
+        assert!(job.reason.is_some() && job.attempt.is_none(), "{what}");
+        assert!(pair.nodes.sent.is_empty());
+    }
+}
+
+#[test]
+fn a_hash_seen_before_is_refused_also_after_a_restart() {
+    for restart in [false, true] {
+        let mut pair = Pair::new();
+        pair.delivered(wish(Mode::Sealed, 1));
+        let mut delivery = delivery_of(&pair);
+        pair.reject().unwrap();
+        pair.quiet();
+        if restart {
+            pair.restart(Requester);
+            pair.quiet();
+        }
+        delivery.manifest.delivery = 1;
+        assert_eq!(pair.say(Worker, Body::Deliver(delivery)), Taken::New);
+        let job = pair.job(Requester);
+        assert_eq!(job.phase, Phase::Working);
+        assert!(job.reason.unwrap().contains("seen before"));
+    }
+}
+
+#[test]
+fn one_peer_cannot_fill_a_disk_with_materials() {
+    let mut pair = Pair::new();
+    pair.awarded(Wish::default());
+    pair.side_mut(Worker).lazy = vec!["fetch"];
+    for n in 0..100u8 {
+        let file = Attachment { blob: Digest([n; 32]), size: 8 << 20, name: Raw::from("a") };
+        assert_eq!(pair.say(Requester, Body::Material(file)), Taken::New);
+    }
+    let huge = Attachment { blob: Digest([200; 32]), size: 1 << 39, name: Raw::from("b") };
+    pair.say(Requester, Body::Material(huge));
+    pair.effects(Worker);
+    pair.effects(Worker);
+    let fetches = pair.side(Worker).kept.len();
+    assert!((1..=16).contains(&fetches), "{fetches}");
+}
+
+/// An award by these keys.
+fn award_by(
+    pair: &Pair,
+    keys: &Keys,
+    certify: impl FnOnce(&mut CertificateDraft),
+    bend: impl FnOnce(&mut Award, &mut Draft),
+) -> RelayEvent {
+    let job = pair.job(Worker);
+    let nonce = Nonce([123; 32]);
+    let me = pair.me(Requester);
+    let mut draft = CertificateDraft {
+        role: Role::Requester,
+        counterparty: job.worker.identity,
+        terms: job.terms().clone(),
+        nonce,
+        node: me.node,
+        endpoint: me.address.endpoint,
+        at: pair.now(),
+    };
+    certify(&mut draft);
+    let certificate = keys.certify(&draft).unwrap();
+    let mut award = Award {
+        bid: job.id,
+        certificate: certificate.event,
+        relays: me.relays,
+        address: me.address,
+        inputs: Vec::new(),
+        audit: Digest([1; 32]),
+        audit_nonce: Nonce([2; 32]),
+    };
+    let mut record = Draft {
+        job: Some(JobId(job.id.0)),
+        seq: 0,
+        prev: None,
+        seen: Some(job.id),
+        at: pair.now(),
+        body: Body::Note { text: Raw::from("") },
+    };
+    bend(&mut award, &mut record);
+    record.body = Body::Award(award);
+    let record = keys.sign(&nonce, &record).unwrap();
+    relayed(&keys.wrap(&nonce, &record, &job.worker.session, 0, pair.now()).unwrap().json)
+}
+
+#[test]
+fn an_award_that_is_not_the_requesters_for_this_bid_is_refused() {
+    let mut pair = Pair::new();
+    pair.bid(Wish::default());
+    let keys = pair.side(Requester).keys.clone();
+    let before = pair.job(Worker);
+    let refuse = |pair: &mut Pair, event: RelayEvent, expected: &str| {
+        let taken = pair.hear(Worker, &event);
+        assert_eq!(code(&taken), expected, "{taken:?}");
+        assert_eq!(pair.job(Worker), before);
+    };
+    let event = award_by(&pair, &stranger(9), |_| {}, |_, _| {});
+    refuse(&mut pair, event, "wrong-certificate");
+    let event = award_by(&pair, &keys, |c| c.terms.price = sats(1000), |_, _| {});
+    refuse(&mut pair, event, "wrong-certificate");
+    let event = award_by(&pair, &keys, |c| c.counterparty = stranger(9).identity(), |_, _| {});
+    refuse(&mut pair, event, "wrong-certificate");
+    // Another bid.
+    let other = EventId([66; 32]);
+    let event = award_by(
+        &pair,
+        &keys,
+        |_| {},
+        |a, d| {
+            a.bid = other;
+            d.job = Some(JobId(other.0));
+        },
+    );
+    refuse(&mut pair, event, "wrong-job");
+    // (A certificate of another key, role or endpoint does not pass the wire: tests/wire/contact.rs.)
+    // Not the first of its chain.
+    let event = award_by(
+        &pair,
+        &keys,
+        |_| {},
+        |_, d| {
+            d.seq = 3;
+            d.prev = Some(EventId([1; 32]));
+        },
+    );
+    refuse(&mut pair, event, "broken-chain");
+    // The right one is taken, a second is not.
+    let event = award_by(&pair, &keys, |_| {}, |_, _| {});
+    assert_eq!(code(&pair.hear(Worker, &event)), "new");
+    let event = award_by(&pair, &keys, |_| {}, |a, _| a.audit = Digest([9; 32]));
+    assert!(matches!(pair.hear(Worker, &event), Taken::Refused(_)));
+    pair.core_mut(Requester).award(&before.id).unwrap();
+    pair.quiet();
+    assert_eq!(pair.job(Worker).requester.unwrap().nonce, Nonce([123; 32]));
+}
+
+#[test]
+fn an_award_after_the_withdrawal_or_the_lapse_is_refused() {
+    let mut pair = Pair::new();
+    pair.bid(Wish::default());
+    let keys = pair.side(Requester).keys.clone();
+    let event = award_by(&pair, &keys, |_| {}, |_, _| {});
+    pair.ask(Worker, Ask::Withdraw { reason: "Sorry.".into() }).unwrap();
+    assert_eq!(code(&pair.hear(Worker, &event)), "wrong-phase");
+
+    let mut pair = Pair::new();
+    pair.bid(Wish::default());
+    let event = award_by(&pair, &keys, |_| {}, |_, _| {});
+    pair.pass(Span::DAY.times(1));
+    assert_eq!(code(&pair.hear(Worker, &event)), "bid-lapsed");
+    pair.quiet();
+    assert_eq!(pair.phase(Worker), Phase::Expired);
+}
+
+#[test]
+fn a_decline_or_a_withdrawal_with_a_foul_place_in_its_chain_is_refused() {
+    let mut pair = Pair::new();
+    let id = pair.bid(Wish::default());
+    let (requester, worker) = (pair.job(Requester), pair.job(Worker));
+    let last = (1u64 << 53) - 1;
+    for (seq, prev) in [(last, Some(EventId([1; 32]))), (7, Some(id)), (1, Some(EventId([1; 32])))]
+    {
+        let draft =
+            |body| Draft { job: Some(JobId(id.0)), seq, prev, seen: None, at: Time(START), body };
+        let keys = pair.side(Requester).keys.clone();
+        let nonce = Nonce([55; 32]);
+        let decline = Body::Decline { reason: Raw::from("no") };
+        let record = keys.sign(&nonce, &draft(decline)).unwrap();
+        let to = worker.worker.session;
+        let event = relayed(&keys.wrap(&nonce, &record, &to, 0, pair.now()).unwrap().json);
+        assert_eq!(code(&pair.hear(Worker, &event)), "broken-chain");
+        assert_eq!(pair.job(Worker), worker);
+        let keys = pair.side(Worker).keys.clone();
+        let nonce = worker.nonce.unwrap();
+        let withdraw = Body::Withdraw { reason: Raw::from("no") };
+        let record = keys.sign(&nonce, &draft(withdraw)).unwrap();
+        let to = worker.gig.offer.inbox.key;
+        let event = relayed(&keys.wrap(&nonce, &record, &to, 0, pair.now()).unwrap().json);
+        assert_eq!(code(&pair.hear(Requester, &event)), "broken-chain");
+        assert_eq!(pair.job(Requester), requester);
+    }
+}
+
+/// A bid by these keys on this gig, never through an engine.
+fn bid_by(
+    pair: &Pair,
+    keys: &Keys,
+    nonce: u8,
+    gig: &Gig,
+    pow: u8,
+    bend: impl FnOnce(&mut CertificateDraft, &mut Bid),
+) -> RelayEvent {
+    let me = pair.me(Worker);
+    let terms = propose(gig, Wish::default(), &keys.identity(), Network::Regtest, gig.at).unwrap();
+    let mut certify = CertificateDraft {
+        role: Role::Worker,
+        counterparty: gig.author,
+        terms: terms.clone(),
+        nonce: Nonce([nonce; 32]),
+        node: me.node,
+        endpoint: me.address.endpoint,
+        at: pair.now(),
+    };
+    let mut bid = Bid {
+        gig: gig.id,
+        terms,
+        certificate: String::new(),
+        relays: me.relays,
+        address: me.address,
+        valid_until: pair.now().after(Span::HOUR),
+        least_first: sats(1),
+        message: Raw::from("hi"),
+    };
+    bend(&mut certify, &mut bid);
+    bid.certificate = keys.certify(&certify).unwrap().event;
+    let body = Body::Bid(bid);
+    let draft = Draft { job: None, seq: 0, prev: None, seen: None, at: pair.now(), body };
+    let record = keys.sign(&certify.nonce, &draft).unwrap();
+    let to = &gig.offer.inbox.key;
+    relayed(&keys.wrap(&certify.nonce, &record, to, pow, pair.now()).unwrap().json)
+}
+
+#[test]
+fn a_bid_that_may_not_come_in_stays_outside() {
+    let mut pair = Pair::new();
+    let id = pair.posted(|draft| draft.pow = 6);
+    let gig = pair.core(Requester).posts()[&id].gig().unwrap().clone();
+    let keys = stranger(9);
+    let refuse = |pair: &mut Pair, event: RelayEvent, expected: &str| {
+        let taken = pair.hear(Requester, &event);
+        assert_eq!(code(&taken), expected, "{taken:?}");
+        assert!(pair.core(Requester).jobs().is_empty());
+        assert_eq!(code(&pair.hear(Requester, &event)), "nothing", "no work is done twice");
+    };
+    // Found by luck, a wrap may have six bits: these have fewer.
+    let lazy = (0..50).map(|n| bid_by(&pair, &keys, n, &gig, 0, |_, _| {}));
+    let lazy = lazy.into_iter().find(|e| e.id.0[0] >= 0b100).unwrap();
+    refuse(&mut pair, lazy, "no-proof-of-work");
+    let event = bid_by(&pair, &keys, 61, &gig, 6, |_, b| b.gig = EventId([3; 32]));
+    refuse(&mut pair, event, "unknown-gig");
+    let event = bid_by(&pair, &keys, 62, &gig, 6, |c, _| c.counterparty = keys.identity());
+    refuse(&mut pair, event, "wrong-certificate");
+    let event = bid_by(&pair, &keys, 63, &gig, 6, |_, b| b.valid_until = Time(START));
+    refuse(&mut pair, event, "bid-lapsed");
+    let event = bid_by(&pair, &keys, 64, &gig, 6, |c, b| {
+        b.terms.max_bytes += 1;
+        c.terms = b.terms.clone();
+    });
+    refuse(&mut pair, event, "terms-differ");
+    let event = bid_by(&pair, &keys, 65, &gig, 6, |c, b| {
+        b.terms.price = sats(999);
+        c.terms = b.terms.clone();
+    });
+    refuse(&mut pair, event, "price-too-small");
+    // A right one comes in; its certificate again, in another bid, does not; nor do a fourth and a fifth.
+    let event = bid_by(&pair, &keys, 70, &gig, 6, |_, _| {});
+    assert_eq!(code(&pair.hear(Requester, &event)), "new");
+    let event = bid_by(&pair, &keys, 70, &gig, 6, |_, b| b.message = Raw::from("again"));
+    assert_eq!(code(&pair.hear(Requester, &event)), "certificate-replayed");
+    for n in 71..73 {
+        let event = bid_by(&pair, &keys, n, &gig, 6, |_, _| {});
+        assert_eq!(code(&pair.hear(Requester, &event)), "new");
+    }
+    let event = bid_by(&pair, &keys, 73, &gig, 6, |_, _| {});
+    assert_eq!(code(&pair.hear(Requester, &event)), "too-many-bids");
+    // Full.
+    let first = *pair.core(Requester).jobs().keys().next().unwrap();
+    pair.core_mut(Requester).award(&first).unwrap();
+    let event = bid_by(&pair, &stranger(10), 74, &gig, 6, |_, _| {});
+    let full = pair.hear(Requester, &event);
+    assert!(matches!(code(&full), "gig-full" | "gig-closed"), "{full:?}");
+    let second = *pair.core(Requester).jobs().keys().nth(1).unwrap();
+    let again = pair.core_mut(Requester).award(&second);
+    assert_eq!(refused(again), "gig-full");
+}
+
+#[test]
+fn a_bid_on_a_closed_or_expired_gig_or_an_old_version_is_judged_by_what_it_answers() {
+    let mut pair = Pair::new();
+    let id = pair.posted(|_| {});
+    let gig = pair.core(Requester).posts()[&id].gig().unwrap().clone();
+    let keys = stranger(9);
+    let early = bid_by(&pair, &keys, 1, &gig, 0, |_, _| {});
+    pair.core_mut(Requester).close(&id).unwrap();
+    assert_eq!(code(&pair.hear(Requester, &early)), "gig-closed");
+
+    let mut pair = Pair::new();
+    let id = pair.posted(|_| {});
+    let gig = pair.core(Requester).posts()[&id].gig().unwrap().clone();
+    pair.pass(Span::DAY.times(8));
+    let late = bid_by(&pair, &keys, 1, &gig, 0, |_, _| {});
+    assert_eq!(code(&pair.hear(Requester, &late)), "gig-expired");
+}
+
+#[test]
+fn a_listing_replaced_after_the_bid_changes_no_terms() {
+    let mut pair = Pair::new();
+    let id = pair.bid(Wish::default());
+    let gig = pair.job(Worker).gig;
+    let mut dearer = gig.clone();
+    dearer.at = Time(gig.at.0 + 1);
+    dearer.offer.price = sats(1000);
+    let event = pair.side(Requester).keys.listing(&dearer).unwrap();
+    assert_eq!(code(&pair.hear(Worker, &relayed(&event.json))), "new");
+    pair.core_mut(Requester).award(&id).unwrap();
+    pair.quiet();
+    assert_eq!(pair.phase(Worker), Phase::Working);
+    assert_eq!(pair.job(Worker).terms().price, sats(21_000));
+    assert!(pair.core(Worker).store().gig_kept(&gig.id));
+}
+
+#[test]
+fn a_foul_listing_is_not_shown() {
+    let mut pair = Pair::new();
+    let id = pair.posted(|_| {});
+    let gig = pair.core(Requester).posts()[&id].gig().unwrap().clone();
+    let keys = stranger(9);
+    let signed = |gig: &Gig| keys.listing(gig).map(|e| relayed(&e.json));
+    let mine = Gig { author: keys.identity(), ..gig };
+    // Too large is not even made; another network and a date in the future are not taken.
+    let fat = Gig { content: Raw("x".repeat(17_000)), ..mine.clone() };
+    assert!(signed(&fat).is_err());
+    let far = Gig { at: pair.now().after(Span::DAY), ..mine.clone() };
+    if let Ok(event) = signed(&far) {
+        assert!(matches!(pair.hear(Worker, &event), Taken::Refused(_)));
+    }
+    let elsewhere = Gig { network: Network::Bitcoin, ..mine.clone() };
+    let event = signed(&elsewhere).unwrap();
+    assert_eq!(code(&pair.hear(Worker, &event)), "wrong-network");
+    let mut event = signed(&mine).unwrap();
+    event.json = event.json.replace("Clean a list", "Clean a lisp");
+    assert!(matches!(pair.hear(Worker, &event), Taken::Refused(_)));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
+    #[test]
+    fn no_event_upsets_the_core(kind in prop::sample::select(vec![1059u16, 3920, 30402, 1, 3922]), text in "\\PC{0,200}") {
+        thread_local! {
+            static PAIR: std::cell::RefCell<Option<Pair>> = const { std::cell::RefCell::new(None) };
+        }
+        PAIR.with_borrow_mut(|pair| {
+            let pair = pair.get_or_insert_with(|| {
+                let mut pair = Pair::new();
+                pair.awarded(Wish::default());
+                pair
+            });
+            let before = pair.job(Worker);
+            let channel = pair.channel(Worker);
+            let author = pair.side(Worker).keys.channel_author(&channel);
+            let id = EventId(*blake3::hash(text.as_bytes()).as_bytes());
+            let to = Some(before.worker.session);
+            let event = RelayEvent {
+                relay: String::new(), id, kind, author, to, at: Time(0), json: text,
+            };
+            assert!(!matches!(pair.hear(Worker, &event), Taken::New));
+            assert_eq!(pair.job(Worker), before);
+        });
+    }
+}
