@@ -15,7 +15,7 @@ mod run;
 mod snapshot;
 
 pub use core::{BID_STANDS, Core, Me, OpenClaim, Replays, Taken, Trouble};
-pub use effect::{Done, Work, perform};
+pub use effect::{Done, Workbench, perform};
 pub use handle::{Command, Handle, MOST_INPUT, Receipt};
 pub use notice::{Notice, Severity};
 pub use ports::*;

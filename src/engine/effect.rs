@@ -8,7 +8,7 @@ use crate::engine::{
 use crate::market::{Attempt, Effect, EventId, Job, Nonce, Outcome, Preimage};
 
 /// What running an effect needs: the ports and the job as it was when the effect was started.
-pub struct Work {
+pub struct Workbench {
     /// The adapters.
     pub ports: Ports,
     /// The job, if the effect is of one.
@@ -29,7 +29,7 @@ fn gone(what: &str) -> Fault {
     Fault::Never(format!("the job has no {what} any more"))
 }
 
-impl Work {
+impl Workbench {
     fn job(&self) -> Result<&Job, Fault> {
         self.job.as_ref().ok_or_else(|| gone("log"))
     }
@@ -67,7 +67,7 @@ fn outcome(outcome: Outcome) -> Result<Done, Fault> {
 }
 
 /// Runs one effect. The runner and the simulator both call this, so that what is simulated is what runs.
-pub async fn perform(work: &Work, log: &EventId, effect: &Effect) -> Result<Done, Fault> {
+pub async fn perform(work: &Workbench, log: &EventId, effect: &Effect) -> Result<Done, Fault> {
     let ports = &work.ports;
     match effect {
         Effect::First { record, nonce, to, relays, pow } => {

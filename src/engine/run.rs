@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::sync::{broadcast, mpsc, watch};
 
-use crate::engine::effect::{Done, Work, perform};
+use crate::engine::effect::{Done, Workbench, perform};
 use crate::engine::handle::{Handle, Ready, Request};
 use crate::engine::{
     Clock, Command, Core, Dice, EffectRow, FactView, Fault, Files, JobView, Lightning, NodeEvent,
@@ -256,7 +256,7 @@ impl<S: Store + 'static> Runner<S> {
                 continue;
             };
             self.busy.insert(key);
-            let work = Work {
+            let work = Workbench {
                 ports: self.ports.clone(),
                 job: self.core.job(&row.log).cloned(),
                 progress: self.progress.clone(),

@@ -10,7 +10,7 @@ use super::brittle::{Brittle, Fuse};
 use super::clock::{Clockwork, Ms, PeerClock, What};
 use crate::engine::{
     Core, Done, EffectRow, Fault, Me, NodeEvent, OpenClaim, Ports, Progress, RelayEvent, Replays,
-    Subscription, Want, Work,
+    Subscription, Want, Workbench,
 };
 use crate::market::{
     BidId, Digest, Effect, EndpointId, EventId, Grant, Job, Lane, Post, Span, Time,
@@ -246,10 +246,10 @@ impl Peer {
     }
 
     /// What a run is to do, with the job as it is when the run begins.
-    pub(super) fn work(&self, run: u64) -> Option<(EffectRow, Effect, Work)> {
+    pub(super) fn work(&self, run: u64) -> Option<(EffectRow, Effect, Workbench)> {
         let (row, effect) = self.busy.get(&run)?.clone();
         let job = self.core.as_ref()?.job(&row.log).cloned();
-        let work = Work { ports: self.ports.clone(), job, progress: Progress::default() };
+        let work = Workbench { ports: self.ports.clone(), job, progress: Progress::default() };
         Some((row, effect, work))
     }
 
