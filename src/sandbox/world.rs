@@ -105,6 +105,7 @@ pub struct World {
     relay: Option<Relay>,
     url: String,
     lsp: Lsp,
+    lsp_stopped: bool,
     seed: Option<u64>,
     began_at: u32,
     faucet: u64,
@@ -155,6 +156,7 @@ impl World {
             relay,
             url,
             lsp,
+            lsp_stopped: false,
             seed: setup.seed,
             began_at,
             faucet: 0,
@@ -235,7 +237,9 @@ impl World {
 
     /// Has every node look at the chain now.
     pub async fn sync(&self, parties: &[&Party]) -> anyhow::Result<()> {
-        self.lsp.sync().await?;
+        if !self.lsp_stopped {
+            self.lsp.sync().await?;
+        }
         for party in parties {
             party.app.node().sync().await?;
         }
@@ -284,6 +288,12 @@ impl World {
             }
         };
         tokio::time::timeout(Duration::from_secs(10), quiet).await.unwrap_or(Ok(()))
+    }
+
+    /// Takes the LSP away.
+    pub async fn stop_lsp(&mut self) -> anyhow::Result<()> {
+        self.lsp_stopped = true;
+        Ok(self.lsp.stop().await?)
     }
 
     /// What the LSP has.

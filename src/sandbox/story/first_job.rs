@@ -173,7 +173,7 @@ impl Course<'_> {
         teller.step("the worker has the input, whole, and has done the work");
         self.deliver(requester, worker, job, &work, teller).await?;
         if self.way == Some("lsp-down") {
-            world.lsp().stop().await?;
+            world.stop_lsp().await?;
         }
         self.settle(requester, worker, job, &work, teller).await
     }
