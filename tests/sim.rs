@@ -2,7 +2,7 @@
 //!
 //! `EARNEST_SEED=n` plays exactly that world and nothing else; `EARNEST_SEEDS=n` plays so many worlds
 //! instead of the default.
-
+#![expect(clippy::disallowed_macros, reason = "a seed that fails must be seen where it failed")]
 #![expect(clippy::unwrap_used, reason = "a test that unwraps wrongly fails")]
 
 use std::sync::atomic::{AtomicU64, Ordering};
