@@ -98,6 +98,7 @@ pub struct Core<S> {
     early: BTreeMap<(BidId, u64), (EventId, Record)>,
     notices: Vec<Notice>,
     changed: BTreeSet<BidId>,
+    reposted: bool,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -131,6 +132,7 @@ impl<S: Store> Core<S> {
             early: BTreeMap::new(),
             notices: Vec::new(),
             changed: BTreeSet::new(),
+            reposted: false,
         };
         for (id, rows) in logs {
             match fold(&id, &rows)? {
@@ -183,6 +185,11 @@ impl<S: Store> Core<S> {
         std::mem::take(&mut self.changed)
     }
 
+    /// Whether a gig of ours changed since it was last asked.
+    pub fn take_reposted(&mut self) -> bool {
+        std::mem::take(&mut self.reposted)
+    }
+
     /// The views of this job may have changed though its facts have not.
     pub fn touch(&mut self, id: &BidId) {
         if self.jobs.contains_key(id) {
@@ -218,6 +225,7 @@ impl<S: Store> Core<S> {
         let key = self.scribe.inbox(&post.nonce);
         self.by_key.insert(key, WrapKeyOf::Post(post.id, post.nonce));
         self.posts.insert(post.id, post);
+        self.reposted = true;
     }
 
     fn slots_left(&self, gig: &Gig) -> u32 {

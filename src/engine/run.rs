@@ -443,7 +443,11 @@ impl<S: Store + 'static> Runner<S> {
             }
         }
         let shown = self.shown.borrow().clone();
-        let still = changed.is_empty() && shown.node == self.node && shown.relays == self.health;
+        let reposted = self.core.take_reposted();
+        let still = !reposted
+            && changed.is_empty()
+            && shown.node == self.node
+            && shown.relays == self.health;
         if still && shown.identity.is_some() {
             return;
         }
