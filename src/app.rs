@@ -32,7 +32,7 @@ pub use keyring::*;
 pub use setup::from_config;
 
 /// What an [`App`] is made of.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Setup {
     /// Everything of one network lives here.
     pub dir: PathBuf,
@@ -122,6 +122,7 @@ impl App {
         };
         let core = Core::open(store, keys.clone(), clock, Arc::new(OsDice), me)?;
         let (handle, task) = engine::start(core, ports);
+        let handle = handle.with_wallet(node.clone());
         Ok(Self { handle, keys, node, pool, endpoint, task })
     }
 

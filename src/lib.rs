@@ -43,6 +43,7 @@ pub mod keys;
 pub mod lightning;
 pub mod market;
 pub mod nostr;
+pub mod rpc;
 pub mod sandbox;
 pub mod seal;
 pub mod sim;

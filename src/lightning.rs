@@ -15,7 +15,9 @@ mod lock;
 mod node;
 mod pay;
 mod port;
+mod wallet;
 
-pub use channels::{ChannelInfo, Peer};
+pub use crate::engine::ChannelInfo;
+pub use channels::Peer;
 pub use holdings::Holdings;
 pub use node::{Chain, Lsp, Node, NodeConfig};

@@ -7,9 +7,12 @@ mod outbox;
 
 pub use outbox::{OpenClaim, Replays};
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
 
 use crate::engine::commit::{Folded, Writer, fold};
 use crate::engine::{
@@ -43,7 +46,8 @@ pub struct Me {
 }
 
 /// Why a command was not done.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[serde(rename_all = "snake_case")]
 pub enum Trouble {
     /// The market says no.
     #[error(transparent)]
@@ -55,7 +59,7 @@ pub enum Trouble {
     #[error("there is no {what} `{id}` here")]
     NotFound {
         /// What kind of thing.
-        what: &'static str,
+        what: Cow<'static, str>,
         /// What was asked for.
         id: String,
     },
@@ -309,7 +313,7 @@ impl<S: Store> Core<S> {
         ends: Vec<(Digest, EffectEnd)>,
     ) -> Result<Committed, Trouble> {
         let Some(job) = self.jobs.get(id) else {
-            return Err(Trouble::NotFound { what: "job", id: id.to_string() });
+            return Err(Trouble::NotFound { what: "job".into(), id: id.to_string() });
         };
         let world = self.world(job, input)?;
         let decided = match step(job, input, &world) {

@@ -1,15 +1,22 @@
-//! The handle: how every front end speaks to the engine, and all it can hold of it.
+//! The handle: how every front end speaks to the engine, and all it can hold of it, wherever the engine
+//! runs.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use tokio::sync::{broadcast, mpsc, oneshot, watch};
+use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
+use tokio::sync::{broadcast, watch};
 
-use crate::engine::{FactView, Fault, Files, GigView, LedgerRow, Notice, Snapshot, Trouble};
-use crate::market::{Attachment, BidId, EventId, Gig, GigDraft, Msat, Nonce, Page, Query, Wish};
+use crate::engine::{
+    FactView, Fault, GigView, LedgerRow, Notice, Snapshot, Trouble, Wallet, WalletAnswer,
+    WalletCommand,
+};
+use crate::market::{Attachment, BidId, EventId, Gig, GigDraft, Msat, Page, Query, Wish};
 
 /// What a front end asks.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Command {
     /// Publish a gig.
     Post {
@@ -100,122 +107,206 @@ pub enum Command {
 }
 
 /// What a command led to: the log it changed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Receipt {
     /// A job's or a gig's.
     pub log: EventId,
 }
 
-/// What reaches the loop: commands with their files already copied, and questions.
-pub(super) enum Request {
-    Do(Ready, oneshot::Sender<Result<Receipt, Trouble>>),
-    Preview(Box<GigDraft>, Vec<Attachment>, oneshot::Sender<Result<Gig, Trouble>>),
-    Find(Box<Query>, oneshot::Sender<Result<Page, Fault>>),
-    Gig(EventId, oneshot::Sender<Result<Option<Gig>, Fault>>),
-    History(BidId, oneshot::Sender<Result<Vec<FactView>, Trouble>>),
-    Payments(oneshot::Sender<Result<Vec<LedgerRow>, Fault>>),
-    Stop(oneshot::Sender<()>),
-}
-
-/// A command whose files are copies of our own.
-pub(super) enum Ready {
-    Plain(Command),
-    Post { draft: Box<GigDraft>, inputs: Vec<(Attachment, PathBuf)> },
-    Deliver { job: BidId, source: PathBuf, file: Attachment, message: String },
-}
-
 /// The most bytes of one input file (PROTOCOL.md 2).
 pub const MOST_INPUT: u64 = 8 << 20;
+
+/// One question or command, as it goes down a [`Line`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Call {
+    /// [`Handle::ask`]. Paths are absolute.
+    Do(Box<Command>),
+    /// [`Handle::preview`].
+    Preview {
+        /// As written.
+        draft: Box<GigDraft>,
+        /// What would be attached.
+        inputs: Vec<Attachment>,
+    },
+    /// [`Handle::find`].
+    Find(Box<Query>),
+    /// [`Handle::gig`].
+    Gig(EventId),
+    /// [`Handle::history`].
+    History(BidId),
+    /// [`Handle::payments`].
+    Payments,
+    /// [`Handle::wallet`].
+    Wallet(WalletCommand),
+    /// [`Handle::stop`].
+    Stop,
+}
+
+/// What comes back.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Answer {
+    /// To [`Call::Do`].
+    Done(Receipt),
+    /// To [`Call::Preview`].
+    Preview(Box<Gig>),
+    /// To [`Call::Find`].
+    Page(Page),
+    /// To [`Call::Gig`].
+    Gig(Option<Box<GigView>>),
+    /// To [`Call::History`].
+    History(Vec<FactView>),
+    /// To [`Call::Payments`].
+    Payments(Vec<LedgerRow>),
+    /// To [`Call::Wallet`].
+    Wallet(WalletAnswer),
+    /// To [`Call::Stop`].
+    Stopped,
+}
+
+/// The way to an engine: in this process, or in the one that owns the data directory.
+#[async_trait]
+pub trait Line: Send + Sync {
+    /// Asks and waits for the answer. What was asked is done whole or not at all, also when nobody waits
+    /// any more.
+    async fn call(&self, call: Call) -> Result<Answer, Trouble>;
+    /// What eyes may see now, and whenever it changes; closed when the engine has ended.
+    fn watch(&self) -> watch::Receiver<Arc<Snapshot>>;
+    /// What is worth telling from now on.
+    fn notices(&self) -> broadcast::Receiver<Notice>;
+}
 
 /// Speaks to the engine. Cheap to clone; a handle that is dropped changes nothing.
 #[derive(Clone)]
 pub struct Handle {
-    pub(super) requests: mpsc::Sender<Request>,
-    pub(super) snapshot: watch::Receiver<Arc<Snapshot>>,
-    pub(super) notices: broadcast::Sender<Notice>,
-    pub(super) files: Arc<dyn Files>,
-    pub(super) fresh: Arc<dyn Fn() -> Nonce + Send + Sync>,
+    line: Arc<dyn Line>,
+    wallet: Option<Arc<dyn Wallet>>,
 }
 
 impl Handle {
+    /// A handle on whatever is at the other end of the line.
+    pub fn new(line: Arc<dyn Line>) -> Self {
+        Self { line, wallet: None }
+    }
+
+    /// The same handle, its wallet's verbs done by this node.
+    #[must_use]
+    pub fn with_wallet(self, wallet: Arc<dyn Wallet>) -> Self {
+        Self { wallet: Some(wallet), ..self }
+    }
+
+    /// One call, whatever it is. The methods below are made of it.
+    pub async fn call(&self, call: Call) -> Result<Answer, Trouble> {
+        match (&self.wallet, call) {
+            (Some(wallet), Call::Wallet(command)) => {
+                Ok(Answer::Wallet(wallet.wallet(&command).await?))
+            }
+            (_, call) => self.line.call(call).await,
+        }
+    }
+
     /// Asks for a command and waits until it is committed: what follows runs by itself.
-    pub async fn ask(&self, command: Command) -> Result<Receipt, Trouble> {
-        let ready = self.prepare(command).await?;
-        self.request(|answer| Request::Do(ready, answer)).await?
-    }
-
-    async fn prepare(&self, command: Command) -> Result<Ready, Trouble> {
-        Ok(match command {
-            Command::Post { draft, inputs } => {
-                let folder = EventId((self.fresh)().0);
-                let mut copies = Vec::new();
+    pub async fn ask(&self, mut command: Command) -> Result<Receipt, Trouble> {
+        // The engine may run in another process, whose working directory is not ours.
+        match &mut command {
+            Command::Post { inputs, .. } => {
                 for input in inputs {
-                    copies.push(self.files.adopt(&folder, &input, MOST_INPUT).await?);
+                    *input = absolute(input)?;
                 }
-                Ready::Post { draft: Box::new(draft), inputs: copies }
             }
-            Command::Deliver { job, file, message } => {
-                let snapshot = self.snapshot.borrow().clone();
-                if !snapshot.jobs.contains_key(&job) {
-                    return Err(Trouble::NotFound { what: "job", id: job.to_string() });
-                }
-                // The terms' own limit is the market's to judge; this one is only sanity.
-                let (file, source) = self.files.adopt(&job, &file, crate::seal::MAX_TOTAL).await?;
-                Ready::Deliver { job, source, file, message }
-            }
-            other => Ready::Plain(other),
-        })
-    }
-
-    async fn request<T>(
-        &self,
-        make: impl FnOnce(oneshot::Sender<T>) -> Request,
-    ) -> Result<T, Fault> {
-        let (answer, wait) = oneshot::channel();
-        let gone = || Fault::Later("The engine has stopped. Nothing was done.".into());
-        self.requests.send(make(answer)).await.map_err(|_| gone())?;
-        wait.await.map_err(|_| gone())
+            Command::Deliver { file, .. } => *file = absolute(file)?,
+            _ => {}
+        }
+        match self.call(Call::Do(Box::new(command))).await? {
+            Answer::Done(receipt) => Ok(receipt),
+            other => Err(astray(&other).into()),
+        }
     }
 
     /// What strangers would see of a draft. Nothing is published, nothing copied.
     pub async fn preview(&self, draft: GigDraft, inputs: Vec<Attachment>) -> Result<Gig, Trouble> {
-        self.request(|answer| Request::Preview(Box::new(draft), inputs, answer)).await?
+        match self.call(Call::Preview { draft: Box::new(draft), inputs }).await? {
+            Answer::Preview(gig) => Ok(*gig),
+            other => Err(astray(&other).into()),
+        }
     }
 
     /// A window on the book.
     pub async fn find(&self, query: Query) -> Result<Page, Fault> {
-        self.request(|answer| Request::Find(Box::new(query), answer)).await?
+        match self.call(Call::Find(Box::new(query))).await.map_err(fault)? {
+            Answer::Page(page) => Ok(page),
+            other => Err(astray(&other)),
+        }
     }
 
     /// One gig, for eyes.
     pub async fn gig(&self, id: EventId) -> Result<Option<GigView>, Fault> {
-        let gig = self.request(|answer| Request::Gig(id, answer)).await??;
-        Ok(gig.as_ref().map(GigView::of))
+        match self.call(Call::Gig(id)).await.map_err(fault)? {
+            Answer::Gig(gig) => Ok(gig.map(|gig| *gig)),
+            other => Err(astray(&other)),
+        }
     }
 
     /// A job's history, line by line.
     pub async fn history(&self, id: BidId) -> Result<Vec<FactView>, Trouble> {
-        self.request(|answer| Request::History(id, answer)).await?
+        match self.call(Call::History(id)).await? {
+            Answer::History(facts) => Ok(facts),
+            other => Err(astray(&other).into()),
+        }
     }
 
     /// The payment ledger, oldest first.
     pub async fn payments(&self) -> Result<Vec<LedgerRow>, Fault> {
-        self.request(Request::Payments).await?
+        match self.call(Call::Payments).await.map_err(fault)? {
+            Answer::Payments(rows) => Ok(rows),
+            other => Err(astray(&other)),
+        }
     }
 
-    /// What eyes may see now, and whenever it changes.
+    /// What a person does with the node by hand.
+    pub async fn wallet(&self, command: WalletCommand) -> Result<WalletAnswer, Trouble> {
+        match self.call(Call::Wallet(command)).await? {
+            Answer::Wallet(answer) => Ok(answer),
+            other => Err(astray(&other).into()),
+        }
+    }
+
+    /// What eyes may see now, and whenever it changes; closed when the engine has ended.
     pub fn watch(&self) -> watch::Receiver<Arc<Snapshot>> {
-        self.snapshot.clone()
+        self.line.watch()
     }
 
     /// What is worth telling from now on.
     pub fn notices(&self) -> broadcast::Receiver<Notice> {
-        self.notices.subscribe()
+        self.line.notices()
     }
 
     /// Stops the loop: nothing new is begun, what runs is waited for a little, everything else goes on at
     /// the next start.
     pub async fn stop(&self) {
-        let _ = self.request(Request::Stop).await;
+        let _ = self.call(Call::Stop).await;
     }
+}
+
+fn absolute(path: &Path) -> Result<PathBuf, Fault> {
+    std::path::absolute(path).map_err(|why| {
+        Fault::Never(format!("{} cannot be used: {why}. Nothing was done.", path.display()))
+    })
+}
+
+/// For questions that the market cannot refuse: only the way to it can.
+fn fault(trouble: Trouble) -> Fault {
+    match trouble {
+        Trouble::Failed(fault) => fault,
+        other => Fault::Never(other.to_string()),
+    }
+}
+
+/// An answer to another question: two processes that do not fit each other.
+fn astray(_: &Answer) -> Fault {
+    Fault::Never(
+        "The earnest that owns this directory answered another question. Are both of one version?"
+            .into(),
+    )
 }

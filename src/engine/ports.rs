@@ -244,7 +244,7 @@ pub struct Published {
 }
 
 /// How one relay is doing.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RelayHealth {
     /// Its URL.
     pub url: String,

@@ -7,11 +7,11 @@ use std::time::Duration;
 use tokio::sync::{broadcast, mpsc, watch};
 
 use crate::engine::effect::{Done, Workbench, perform};
-use crate::engine::handle::{Handle, Ready, Request};
+use crate::engine::local::{Local, Ready, Request};
 use crate::engine::{
-    Clock, Command, Core, Dice, EffectRow, FactView, Fault, Files, JobView, Lightning, NodeEvent,
-    NodeStatus, PostView, Receipt, RelayEvent, RelayHealth, Relays, Scribe, Snapshot, Store,
-    Subscription, Transfer, Trouble,
+    Clock, Command, Core, Dice, EffectRow, FactView, Fault, Files, Handle, JobView, Lightning,
+    NodeEvent, NodeStatus, PostView, Receipt, RelayEvent, RelayHealth, Relays, Scribe, Snapshot,
+    Store, Subscription, Transfer, Trouble,
 };
 use crate::market::{
     Ask, BidId, Digest, Effect, EndpointId, EventId, Fact, Grant, Lane, Span, Time,
@@ -57,13 +57,13 @@ pub fn start<S: Store + 'static>(
     let (shown, snapshot) = watch::channel(Arc::new(Snapshot::default()));
     let (notices, _) = broadcast::channel(256);
     let dice = ports.dice.clone();
-    let handle = Handle {
+    let handle = Handle::new(Arc::new(Local {
         requests,
         snapshot,
         notices: notices.clone(),
         files: ports.files.clone(),
         fresh: Arc::new(move || dice.nonce()),
-    };
+    }));
     let (told, outcomes) = mpsc::channel(64);
     let runner = Runner {
         core,
@@ -420,7 +420,7 @@ impl<S: Store + 'static> Runner<S> {
 
     fn history(&self, id: &BidId) -> Result<Vec<FactView>, Trouble> {
         let Some(job) = self.core.job(id) else {
-            return Err(Trouble::NotFound { what: "job", id: id.to_string() });
+            return Err(Trouble::NotFound { what: "job".into(), id: id.to_string() });
         };
         let rows = self.core.store().log(id)?;
         let view = |row: crate::engine::FactRow| {

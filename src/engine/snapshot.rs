@@ -1,10 +1,11 @@
 //! The snapshot: what eyes may see. Text from strangers is clean here; nothing secret is.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::engine::{NodeStatus, RelayHealth};
 use crate::market::{
@@ -14,7 +15,7 @@ use crate::market::{
 use crate::text::{Clean, Limit};
 
 /// Everything a front end draws from, but the book.
-#[derive(Debug, Clone, Default, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Snapshot {
     /// When it was taken.
     pub at: Time,
@@ -37,7 +38,7 @@ pub struct Snapshot {
 }
 
 /// A job, for eyes.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct JobView {
     /// The name of its log.
     pub id: BidId,
@@ -66,7 +67,7 @@ pub struct JobView {
     /// When the phase ends by itself.
     pub deadline: Option<Time>,
     /// What happens then.
-    pub otherwise: Option<&'static str>,
+    pub otherwise: Option<Cow<'static, str>>,
     /// Why it stands there, if there is a reason.
     pub reason: Option<Clean>,
     /// What can be done, and why not what cannot.
@@ -84,7 +85,7 @@ pub struct JobView {
 }
 
 /// One verb and whether it can be done now.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Offered {
     /// The verb.
     pub verb: Verb,
@@ -93,7 +94,7 @@ pub struct Offered {
 }
 
 /// A file, for eyes.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct MaterialView {
     /// What it is.
     pub blob: Digest,
@@ -108,7 +109,7 @@ pub struct MaterialView {
 }
 
 /// A delivery, for eyes.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct DeliveryView {
     /// From 0.
     pub number: u32,
@@ -139,7 +140,7 @@ pub struct DeliveryView {
 }
 
 /// A gig of ours, for eyes.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct PostView {
     /// Its log.
     pub id: EventId,
@@ -152,7 +153,7 @@ pub struct PostView {
 }
 
 /// A gig, for eyes.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct GigView {
     /// This version.
     pub id: EventId,
@@ -267,7 +268,7 @@ impl JobView {
             tranches: job.terms().tranches,
             message: job.bid.message.clean(BLOCK),
             deadline: deadline.map(|(at, _)| at),
-            otherwise: deadline.map(|(_, what)| what),
+            otherwise: deadline.map(|(_, what)| what.into()),
             reason: job.reason.as_ref().map(raw),
             legal: legal(job, now).into_iter().map(offered).collect(),
             materials: job
@@ -314,7 +315,7 @@ impl JobView {
 }
 
 /// One line of a job's history, for eyes.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct FactView {
     /// Its place.
     pub n: u64,

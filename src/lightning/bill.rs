@@ -16,7 +16,7 @@ use super::invoice::FAIL_BACK;
 use super::node::{ANCHOR_RESERVE_SATS, Inner, Lsp, Node, unix_now};
 use super::pay::payment_id;
 use crate::engine::{BillOrder, Billed, Fault};
-use crate::market::{Msat, NodeId, Time};
+use crate::market::{Msat, NodeId, PaymentHash, Time};
 use crate::wire;
 
 /// The longest hold we bill for, in blocks: with a payer's margin it stays below the 2,016 blocks after
@@ -25,7 +25,7 @@ const LONGEST_HOLD: u32 = 1_500;
 
 /// An LSP keeps its offer for a day (LSPS2 `valid_until` in ldk-node); an invoice that outlived it would
 /// be paid into nothing.
-const JIT_EXPIRY_SECS: u32 = 23 * 3600;
+pub(super) const JIT_EXPIRY_SECS: u32 = 23 * 3600;
 
 /// Below this a payer of ours uses one path (PROTOCOL.md 5.7), so one channel must be able to take it.
 const SINGLE_PATH: Msat = match Msat::sats(10_000) {
@@ -108,7 +108,15 @@ impl Inner {
             );
             (made.map_err(|why| later("No invoice could be made", why))?, Msat::ZERO)
         } else {
-            self.just_in_time(order, &description, all)?
+            self.just_in_time(order.amount, all, |cap| {
+                self.ldk.bolt11_payment().receive_via_jit_channel_for_hash(
+                    order.amount.get(),
+                    &description,
+                    order.expiry_secs.min(JIT_EXPIRY_SECS),
+                    Some(cap.get()),
+                    LdkHash(order.hash.0),
+                )
+            })?
         };
         let invoice = match order.hold_blocks {
             None => invoice,
@@ -134,14 +142,16 @@ impl Inner {
         Ok((Billed { invoice: text, lsp_fee }, read.expires_at))
     }
 
-    fn just_in_time(
+    /// An invoice for this amount that makes the LSP open a channel, and what it keeps; `make` is told
+    /// the most that it may keep.
+    pub(super) fn just_in_time(
         &self,
-        order: &BillOrder,
-        description: &Bolt11InvoiceDescription,
+        amount: Msat,
         over_channels: Msat,
+        make: impl FnOnce(Msat) -> Result<Bolt11Invoice, NodeError>,
     ) -> Result<(Bolt11Invoice, Msat), Fault> {
         let lsp = self.lsp(over_channels)?;
-        self.no_second_channel(lsp, order.amount)?;
+        self.no_second_channel(lsp, amount)?;
         let spendable = self.ldk.list_balances().spendable_onchain_balance_sats;
         if self.anchor_reserve_sats > spendable {
             return Err(Fault::Later(format!(
@@ -150,20 +160,15 @@ impl Inner {
                  restart earnest to go on without that reserve."
             )));
         }
-        let cap = order.amount.ppm(self.lsp_fee_cap_ppm).max(self.max_lsp_fee);
+        let cap = amount.ppm(self.lsp_fee_cap_ppm).max(self.max_lsp_fee);
         let _turn = self.lsp_call.lock().unwrap_or_else(PoisonError::into_inner);
         self.journal.listen();
-        let made = self.ldk.bolt11_payment().receive_via_jit_channel_for_hash(
-            order.amount.get(),
-            description,
-            order.expiry_secs.min(JIT_EXPIRY_SECS),
-            Some(cap.get()),
-            LdkHash(order.hash.0),
-        );
+        let made = make(cap);
         match made {
             Ok(invoice) => {
                 // ldk-node keeps the fee agreed on, to hold the LSP to it.
-                let kept = match self.ldk.payment(&payment_id(&order.hash)).map(|p| p.kind) {
+                let hash = PaymentHash(invoice.payment_hash().to_byte_array());
+                let kept = match self.ldk.payment(&payment_id(&hash)).map(|p| p.kind) {
                     Some(PaymentKind::Bolt11Jit { lsp_fee_limits, .. }) => {
                         lsp_fee_limits.max_total_opening_fee_msat
                     }
@@ -174,7 +179,7 @@ impl Inner {
                 })?;
                 Ok((invoice, msat(fee)))
             }
-            Err(why) => Err(self.lsp_fault(order.amount, cap, why)),
+            Err(why) => Err(self.lsp_fault(amount, cap, why)),
         }
     }
 

@@ -9,7 +9,7 @@ use ldk_node::{ChannelDetails, NodeError, UserChannelId};
 use serde::{Deserialize, Serialize};
 
 use super::node::{Inner, Node, on_chain};
-use crate::engine::Fault;
+use crate::engine::{ChannelInfo, Fault};
 use crate::market::{Msat, NodeId};
 
 /// A node and where it listens: `id@host:port`.
@@ -55,29 +55,6 @@ impl FromStr for Peer {
     }
 }
 
-/// A channel, as a person needs to see it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct ChannelInfo {
-    /// Names it to [`Node::close_channel`].
-    pub id: String,
-    /// The other side.
-    pub peer: NodeId,
-    /// Its size.
-    pub size: Msat,
-    /// What can be sent over it now.
-    pub sendable: Msat,
-    /// What can be received over it now.
-    pub receivable: Msat,
-    /// Of our side, what cannot be spent while it is open (BOLT 2, `channel_reserve_satoshis`).
-    pub reserve: Msat,
-    /// Whether we opened it, and pay for its commitment transaction.
-    pub ours: bool,
-    /// Whether payments can pass now: open at both ends and the peer is there.
-    pub usable: bool,
-    /// Confirmations of its funding; `None` while it has none that we know of.
-    pub confirmations: Option<u32>,
-}
-
 impl Node {
     /// A fresh address of our own wallet on the chain.
     pub async fn new_address(&self) -> Result<String, Fault> {
@@ -88,7 +65,8 @@ impl Node {
         .await
     }
 
-    /// Sends coins on the chain; returns the transaction's id. Not safe to repeat: each call sends.
+    /// Sends coins on the chain; returns the transaction's id. Not safe to repeat: each call sends, but
+    /// after a crash in the middle of one the next that is the same is refused once.
     pub async fn send_onchain(&self, address: &str, sats: u64) -> Result<String, Fault> {
         let address = address.to_owned();
         self.call(move |inner| {
@@ -102,8 +80,10 @@ impl Node {
                         inner.network
                     ))
                 })?;
-            let sent = inner.ldk.onchain_payment().send_to_address(&address, sats, None);
-            sent.map(|txid| txid.to_string()).map_err(|why| coins("Nothing was sent", why))
+            inner.by_hand(&format!("send {sats} sat to {address}"), || {
+                let sent = inner.ldk.onchain_payment().send_to_address(&address, sats, None);
+                sent.map(|txid| txid.to_string()).map_err(|why| coins("Nothing was sent", why))
+            })
         })
         .await
     }
@@ -119,13 +99,16 @@ impl Node {
     }
 
     /// Opens an unannounced channel of this size; returns its id. It can be used after the
-    /// confirmations that the peer asks for. Not safe to repeat: each call opens one.
+    /// confirmations that the peer asks for. Not safe to repeat: each call opens one, but after a crash
+    /// in the middle of one the next that is the same is refused once.
     pub async fn open_channel(&self, peer: &Peer, sats: u64) -> Result<String, Fault> {
         let (key, address) = peer.both()?;
         self.call(move |inner| {
-            let opened = inner.ldk.open_channel(key, address, sats, None, None);
-            let id = opened.map_err(|why| coins("No channel was opened", why))?;
-            Ok(format!("{:032x}", id.0))
+            inner.by_hand(&format!("open a channel of {sats} sat with {key}"), || {
+                let opened = inner.ldk.open_channel(key, address, sats, None, None);
+                let id = opened.map_err(|why| coins("No channel was opened", why))?;
+                Ok(format!("{:032x}", id.0))
+            })
         })
         .await
     }

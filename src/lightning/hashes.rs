@@ -31,6 +31,8 @@ const SCHEMA: &str = "
         preimage BLOB,
         reason TEXT
     ) STRICT;
+    -- What has no hash and is being done by hand: a row stands only while it is.
+    CREATE TABLE IF NOT EXISTS by_hand (what TEXT PRIMARY KEY) STRICT;
 ";
 
 /// Three hours: LDK takes an HTLC up to two hours past an invoice's expiry.
@@ -212,6 +214,20 @@ impl Hashes {
         .map(|_| ())
     }
 
+    /// Something without a natural key is about to be done by hand. `false` if the last time it was begun
+    /// it never came to an end: that is told once.
+    pub(super) fn begin_by_hand(&self, what: &str) -> Result<bool, Fault> {
+        if self.with(|db| db.execute("DELETE FROM by_hand WHERE what = ?1", [what]))? > 0 {
+            return Ok(false);
+        }
+        self.with(|db| db.execute("INSERT INTO by_hand VALUES (?1)", [what])).map(|_| true)
+    }
+
+    /// It came to an end, whichever.
+    pub(super) fn end_by_hand(&self, what: &str) -> Result<(), Fault> {
+        self.with(|db| db.execute("DELETE FROM by_hand WHERE what = ?1", [what])).map(|_| ())
+    }
+
     /// What became of a payment of ours, as far as this record knows.
     pub(super) fn sent(&self, hash: &PaymentHash) -> Result<Option<Sent>, Fault> {
         self.with(|db| {
@@ -309,6 +325,22 @@ mod tests {
         answered(&hashes);
         hashes.held(&order().hash).unwrap();
         assert!(matches!(hashes.ask_bill(&again, late), Err(Fault::Never(_))));
+    }
+
+    #[test]
+    fn what_was_cut_off_by_a_crash_is_told_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let hashes = Hashes::open(dir.path()).unwrap();
+        for _ in 0..2 {
+            assert_eq!(hashes.begin_by_hand("send 1 sat"), Ok(true));
+            hashes.end_by_hand("send 1 sat").unwrap();
+        }
+        assert_eq!(hashes.begin_by_hand("send 1 sat"), Ok(true));
+        drop(hashes);
+        let hashes = Hashes::open(dir.path()).unwrap();
+        assert_eq!(hashes.begin_by_hand("send 2 sat"), Ok(true));
+        assert_eq!(hashes.begin_by_hand("send 1 sat"), Ok(false));
+        assert_eq!(hashes.begin_by_hand("send 1 sat"), Ok(true));
     }
 
     #[test]

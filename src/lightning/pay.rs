@@ -12,7 +12,7 @@ use super::channels::msat;
 use super::hashes::Sent;
 use super::node::{Inner, unix_now};
 use crate::engine::{Fault, PayOrder, PaymentState};
-use crate::market::{Msat, PaymentHash, Preimage};
+use crate::market::{Invoice, Msat, PaymentHash, Preimage};
 use crate::wire;
 
 /// Every LDK hop refuses an HTLC that expires later than this many blocks from now
@@ -26,15 +26,27 @@ const MARGINS: [u64; 3] = [1, 144, 288];
 /// Below this, one path.
 const SINGLE_PATH_MSAT: u64 = 10_000_000;
 
+fn never(why: &str) -> Fault {
+    Fault::Never(format!("{why} Nothing was paid."))
+}
+
 pub(super) fn payment_id(hash: &PaymentHash) -> PaymentId {
     PaymentId(hash.0)
 }
 
 impl Inner {
+    /// Pays what a job agreed on: an invoice of exactly this amount.
     pub(super) fn pay(&self, order: &PayOrder) -> Result<PaymentState, Fault> {
-        let never = |why: &str| Fault::Never(format!("{why} Nothing was paid."));
         let read = wire::decode(&order.invoice).map_err(|why| never(&format!("{why}.")))?;
-        if read.hash != order.hash || read.amount != Some(order.amount) {
+        if read.amount.is_none() {
+            return Err(never("This invoice is not the one that was agreed on."));
+        }
+        self.pay_once(order, &read)
+    }
+
+    /// Pays an invoice, this amount where it leaves that open: once, however often it is asked for.
+    pub(super) fn pay_once(&self, order: &PayOrder, read: &Invoice) -> Result<PaymentState, Fault> {
+        if read.hash != order.hash || read.amount.is_some_and(|amount| amount != order.amount) {
             return Err(never("This invoice is not the one that was agreed on."));
         }
         if read.network != self.network {
@@ -120,7 +132,12 @@ impl Inner {
                 max_path_count: if order.amount.get() < SINGLE_PATH_MSAT { 1 } else { 10 },
                 ..RouteParametersConfig::default()
             };
-            match self.ldk.bolt11_payment().send(invoice, Some(parameters)) {
+            let payments = self.ldk.bolt11_payment();
+            let sent = match invoice.amount_milli_satoshis() {
+                Some(_) => payments.send(invoice, Some(parameters)),
+                None => payments.send_using_amount(invoice, order.amount.get(), Some(parameters)),
+            };
+            match sent {
                 // Already in flight, says LDK, whatever the records say.
                 Ok(_) | Err(NodeError::DuplicatePayment) => return Ok(PaymentState::InFlight),
                 // No route at this margin: nothing left the wallet.

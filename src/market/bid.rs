@@ -1,5 +1,7 @@
 //! Bids: what a worker may offer on a gig, what a requester lets in, and the id of the job they make.
 
+use serde::{Deserialize, Serialize};
+
 use crate::market::{
     Bid, BidId, Body, Certificate, Deadlines, Digest, EventId, Gig, JobId, Mode, Msat, Network,
     Pubkey, Record, Refusal, Role, Side, Span, Status, Terms, Time,
@@ -14,7 +16,7 @@ pub fn job_id(bid: &BidId, award: &EventId) -> JobId {
 }
 
 /// What a worker wishes to offer.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Wish {
     /// The gig's first mode when absent.
     pub mode: Option<Mode>,

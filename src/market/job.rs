@@ -4,7 +4,7 @@ mod fold;
 
 use std::path::PathBuf;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::market::{
     Address, Attachment, Bid, BidId, Body, Certificate, Deadlines, Delivery, Digest, EventId, Fact,
@@ -13,7 +13,7 @@ use crate::market::{
 };
 
 /// Where a job stands. What may happen in each is in [`crate::market::step`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Phase {
     /// A bid waits for an answer.

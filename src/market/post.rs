@@ -3,13 +3,15 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use serde::{Deserialize, Serialize};
+
 use crate::market::{
     Attachment, Deadlines, EventId, Fact, Gig, LEAST_PRICE, LONGEST_PHASE, Mode, Msat, Nonce,
     Refusal, Status, Time, Work,
 };
 
 /// What a requester writes.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GigDraft {
     /// One line.
     pub title: String,

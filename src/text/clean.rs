@@ -3,7 +3,7 @@
 use std::fmt;
 use std::ops::Deref;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use unicode_normalization::UnicodeNormalization;
 use unicode_segmentation::UnicodeSegmentation;
 
@@ -69,8 +69,9 @@ impl fmt::Debug for Raw {
 
 /// Text that a terminal, a log, a notification or a model may see.
 ///
-/// Only cleaning makes one, so holding it is the proof. There is no `Deserialize`: what comes from
-/// outside is [`Raw`] again, also when we once wrote it.
+/// Only cleaning makes one, so holding it is the proof. Its `Deserialize` cleans again, within
+/// [`Limit::AGAIN`]: what comes from outside is as raw as ever, also when we once wrote it, and what
+/// was clean already stays as it is.
 #[derive(Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(transparent)]
 pub struct Clean(String);
@@ -97,6 +98,12 @@ impl Deref for Clean {
 impl AsRef<str> for Clean {
     fn as_ref(&self) -> &str {
         &self.0
+    }
+}
+
+impl<'de> Deserialize<'de> for Clean {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        Raw::deserialize(from).map(|raw| raw.clean(Limit::AGAIN))
     }
 }
 
@@ -137,6 +144,9 @@ impl Limit {
     pub const TITLE: Self = Self::one_line(120);
     /// A description, an instruction, a chat message.
     pub const BLOCK: Self = Self::multi_line(8_192, 400);
+    /// What was cleaned once and comes from another process of ours: wider than every limit above, so
+    /// that nothing is cut twice.
+    pub const AGAIN: Self = Self::multi_line(65_536, 4_096);
 
     /// One line of at most `chars`.
     pub const fn one_line(chars: usize) -> Self {

@@ -98,7 +98,7 @@ impl<S: Store> Core<S> {
     fn revise(&mut self, id: &EventId, status: Status) -> Result<Option<()>, Trouble> {
         let of = self.posts.values().find(|p| p.id == *id || p.versions.contains_key(id));
         let Some(post) = of else {
-            return Err(Trouble::NotFound { what: "gig of yours", id: id.to_string() });
+            return Err(Trouble::NotFound { what: "gig of yours".into(), id: id.to_string() });
         };
         let Some(mut gig) = post.revise(status, self.clock.now()) else { return Ok(None) };
         let event = self.scribe.listing(&gig)?;
@@ -134,7 +134,7 @@ impl<S: Store> Core<S> {
     /// Bids on a gig that is in the book.
     pub fn bid(&mut self, id: &EventId, wish: Wish, message: &str) -> Result<BidId, Trouble> {
         let Some((gig, _)) = self.store.gig(id)? else {
-            return Err(Trouble::NotFound { what: "gig", id: id.to_string() });
+            return Err(Trouble::NotFound { what: "gig".into(), id: id.to_string() });
         };
         let now = self.clock.now();
         let me = self.scribe.identity();
@@ -216,7 +216,7 @@ impl<S: Store> Core<S> {
     /// Gives the job to a bidder.
     pub fn award(&mut self, id: &BidId) -> Result<(), Trouble> {
         let Some(job) = self.jobs.get(id) else {
-            return Err(Trouble::NotFound { what: "bid", id: id.to_string() });
+            return Err(Trouble::NotFound { what: "bid".into(), id: id.to_string() });
         };
         let now = self.clock.now();
         may(job, crate::market::Verb::Award, now)?;

@@ -122,6 +122,7 @@ fn json_carries_raw_as_it_is_and_clean_as_text() {
     let raw: Raw = serde_json::from_str("\"a\\u202eb\"").unwrap();
     assert_eq!(raw.as_received(), "a\u{202e}b");
     assert_eq!(serde_json::to_string(&raw.clean(Limit::NAME)).unwrap(), "\"ab\"");
+    assert_eq!(serde_json::from_str::<Clean>("\"a\\u202eb\"").unwrap().as_str(), "ab");
     assert_eq!(raw.clean(Limit::NAME).or("(no name)"), "ab");
     assert_eq!(Raw::default().clean(Limit::NAME).or("(no name)"), "(no name)");
 }
@@ -198,6 +199,13 @@ proptest! {
         let (twice, removed) = Raw::from(once.as_str()).clean_flagged(limit);
         prop_assert_eq!(&once, &twice);
         prop_assert!(removed.is_nothing(), "{:?}", removed);
+    }
+
+    #[test]
+    fn what_is_clean_crosses_a_socket_as_it_is(text in nasty(), limit in any_limit()) {
+        let clean = Raw::from(text).clean(limit);
+        let json = serde_json::to_string(&clean).unwrap();
+        prop_assert_eq!(serde_json::from_str::<Clean>(&json).unwrap(), clean);
     }
 
     #[test]

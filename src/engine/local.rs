@@ -1,0 +1,119 @@
+//! The line to an engine in this process.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use tokio::sync::{broadcast, mpsc, oneshot, watch};
+
+use crate::engine::{
+    Answer, Call, Command, FactView, Fault, Files, GigView, LedgerRow, Line, MOST_INPUT, Notice,
+    Receipt, Snapshot, Trouble,
+};
+use crate::market::{Attachment, BidId, EventId, Gig, GigDraft, Nonce, Page, Query};
+
+/// What reaches the loop: commands with their files already copied, and questions.
+pub(super) enum Request {
+    Do(Ready, oneshot::Sender<Result<Receipt, Trouble>>),
+    Preview(Box<GigDraft>, Vec<Attachment>, oneshot::Sender<Result<Gig, Trouble>>),
+    Find(Box<Query>, oneshot::Sender<Result<Page, Fault>>),
+    Gig(EventId, oneshot::Sender<Result<Option<Gig>, Fault>>),
+    History(BidId, oneshot::Sender<Result<Vec<FactView>, Trouble>>),
+    Payments(oneshot::Sender<Result<Vec<LedgerRow>, Fault>>),
+    Stop(oneshot::Sender<()>),
+}
+
+/// A command whose files are copies of our own.
+pub(super) enum Ready {
+    Plain(Command),
+    Post { draft: Box<GigDraft>, inputs: Vec<(Attachment, PathBuf)> },
+    Deliver { job: BidId, source: PathBuf, file: Attachment, message: String },
+}
+
+/// The way to the loop of this process.
+pub(super) struct Local {
+    pub(super) requests: mpsc::Sender<Request>,
+    pub(super) snapshot: watch::Receiver<Arc<Snapshot>>,
+    pub(super) notices: broadcast::Sender<Notice>,
+    pub(super) files: Arc<dyn Files>,
+    pub(super) fresh: Arc<dyn Fn() -> Nonce + Send + Sync>,
+}
+
+impl Local {
+    async fn prepare(&self, command: Command) -> Result<Ready, Trouble> {
+        Ok(match command {
+            Command::Post { draft, inputs } => {
+                let folder = EventId((self.fresh)().0);
+                let mut copies = Vec::new();
+                for input in inputs {
+                    copies.push(self.files.adopt(&folder, &input, MOST_INPUT).await?);
+                }
+                Ready::Post { draft: Box::new(draft), inputs: copies }
+            }
+            Command::Deliver { job, file, message } => {
+                let snapshot = self.snapshot.borrow().clone();
+                if !snapshot.jobs.contains_key(&job) {
+                    return Err(Trouble::NotFound { what: "job".into(), id: job.to_string() });
+                }
+                // The terms' own limit is the market's to judge; this one is only sanity.
+                let (file, source) = self.files.adopt(&job, &file, crate::seal::MAX_TOTAL).await?;
+                Ready::Deliver { job, source, file, message }
+            }
+            other => Ready::Plain(other),
+        })
+    }
+
+    async fn request<T>(
+        &self,
+        make: impl FnOnce(oneshot::Sender<T>) -> Request,
+    ) -> Result<T, Fault> {
+        let (answer, wait) = oneshot::channel();
+        let gone = || Fault::Later("The engine has stopped. Nothing was done.".into());
+        self.requests.send(make(answer)).await.map_err(|_| gone())?;
+        wait.await.map_err(|_| gone())
+    }
+}
+
+#[async_trait]
+impl Line for Local {
+    async fn call(&self, call: Call) -> Result<Answer, Trouble> {
+        Ok(match call {
+            Call::Do(command) => {
+                let ready = self.prepare(*command).await?;
+                Answer::Done(self.request(|answer| Request::Do(ready, answer)).await??)
+            }
+            Call::Preview { draft, inputs } => {
+                let asked = self.request(|answer| Request::Preview(draft, inputs, answer));
+                Answer::Preview(Box::new(asked.await??))
+            }
+            Call::Find(query) => {
+                Answer::Page(self.request(|answer| Request::Find(query, answer)).await??)
+            }
+            Call::Gig(id) => {
+                let gig = self.request(|answer| Request::Gig(id, answer)).await??;
+                Answer::Gig(gig.as_ref().map(GigView::of).map(Box::new))
+            }
+            Call::History(id) => {
+                Answer::History(self.request(|answer| Request::History(id, answer)).await??)
+            }
+            Call::Payments => Answer::Payments(self.request(Request::Payments).await??),
+            Call::Wallet(_) => {
+                let said = "There is no wallet behind this engine. No money moved.";
+                return Err(Fault::Never(said.into()).into());
+            }
+            Call::Stop => {
+                // Stopped already is stopped.
+                let _ = self.request(Request::Stop).await;
+                Answer::Stopped
+            }
+        })
+    }
+
+    fn watch(&self) -> watch::Receiver<Arc<Snapshot>> {
+        self.snapshot.clone()
+    }
+
+    fn notices(&self) -> broadcast::Receiver<Notice> {
+        self.notices.subscribe()
+    }
+}
