@@ -4,7 +4,7 @@
 //!
 //! ```text
 //! text < seal < market < {engine, wire} < {store, files, nostr, lightning, transfer, keys}
-//!      < {app, sim} < sandbox < cli < main
+//!      < {app, sim} < {sandbox, rpc} < cli < main
 //! ```
 //!
 //! | room | holds |
@@ -18,6 +18,7 @@
 //! | [`app`] | the real assembly |
 //! | [`sim`] | the same engine on fake ports, fake time and one seed |
 //! | [`sandbox`] | a local chain, relay and LSP, and stories told on the real assembly |
+//! | [`rpc`] | one owner process; everybody else is a guest on its socket |
 //! | [`config`] | settings, and where each came from; used by `app`, `cli` and `main` |
 //! | [`cli`] | the command line |
 //!

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand};
 
 use super::session::Session;
-use super::verb::{config, doctor, gigs, help, init, post, sandbox, show, verify_proof};
+use super::verb::{config, doctor, gigs, help, init, post, run, sandbox, show, verify_proof};
 use super::{Exit, Failure, Out};
 
 /// A market for gigs without a middleman: found over Nostr, delivered peer-to-peer, paid over Lightning.
@@ -108,6 +108,8 @@ pub(super) enum Verb {
     Gigs(gigs::Gigs),
     /// Show one gig
     Show(show::Show),
+    /// Keep jobs going without a screen
+    Run(run::Run),
     /// Judge a fraud proof, offline
     VerifyProof(verify_proof::VerifyProof),
     /// Look whether everything works
@@ -127,6 +129,7 @@ impl Verb {
             Self::Post(verb) => verb.run(session, out),
             Self::Gigs(verb) => verb.run(session, out),
             Self::Show(verb) => verb.run(session, out),
+            Self::Run(verb) => verb.run(session, out),
             Self::VerifyProof(verb) => verb.run(session, out),
             Self::Doctor(verb) => verb.run(session, out),
             Self::Config(verb) => verb.run(session, out),

@@ -1,4 +1,4 @@
-//! What the verbs share: configuration, keys, the running app, and its end at a signal.
+//! What the verbs share: configuration, keys, the running engine, and its end at a signal.
 
 use std::io::{self, BufRead as _, IsTerminal as _, Read as _, Write as _};
 use std::path::Path;
@@ -11,9 +11,9 @@ use zeroize::Zeroizing;
 
 use super::args::Globals;
 use super::{Exit, Failure, Money, Out, log};
-use crate::app::{App, Keys, Passphrase, PassphraseError, Vault, VaultError};
+use crate::app::{Keys, Passphrase, PassphraseError, Vault, VaultError};
 use crate::config::Config;
-use crate::engine::{Fault, Trouble};
+use crate::engine::{Fault, Handle, Trouble};
 use crate::market;
 
 /// How often a passphrase may be typed wrongly.
@@ -85,13 +85,14 @@ impl Session {
         Ok(crate::app::ask_new_passphrase("New passphrase: ", "Once more: ")?)
     }
 
-    /// Starts the app, does `work` with it and stops it again, whatever happened. `what` names this
-    /// process to whoever finds the directory taken.
-    pub(super) fn with_app<T>(
+    /// Joins the process that owns the directory, or becomes it; does `work` and leaves, whatever happened.
+    /// `what` names this
+    /// process to whoever comes while it owns.
+    pub(super) fn with_engine<T>(
         &self,
         out: &mut Out,
         what: &'static str,
-        work: impl AsyncFnOnce(&App, &mut Out) -> Result<T, Failure>,
+        work: impl AsyncFnOnce(&Handle, &mut Out) -> Result<T, Failure>,
     ) -> Result<T, Failure> {
         let config = self.config()?;
         let keys = self.keys(&config, out)?;
@@ -103,18 +104,18 @@ impl Session {
             let mut stop = pin!(interrupted());
             // An opening that is cut short leaves nothing that the next one does not put right.
             // Signals first: they are heard before anything is opened.
-            let app = tokio::select! {
+            let door = tokio::select! {
                 biased;
                 failure = &mut stop => return Err(failure),
-                app = App::open(setup, keys) => app.map_err(|why| not_started(&why))?,
+                door = crate::rpc::open(setup, keys) => door.map_err(|why| not_started(&why))?,
             };
             let done = tokio::select! {
-                done = work(&app, out) => done,
+                done = work(door.handle(), out) => done,
                 failure = &mut stop => Err(failure),
             };
             // A second signal does not wait for a graceful end: it is not needed, only kinder to peers.
             let stopped = tokio::select! {
-                stopped = app.stop() => stopped,
+                stopped = door.leave() => stopped,
                 failure = interrupted() => return done.and(Err(failure)),
             };
             if let Err(why) = stopped {
@@ -160,11 +161,11 @@ pub(super) fn not_started(why: &anyhow::Error) -> Failure {
 
 /// Waits until `is` holds of the newest snapshot, for as long as `patience`. Answers whether it does.
 pub(super) async fn wait_until(
-    app: &App,
+    handle: &Handle,
     patience: Duration,
     mut is: impl FnMut(&crate::engine::Snapshot) -> bool,
 ) -> bool {
-    let mut watch = app.handle().watch();
+    let mut watch = handle.watch();
     let waited = tokio::time::timeout(patience, watch.wait_for(|shown| is(shown))).await;
     matches!(waited, Ok(Ok(_)))
 }

@@ -6,6 +6,7 @@ pub(super) mod gigs;
 pub(super) mod help;
 pub(super) mod init;
 pub(super) mod post;
+pub(super) mod run;
 pub(super) mod sandbox;
 pub(super) mod show;
 pub(super) mod verify_proof;

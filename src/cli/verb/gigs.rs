@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::app::{App, Book};
+use crate::app::Book;
 use crate::cli::session::{Session, not_started, sentence, wait_until};
 use crate::cli::{Column, Exit, Failure, Out};
-use crate::engine::{GigView, Snapshot};
+use crate::engine::{GigView, Handle, Snapshot};
 use crate::market::{Mode, Page, Query, Time};
 use crate::text::{Align, truncate};
 
@@ -67,9 +67,9 @@ impl Gigs {
             book.find(&query, crate::app::now())?
         } else {
             let patience = Duration::from_secs(self.wait);
-            session.with_app(out, "earnest gigs", async |app, out| {
-                wait_for_relays(app, patience, out).await?;
-                Ok(app.handle().find(query).await?)
+            session.with_engine(out, "earnest gigs", async |handle, out| {
+                wait_for_relays(handle, patience, out).await?;
+                Ok(handle.find(query).await?)
             })?
         };
         show(&page, out)?;
@@ -79,7 +79,7 @@ impl Gigs {
 
 /// Waits until every relay that is reachable has said all it has, and says so if none is.
 pub(super) async fn wait_for_relays(
-    app: &App,
+    handle: &Handle,
     patience: Duration,
     out: &mut Out,
 ) -> Result<(), Failure> {
@@ -89,8 +89,8 @@ pub(super) async fn wait_for_relays(
             && !now.relays.is_empty()
             && relays.all(|r| r.live || r.trouble.is_some())
     };
-    wait_until(app, patience, heard).await;
-    let shown = app.handle().watch().borrow().clone();
+    wait_until(handle, patience, heard).await;
+    let shown = handle.watch().borrow().clone();
     if !shown.relays.iter().any(|r| r.live) {
         out.say("No relay has answered: this is what is known from before. See: earnest doctor")?;
     }

@@ -58,11 +58,11 @@ impl Post {
         written.draft.check(crate::app::now()).map_err(crate::engine::Trouble::from)?;
         let Written { draft, inputs } = written;
         let patience = Duration::from_secs(self.wait);
-        session.with_app(out, "earnest post", async |app, out| {
-            let parked = app.handle().watch().borrow().parked;
-            let gig = app.handle().ask(Command::Post { draft, inputs }).await?.log;
+        session.with_engine(out, "earnest post", async |handle, out| {
+            let parked = handle.watch().borrow().parked;
+            let gig = handle.ask(Command::Post { draft, inputs }).await?.log;
             let mut refused = false;
-            let published = wait_until(app, patience, |now| {
+            let published = wait_until(handle, patience, |now| {
                 refused = now.parked > parked;
                 now.posts.iter().any(|post| post.id == gig) && (now.waiting == 0 || refused)
             })

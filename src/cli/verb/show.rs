@@ -57,13 +57,13 @@ impl Show {
             }
         } else {
             let patience = Duration::from_secs(self.wait);
-            session.with_app(out, "earnest show", async |app, out| {
-                let known = look(app, &config, &id).await?;
+            session.with_engine(out, "earnest show", async |handle, out| {
+                let known = look(handle, &config, &id).await?;
                 if !matches!(known, Found::None) {
                     return Ok(known);
                 }
-                wait_for_relays(app, patience, out).await?;
-                Ok(look(app, &config, &id).await?)
+                wait_for_relays(handle, patience, out).await?;
+                Ok(look(handle, &config, &id).await?)
             })?
         };
         match found {
@@ -85,14 +85,14 @@ impl Show {
     }
 }
 
-async fn look(app: &crate::app::App, config: &Config, id: &str) -> Result<Found, Fault> {
+async fn look(handle: &crate::engine::Handle, config: &Config, id: &str) -> Result<Found, Fault> {
     if let Ok(id) = id.parse::<EventId>() {
-        let gig = app.handle().gig(id).await?;
+        let gig = handle.gig(id).await?;
         return Ok(gig.map_or(Found::None, |gig| Found::One(Box::new(gig))));
     }
     let mut search = Search::new(config, id);
     while let Some(query) = search.next_window() {
-        search.take(app.handle().find(query).await?);
+        search.take(handle.find(query).await?);
     }
     Ok(search.end())
 }
