@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 use crate::engine::commit::{Folded, Writer, fold};
 use crate::engine::{
     CertificateDraft, Channel, Clock, Commit, Committed, Dice, EffectEnd, EffectRow, Fault,
-    FirstContact, NodeEvent, Notice, PaymentState, RelayEvent, Scribe, Store, Subscription,
+    FirstContact, Mark, NodeEvent, Notice, PaymentState, RelayEvent, Scribe, Store, Subscription,
     Unreadable, Want, WireEvent, WrapKey,
 };
 use crate::market::{
@@ -309,7 +309,7 @@ impl<S: Store> Core<S> {
         &mut self,
         id: &BidId,
         input: &Input,
-        mark: Option<(String, String)>,
+        mark: Option<Mark>,
         ends: Vec<(Digest, EffectEnd)>,
     ) -> Result<Committed, Trouble> {
         let Some(job) = self.jobs.get(id) else {
@@ -341,7 +341,7 @@ impl<S: Store> Core<S> {
         &mut self,
         job: &mut Job,
         decided: Step,
-        mark: Option<(String, String)>,
+        mark: Option<Mark>,
         ends: Vec<(Digest, EffectEnd)>,
         now: Time,
     ) -> Result<Committed, Fault> {
@@ -366,7 +366,7 @@ impl<S: Store> Core<S> {
         &mut self,
         fact: Fact,
         effect: Option<Effect>,
-        mark: Option<(String, String)>,
+        mark: Option<Mark>,
         now: Time,
     ) -> Result<Committed, Fault> {
         let Some(job) = Job::begin(&fact, now) else {

@@ -5,11 +5,11 @@ use super::*;
 impl<S: Store> Core<S> {
     /// An event from a relay: signature and size are checked already.
     pub fn hear(&mut self, event: &RelayEvent) -> Result<Taken, Fault> {
-        let key = event.id.to_string();
-        if self.store.seen("relay", &key)? {
+        let mark = Mark::relay(&event.id, self.clock.now());
+        if self.store.seen(&mark.source, &mark.key)? {
             return Ok(Taken::Nothing);
         }
-        let mark = Some(("relay".to_owned(), key));
+        let mark = Some(mark);
         let taken = match event.kind {
             30402 | 30403 => self.hear_listing(event, mark.clone()),
             1059 => self.hear_wrap(event, mark.clone()),
@@ -31,11 +31,7 @@ impl<S: Store> Core<S> {
         }
     }
 
-    fn hear_listing(
-        &mut self,
-        event: &RelayEvent,
-        mark: Option<(String, String)>,
-    ) -> Result<Taken, Hearing> {
+    fn hear_listing(&mut self, event: &RelayEvent, mark: Option<Mark>) -> Result<Taken, Hearing> {
         let gig = self.scribe.read_listing(&event.json)?;
         if gig.network != self.me.network {
             let sentence = "The listing is on another network.".into();
@@ -55,11 +51,7 @@ impl<S: Store> Core<S> {
         })
     }
 
-    fn hear_wrap(
-        &mut self,
-        event: &RelayEvent,
-        mark: Option<(String, String)>,
-    ) -> Result<Taken, Hearing> {
+    fn hear_wrap(&mut self, event: &RelayEvent, mark: Option<Mark>) -> Result<Taken, Hearing> {
         let Some(of) = event.to.and_then(|to| self.by_key.get(&to).copied()) else {
             return Ok(Taken::Nothing);
         };
@@ -86,11 +78,7 @@ impl<S: Store> Core<S> {
         }
     }
 
-    fn hear_bid(
-        &mut self,
-        contact: FirstContact,
-        mark: Option<(String, String)>,
-    ) -> Result<Taken, Hearing> {
+    fn hear_bid(&mut self, contact: FirstContact, mark: Option<Mark>) -> Result<Taken, Hearing> {
         let (Some(certificate), Some(terms)) = (contact.certificate, contact.terms) else {
             return Err(unreadable("no-certificate", "The bid has no certificate.").into());
         };
@@ -139,11 +127,7 @@ impl<S: Store> Core<S> {
         })
     }
 
-    fn hear_post(
-        &mut self,
-        event: &RelayEvent,
-        mark: Option<(String, String)>,
-    ) -> Result<Taken, Hearing> {
+    fn hear_post(&mut self, event: &RelayEvent, mark: Option<Mark>) -> Result<Taken, Hearing> {
         let Some(id) = self.by_author.get(&event.author).copied() else {
             return Ok(Taken::Nothing);
         };
@@ -164,7 +148,7 @@ impl<S: Store> Core<S> {
         id: &BidId,
         record: Record,
         certificate: Option<crate::market::Certificate>,
-        mark: Option<(String, String)>,
+        mark: Option<Mark>,
     ) -> Result<Taken, Hearing> {
         let invoice = match &record.draft.body {
             Body::Bill { invoice, .. } => self.scribe.read_invoice(invoice).ok().map(Box::new),
@@ -184,8 +168,8 @@ impl<S: Store> Core<S> {
             Err(Trouble::Refused(why)) if why.code == "early" => {
                 let waiting = self.early.range((*id, 0)..=(*id, u64::MAX)).count();
                 if waiting < MOST_EARLY
-                    && let Some((_, key)) = mark
-                    && let Ok(event) = key.parse()
+                    && let Some(mark) = mark
+                    && let Ok(event) = mark.key.parse()
                 {
                     self.early.insert((*id, record.draft.seq), (event, record));
                 }
@@ -199,7 +183,7 @@ impl<S: Store> Core<S> {
     fn hear_early(&mut self, id: &BidId) {
         while let Some(next) = self.jobs.get(id).map(|job| job.theirs.next) {
             let Some((event, record)) = self.early.remove(&(*id, next)) else { break };
-            let mark = Some(("relay".to_owned(), event.to_string()));
+            let mark = Some(Mark::relay(&event, self.clock.now()));
             if self.hear_record(id, record, None, mark).is_err() {
                 break;
             }
