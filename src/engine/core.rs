@@ -1,6 +1,7 @@
 //! The core: takes one input at a time, steps, commits. No task, no socket, no sleep in it, so that the
 //! simulator drives exactly what the program runs.
 
+mod again;
 mod ask;
 mod hear;
 mod outbox;
@@ -103,6 +104,9 @@ pub struct Core<S> {
     notices: Vec<Notice>,
     changed: BTreeSet<BidId>,
     reposted: bool,
+    untold: Vec<again::Untold>,
+    tell_at: Time,
+    tidy_at: Time,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -137,6 +141,9 @@ impl<S: Store> Core<S> {
             notices: Vec::new(),
             changed: BTreeSet::new(),
             reposted: false,
+            untold: Vec::new(),
+            tell_at: Time(0),
+            tidy_at: Time(0),
         };
         for (id, rows) in logs {
             match fold(&id, &rows)? {

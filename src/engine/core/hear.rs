@@ -1,9 +1,11 @@
 //! What relays, the node and time tell the core.
 
+use super::again::Untold;
 use super::*;
 
 impl<S: Store> Core<S> {
-    /// An event from a relay: signature and size are checked already.
+    /// An event from a relay: signature and size are checked already. What cannot be committed now is told
+    /// again: see [`Core::is_behind`].
     pub fn hear(&mut self, event: &RelayEvent) -> Result<Taken, Fault> {
         let mark = Mark::relay(&event.id, self.clock.now());
         if self.store.seen(&mark.source, &mark.key)? {
@@ -19,15 +21,20 @@ impl<S: Store> Core<S> {
         match taken {
             Ok(taken) => Ok(taken),
             Err(Hearing::Unreadable(why)) => {
-                // Remembered, so that no work is done twice for it.
-                self.store.commit(&Commit { mark, ..Commit::default() })?;
+                // Remembered, so that no work is done twice for it; if it cannot be, it is done twice.
+                let _ = self.store.commit(&Commit { mark, ..Commit::default() });
                 Ok(Taken::Refused(why))
             }
             Err(Hearing::Trouble(Trouble::Refused(why))) => {
                 Ok(Taken::Refused(Unreadable { code: why.code, sentence: why.sentence }))
             }
             Err(Hearing::Trouble(Trouble::NotFound { .. })) => Ok(Taken::Nothing),
-            Err(Hearing::Trouble(Trouble::Failed(fault))) => Err(fault),
+            Err(Hearing::Trouble(Trouble::Failed(fault))) => {
+                if let Fault::Later(_) = &fault {
+                    self.keep_untold(Untold::Event(event.clone()));
+                }
+                Err(fault)
+            }
         }
     }
 
