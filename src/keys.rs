@@ -6,6 +6,7 @@ mod derive;
 mod import;
 mod passphrase;
 mod phrase;
+mod ring;
 mod scribe;
 mod vault;
 

@@ -60,6 +60,10 @@ pub struct Report {
     pub effects: BTreeMap<&'static str, u64>,
     /// Machines that died.
     pub crashes: u64,
+    /// Commits that found the disk full.
+    pub full: u64,
+    /// Deliveries that a requester's disk lost after they were inspected.
+    pub damaged: u64,
     /// Machines that were restarted in good order.
     pub restarts: u64,
     /// Notices to people.

@@ -14,7 +14,7 @@ mod outbox;
 mod read;
 mod words;
 
-pub use listing::{FORGET_AFTER, LISTINGS_PER_AUTHOR};
+pub use listing::{FORGET_AFTER, FORGET_MARK_AFTER, LISTINGS_PER_AUTHOR};
 pub use migrate::VERSION;
 pub use open::{NotOpen, Owner};
 

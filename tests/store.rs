@@ -14,11 +14,15 @@ mod crash;
 #[path = "store/rows.rs"]
 mod rows;
 
-use earnest::engine::{Commit, Committed, Direction, EffectEnd, Fault, Store};
-use earnest::market::{EventId, Time};
-use earnest::store::{Database, NotOpen, Ram, VERSION};
+use earnest::engine::{Commit, Committed, Direction, EffectEnd, Fault, Mark, Store};
+use earnest::market::{EventId, Span, Time};
+use earnest::store::{Database, FORGET_MARK_AFTER, NotOpen, Ram, VERSION};
 
 use rows::{effect, fact, gig, id, ledger};
+
+fn mark(key: &str) -> Mark {
+    Mark { source: "relay".into(), key: key.into(), at: Time(7) }
+}
 
 fn never(result: Result<Committed, Fault>) -> String {
     match result {
@@ -31,7 +35,7 @@ fn never(result: Result<Committed, Fault>) -> String {
 fn the_same_input_twice_is_written_once() {
     let mut store = Database::memory().unwrap();
     let commit = Commit {
-        mark: Some(("relay".into(), "event 1".into())),
+        mark: Some(mark("event 1")),
         facts: vec![fact(id(1), 0), fact(id(1), 1)],
         effects: vec![effect(id(1), 1, 0)],
         cursor: Some(("listings".into(), Time(7))),
@@ -48,12 +52,44 @@ fn the_same_input_twice_is_written_once() {
 }
 
 #[test]
+fn an_event_of_ours_is_known_before_it_comes_back() {
+    let mut store = Database::memory().unwrap();
+    let echoes = vec![mark("ours"), mark("ours"), mark("ours too")];
+    let commit = Commit { mark: Some(mark("theirs")), echoes, ..Commit::default() };
+    assert_eq!(store.commit(&commit), Ok(Committed::New));
+    for key in ["theirs", "ours", "ours too"] {
+        let again = Commit { mark: Some(mark(key)), ..Commit::default() };
+        assert_eq!(store.commit(&again), Ok(Committed::Seen));
+    }
+}
+
+#[test]
+fn a_mark_is_forgotten_once_nobody_asks_so_far_back() {
+    let mut store = Database::memory().unwrap();
+    let begin = Time(1_790_000_000);
+    for n in 0..1200 {
+        let seen = Mark { at: begin.after(Span(n)), ..mark(&n.to_string()) };
+        store.commit(&Commit { mark: Some(seen), ..Commit::default() }).unwrap();
+    }
+    let mut prune = |at| {
+        let mut pieces = 0;
+        while store.prune(at).unwrap() > 0 {
+            pieces += 1;
+        }
+        (pieces, (0..1200).filter(|n| store.seen("relay", &n.to_string()).unwrap()).count())
+    };
+    assert_eq!(prune(begin.after(FORGET_MARK_AFTER)), (0, 1200));
+    assert_eq!(prune(begin.after(FORGET_MARK_AFTER).after(Span(1100))), (3, 100));
+    assert_eq!(prune(begin.after(FORGET_MARK_AFTER).after(Span(2000))), (1, 0));
+}
+
+#[test]
 fn a_log_has_no_gaps_and_a_failed_commit_leaves_nothing() {
     let mut store = Database::memory().unwrap();
     store.commit(&Commit { facts: vec![fact(id(1), 0)], ..Commit::default() }).unwrap();
     for n in [0, 2, 9] {
         let why = never(store.commit(&Commit {
-            mark: Some(("relay".into(), format!("event {n}"))),
+            mark: Some(mark(&format!("event {n}"))),
             effects: vec![effect(id(1), n, 0)],
             facts: vec![fact(id(2), 0), fact(id(1), n)],
             ..Commit::default()
@@ -183,7 +219,7 @@ fn every_released_schema_opens_and_reads() {
     let fixture = std::path::Path::new(env!("CARGO_MANIFEST_DIR"))
         .join(format!("tests/fixtures/store-v{VERSION}.sqlite"));
     let job = Commit {
-        mark: Some(("relay".into(), "event 1".into())),
+        mark: Some(mark("event 1")),
         facts: vec![fact(id(1), 0), fact(id(1), 1)],
         effects: vec![effect(id(1), 1, 30)],
         ledger: vec![ledger(1, Direction::Out)],
@@ -220,7 +256,7 @@ fn a_commit_takes_microseconds_in_memory_and_one_flush_on_disk() {
         let begin = std::time::Instant::now();
         for n in 0..commits {
             let commit = Commit {
-                mark: Some(("relay".into(), format!("event {n}"))),
+                mark: Some(mark(&format!("event {n}"))),
                 facts: vec![fact(id(1), 2 * n), fact(id(1), 2 * n + 1)],
                 effects: vec![effect(id(1), n, 0)],
                 ..Commit::default()

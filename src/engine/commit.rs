@@ -2,7 +2,7 @@
 //! into the store together, or nothing does.
 
 use crate::engine::{
-    Channel, Commit, Direction, EffectRow, FactRow, Fault, LedgerRow, Scribe, Store,
+    Channel, Commit, Direction, EffectRow, FactRow, Fault, LedgerRow, Mark, Scribe, Store,
 };
 use crate::market::{
     AwardParts, Body, Digest, Draft, Effect, EventId, FACT_VERSION, Fact, Job, JobId, Nonce,
@@ -42,6 +42,10 @@ impl<'a> Writer<'a> {
 
     pub(super) fn effect(&mut self, effect: &Effect) -> Result<(), Fault> {
         let body = serde_json::to_string(effect).map_err(|e| never("writing an effect", &e))?;
+        if let Effect::Publish { id, .. } = effect {
+            // We signed it: when it comes back there is nothing in it to verify or to open.
+            self.commit.echoes.push(Mark::relay(id, self.now));
+        }
         let index = self.commit.effects.len() as u64;
         let mut hasher = blake3::Hasher::new_derive_key("earnest/v1/effect");
         hasher.update(self.log.as_bytes());

@@ -1,6 +1,7 @@
 //! The core: takes one input at a time, steps, commits. No task, no socket, no sleep in it, so that the
 //! simulator drives exactly what the program runs.
 
+mod again;
 mod ask;
 mod hear;
 mod outbox;
@@ -17,14 +18,14 @@ use serde::{Deserialize, Serialize};
 use crate::engine::commit::{Folded, Writer, fold};
 use crate::engine::{
     CertificateDraft, Channel, Clock, Commit, Committed, Dice, EffectEnd, EffectRow, Fault,
-    FirstContact, NodeEvent, Notice, PaymentState, RelayEvent, Scribe, Store, Subscription,
+    FirstContact, Mark, NodeEvent, Notice, PaymentState, RelayEvent, Scribe, Store, Subscription,
     Unreadable, Want, WireEvent, WrapKey,
 };
 use crate::market::{
-    Address, Ask, Attachment, AwardParts, Bid, BidId, Body, Digest, Door, Draft, Effect, EventId,
-    Fact, Gig, GigDraft, Grant, Inbox, Input, Job, Msat, Network, NodeId, Nonce, Offer, Outcome,
-    Page, PaymentHash, Phase, Post, Pubkey, Query, Record, Refusal, Role, Side, Span, Status, Step,
-    Time, Wish, World, admit, may, propose, step,
+    Address, Ask, Attachment, AwardParts, Bid, BidId, Bidder, Body, Digest, Door, Draft, Effect,
+    EventId, Fact, Gig, GigDraft, Grant, Inbox, Input, Job, Msat, Network, NodeId, Nonce, Offer,
+    Outcome, Page, PaymentHash, Phase, Post, Pubkey, Query, Record, Refusal, Role, Side, Span,
+    Status, Step, Time, Wish, World, admit, holds_gig, may, propose, step,
 };
 use crate::text::Raw;
 
@@ -103,6 +104,9 @@ pub struct Core<S> {
     notices: Vec<Notice>,
     changed: BTreeSet<BidId>,
     reposted: bool,
+    untold: Vec<again::Untold>,
+    tell_at: Time,
+    tidy_at: Time,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -137,6 +141,9 @@ impl<S: Store> Core<S> {
             notices: Vec::new(),
             changed: BTreeSet::new(),
             reposted: false,
+            untold: Vec::new(),
+            tell_at: Time(0),
+            tidy_at: Time(0),
         };
         for (id, rows) in logs {
             match fold(&id, &rows)? {
@@ -309,7 +316,7 @@ impl<S: Store> Core<S> {
         &mut self,
         id: &BidId,
         input: &Input,
-        mark: Option<(String, String)>,
+        mark: Option<Mark>,
         ends: Vec<(Digest, EffectEnd)>,
     ) -> Result<Committed, Trouble> {
         let Some(job) = self.jobs.get(id) else {
@@ -341,7 +348,7 @@ impl<S: Store> Core<S> {
         &mut self,
         job: &mut Job,
         decided: Step,
-        mark: Option<(String, String)>,
+        mark: Option<Mark>,
         ends: Vec<(Digest, EffectEnd)>,
         now: Time,
     ) -> Result<Committed, Fault> {
@@ -366,7 +373,7 @@ impl<S: Store> Core<S> {
         &mut self,
         fact: Fact,
         effect: Option<Effect>,
-        mark: Option<(String, String)>,
+        mark: Option<Mark>,
         now: Time,
     ) -> Result<Committed, Fault> {
         let Some(job) = Job::begin(&fact, now) else {

@@ -133,6 +133,7 @@ pub async fn perform(work: &Workbench, log: &EventId, effect: &Effect) -> Result
             match ports.files.open(&at, *tranche, &key, &name).await? {
                 OpenedTranche::Right { path, digest } => outcome(Outcome::Opened { path, digest }),
                 OpenedTranche::Wrong { chunk } => outcome(Outcome::Mismatch { chunk }),
+                OpenedTranche::Damaged => outcome(Outcome::Damaged),
             }
         }
         Effect::Prove { tranche, chunk } => {

@@ -95,6 +95,14 @@ impl Notice {
                 Spent,
                 format!("The delivery for {id} opened and is what the worker signed."),
             ),
+            Fact::Damaged => (
+                Warn,
+                "damaged",
+                Spent,
+                format!(
+                    "The delivery for {id} was damaged on this disk after it was inspected: it is fetched again. The key that you paid for is kept."
+                ),
+            ),
             Fact::Cheated { .. } => (
                 Warn,
                 "cheated",

@@ -450,6 +450,9 @@ pub enum OpenedTranche {
         /// Its index.
         chunk: u64,
     },
+    /// What lies here is not what was inspected: this disk lost or changed it, which says nothing about the
+    /// worker. It is fetched again.
+    Damaged,
 }
 
 /// The files of jobs: copies nobody changes, sealing, inspecting, opening, proving. Constant memory,

@@ -120,12 +120,31 @@ impl fmt::Debug for LedgerRow {
     }
 }
 
+/// One input by its natural key: seen before or not.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mark {
+    /// Where it came from.
+    pub source: String,
+    /// Its key there: an event id.
+    pub key: String,
+    /// When it was seen here: a mark is forgotten once nobody asks for its like any more.
+    pub at: Time,
+}
+
+impl Mark {
+    /// Of an event that relays have.
+    pub fn relay(id: &EventId, at: Time) -> Self {
+        Self { source: "relay".into(), key: id.to_string(), at }
+    }
+}
+
 /// Everything that one input changes, in one transaction.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Commit {
-    /// Where the input came from and its natural key there (an event id, a payment hash and kind, an
-    /// effect id): seen before means nothing below is written.
-    pub mark: Option<(String, String)>,
+    /// The input: seen before means nothing below is written.
+    pub mark: Option<Mark>,
+    /// Events of ours that relays will show us again: known before they are read.
+    pub echoes: Vec<Mark>,
     /// Appended.
     pub facts: Vec<FactRow>,
     /// Added to the outbox.
@@ -184,8 +203,9 @@ pub trait Store: Send {
     fn gig(&self, id: &EventId) -> Result<Option<(Gig, String)>, Fault>;
     /// A window on the book.
     fn find(&self, query: &Query, now: Time) -> Result<Page, Fault>;
-    /// Takes what has closed off the open shelf, and forgets listings long past their expiration that
-    /// no job answers. Does a bounded piece and says how many rows it touched: call it again until 0.
+    /// Takes what has closed off the open shelf, forgets listings long past their expiration that no job
+    /// answers, and marks of what nobody asks relays for any more. Does a bounded piece and says how many
+    /// rows it touched: call it again until 0.
     fn prune(&mut self, now: Time) -> Result<u64, Fault>;
     /// How far a subscription has been read.
     fn cursor(&self, subscription: &str) -> Result<Option<Time>, Fault>;

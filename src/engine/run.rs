@@ -129,7 +129,7 @@ impl<S: Store + 'static> Runner<S> {
                 },
                 Some(told) = outcomes.recv() => self.told(told),
                 event = node.next() => self.node_event(event).await,
-                event = relays.next() => self.heard(&event),
+                event = relays.next(), if !self.core.is_behind() => self.heard(&event),
                 _ = look.tick() => self.look(),
                 () = sleep => {}
             }
@@ -251,7 +251,11 @@ impl<S: Store + 'static> Runner<S> {
             self.lanes.keys().filter(|key| !self.busy.contains(key)).copied().collect();
         for key in free {
             let Some(queue) = self.lanes.get_mut(&key) else { continue };
-            let Some((row, effect)) = queue.pop_front() else {
+            let mut next = queue.pop_front();
+            while next.as_ref().is_some_and(|(row, effect)| !self.core.begin_run(row, effect)) {
+                next = queue.pop_front();
+            }
+            let Some((row, effect)) = next else {
                 self.lanes.remove(&key);
                 continue;
             };
@@ -331,12 +335,15 @@ impl<S: Store + 'static> Runner<S> {
                 tracing::debug!(event = %event.id.short(), code = why.code, "not taken");
             }
             Ok(_) => {}
-            Err(fault) => tracing::error!(%fault, "an event could not be committed"),
+            Err(fault) => {
+                tracing::error!(%fault, "an event could not be committed; it is told again")
+            }
         }
     }
 
     /// Looks at node and relays in a task of its own: both may take seconds.
     fn look(&mut self) {
+        self.say("what is forgotten", Core::tidy);
         if self.looking {
             return;
         }

@@ -90,8 +90,13 @@ pub(super) fn open_tranche(
         return Ok(OpenedTranche::Right { path, digest: Some(digest) });
     }
 
+    if !at.blob.exists() || !at.vector.exists() {
+        return Ok(OpenedTranche::Damaged);
+    }
     let (blob, vector) = both(at, KEY_KEPT)?;
-    let start = offset(&at.manifest, t, &at.vector)?;
+    let Some(start) = offset(&at.manifest, t, &at.vector)? else {
+        return Ok(OpenedTranche::Damaged);
+    };
     let mut out = private().open(&part).map_err(failed)?;
     if out.metadata().map_err(failed)?.len() < start {
         return Err(Fault::Never(format!(
@@ -109,23 +114,17 @@ pub(super) fn open_tranche(
     drop(writer);
     match opened {
         Ok(_) => {}
-        Err(OpenError::Mismatch { i }) => {
+        Err(OpenError::Fault(why)) => return Err(failed(why)),
+        Err(error) => {
             // What came out of a wrong key is nothing; what was right before stays.
             out.set_len(start).map_err(failed)?;
             // Before anybody is accused: a disk that forgets looks just the same.
-            for (path, signed) in [(&at.blob, at.manifest.blob), (&at.vector, at.manifest.vector)] {
-                let there = digest_of(path).map_err(|why| disk(path, why, KEY_KEPT))?;
-                if hash(there.0) != signed {
-                    return Err(Fault::Never(format!(
-                        "The delivery was damaged here after it was inspected, so this says nothing \
-                         about the worker: fetch it again. {KEY_KEPT}"
-                    )));
-                }
+            if is_damaged(at)? {
+                return Ok(OpenedTranche::Damaged);
             }
-            return Ok(OpenedTranche::Wrong { chunk: i });
-        }
-        Err(OpenError::Fault(why)) => return Err(failed(why)),
-        Err(error) => {
+            if let OpenError::Mismatch { i } = error {
+                return Ok(OpenedTranche::Wrong { chunk: i });
+            }
             let said = sentence(&error.to_string());
             return Err(Fault::Never(format!("{said}. {KEY_KEPT}")));
         }
@@ -140,21 +139,34 @@ pub(super) fn open_tranche(
     Ok(OpenedTranche::Right { path, digest: Some(digest) })
 }
 
-/// The byte at which tranche `t` starts: the lengths of all chunks before it.
-fn offset(manifest: &Manifest, t: u32, vector: &Path) -> Result<u64, Fault> {
+/// Whether the files here are not those that were inspected.
+fn is_damaged(at: &SealedAt) -> Result<bool, Fault> {
+    for (path, signed) in [(&at.blob, at.manifest.blob), (&at.vector, at.manifest.vector)] {
+        let there = digest_of(path).map_err(|why| disk(path, why, KEY_KEPT))?;
+        if hash(there.0) != signed {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// The byte at which tranche `t` starts: the lengths of all chunks before it. `None` if the vector file is
+/// not what it was.
+fn offset(manifest: &Manifest, t: u32, vector: &Path) -> Result<Option<u64>, Fault> {
     let failed = |why| disk(vector, why, KEY_KEPT);
     let before = manifest.chunks_of(t).map_or(0, |chunks| chunks.start);
     let mut from = BufReader::with_capacity(BUFFER, File::open(vector).map_err(failed)?);
     let mut bytes = [0; seal::ENTRY];
     let mut sum = 0;
     for _ in 0..before {
-        from.read_exact(&mut bytes).map_err(failed)?;
-        let entry = Entry::decode(&bytes).ok_or_else(|| {
-            Fault::Never(format!("The vector file was damaged here: fetch it again. {KEY_KEPT}"))
-        })?;
+        match from.read_exact(&mut bytes) {
+            Err(why) if why.kind() == io::ErrorKind::UnexpectedEof => return Ok(None),
+            read => read.map_err(failed)?,
+        }
+        let Some(entry) = Entry::decode(&bytes) else { return Ok(None) };
         sum += u64::from(entry.len);
     }
-    Ok(sum)
+    Ok(Some(sum))
 }
 
 /// A note beside the finished file: after a crash between its name and the commit that says so, the

@@ -1,18 +1,21 @@
 //! The scribe: it holds the keys and does with them what the engine asks.
 
+use std::convert::Infallible;
 use std::fmt;
 use std::sync::Arc;
 
 use zeroize::Zeroizing;
 
 use super::derive::Seed;
+use super::ring::Ring;
 use super::vault::Secrets;
 use crate::engine::{
     CertificateDraft, Channel, Clock, Dice, Fault, FirstContact, Scribe, SharedSecret, Unreadable,
     WireEvent, WrapKey,
 };
 use crate::market::{
-    Certificate, Digest, Draft, EventId, Gig, Invoice, Nonce, Preimage, Pubkey, Record, Terms, Time,
+    Certificate, Digest, Draft, EventId, Gig, Invoice, JobId, Nonce, Preimage, Pubkey, Record,
+    Terms, Time,
 };
 use crate::wire::{
     self, Certifying, ChannelKeys, NotAnInvoice, Rejected, SigningKey, Stage, Wrapping,
@@ -26,9 +29,18 @@ pub struct Keys {
     seed: Seed,
     identity: SigningKey,
     imported: bool,
+    sessions: Ring<Nonce, SigningKey>,
+    inboxes: Ring<Nonce, SigningKey>,
+    channels: Ring<(Nonce, Pubkey, JobId), ChannelKeys>,
     dice: Arc<dyn Dice>,
     clock: Arc<dyn Clock>,
 }
+
+/// Jobs whose keys are at hand at least; the keys of any other are derived again in a tenth of a
+/// millisecond.
+const AT_HAND: usize = 512;
+/// The same of listings.
+const INBOXES: usize = 64;
 
 impl Keys {
     /// Derives the seed and the identity from what a vault keeps. Takes milliseconds (PBKDF2).
@@ -39,7 +51,16 @@ impl Keys {
             None => seed.identity().expect("BIP-32 fails for one seed in 2^127"),
         };
         let imported = secrets.imported.is_some();
-        Self { seed, identity, imported, dice, clock }
+        Self {
+            seed,
+            identity,
+            imported,
+            sessions: Ring::new(AT_HAND),
+            inboxes: Ring::new(INBOXES),
+            channels: Ring::new(AT_HAND),
+            dice,
+            clock,
+        }
     }
 
     /// The seed that the Lightning node takes: BIP-39, 64 bytes, empty passphrase.
@@ -57,8 +78,20 @@ impl Keys {
         self.imported
     }
 
-    fn channel(&self, channel: &Channel) -> Result<ChannelKeys, Rejected> {
-        ChannelKeys::derive(&self.seed.session(&channel.nonce), &channel.peer, &channel.job)
+    fn session_key(&self, nonce: &Nonce) -> Arc<SigningKey> {
+        let Ok(key) = self.sessions.get(*nonce, || Ok::<_, Infallible>(self.seed.session(nonce)));
+        key
+    }
+
+    fn inbox_key(&self, nonce: &Nonce) -> Arc<SigningKey> {
+        let Ok(key) = self.inboxes.get(*nonce, || Ok::<_, Infallible>(self.seed.inbox(nonce)));
+        key
+    }
+
+    fn channel(&self, channel: &Channel) -> Result<Arc<ChannelKeys>, Rejected> {
+        let Channel { nonce, peer, job } = channel;
+        let derive = || ChannelKeys::derive(&self.session_key(nonce), peer, job);
+        self.channels.get((*nonce, *peer, *job), derive)
     }
 }
 
@@ -74,11 +107,11 @@ impl Scribe for Keys {
     }
 
     fn session(&self, nonce: &Nonce) -> Pubkey {
-        self.seed.session(nonce).pubkey()
+        self.session_key(nonce).pubkey()
     }
 
     fn inbox(&self, nonce: &Nonce) -> Pubkey {
-        self.seed.inbox(nonce).pubkey()
+        self.inbox_key(nonce).pubkey()
     }
 
     fn terms_hash(&self, terms: &Terms) -> Digest {
@@ -105,7 +138,7 @@ impl Scribe for Keys {
     }
 
     fn sign(&self, nonce: &Nonce, draft: &Draft) -> Result<Record, Fault> {
-        wire::sign_record(&self.seed.session(nonce), draft).map_err(never)
+        wire::sign_record(&self.session_key(nonce), draft).map_err(never)
     }
 
     fn listing(&self, gig: &Gig) -> Result<WireEvent, Fault> {
@@ -122,7 +155,7 @@ impl Scribe for Keys {
     ) -> Result<WireEvent, Fault> {
         let wrapping = Wrapping { to: *to, pow, now };
         let fresh = self.dice.nonce().0;
-        wire::wrap(&self.seed.session(nonce), record, &wrapping, &fresh)
+        wire::wrap(&self.session_key(nonce), record, &wrapping, &fresh)
             .map(wire_event)
             .map_err(never)
     }
@@ -146,8 +179,8 @@ impl Scribe for Keys {
 
     fn open_wrap(&self, to: &WrapKey, event: &str, pow: u8) -> Result<FirstContact, Unreadable> {
         let key = match to {
-            WrapKey::Inbox(nonce) => self.seed.inbox(nonce),
-            WrapKey::Session(nonce) => self.seed.session(nonce),
+            WrapKey::Inbox(nonce) => self.inbox_key(nonce),
+            WrapKey::Session(nonce) => self.session_key(nonce),
         };
         let opened = wire::open_wrap(&key, event, pow).map_err(unreadable)?;
         let wire::Opened { record, certificate, terms } = opened;

@@ -3,8 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use crate::market::{
-    Bid, BidId, Body, Certificate, Deadlines, Digest, EventId, Gig, JobId, Mode, Msat, Network,
-    Pubkey, Record, Refusal, Role, Side, Span, Status, Terms, Time,
+    Bid, BidId, Body, Certificate, Deadlines, Digest, EventId, Gig, Job, JobId, Mode, Msat,
+    Network, Phase, Pubkey, Record, Refusal, Role, Side, Span, Status, Terms, Time,
 };
 
 /// `J = H("earnest/v1/job", bid id, award id)`: BLAKE3 in key-derivation mode over both ids.
@@ -59,16 +59,27 @@ pub fn takes_bids(gig: &Gig, network: Network, now: Time) -> Result<(), Refusal>
     Ok(())
 }
 
-/// The complete terms of a bid on this gig. Refuses what its author could only refuse.
-pub fn propose(
-    gig: &Gig,
-    wish: Wish,
-    me: &Pubkey,
-    network: Network,
-    now: Time,
-) -> Result<Terms, Refusal> {
-    takes_bids(gig, network, now)?;
-    if gig.author == *me {
+/// What a worker knows when it bids.
+#[derive(Debug, Clone, Copy)]
+pub struct Bidder {
+    /// Our identity.
+    pub me: Pubkey,
+    /// Our chain.
+    pub network: Network,
+    /// Now.
+    pub now: Time,
+    /// Whether a bid or a job of ours on this gig is open: one a gig.
+    pub open: bool,
+    /// The least first payment that our node can receive; `None` while it can receive nothing.
+    pub least_first: Option<Msat>,
+}
+
+/// The complete terms of a bid on this gig, and the least first payment that the bid names. Refuses what
+/// its author could only refuse, and what our own node could not be paid for.
+pub fn propose(gig: &Gig, wish: Wish, bidder: &Bidder) -> Result<(Terms, Msat), Refusal> {
+    let network = bidder.network;
+    takes_bids(gig, network, bidder.now)?;
+    if gig.author == bidder.me {
         return Err(no("own-gig", "This gig is your own."));
     }
     let offer = &gig.offer;
@@ -86,7 +97,40 @@ pub fn propose(
         network,
     };
     fits(&terms, gig)?;
-    Ok(terms)
+    if bidder.open {
+        let sentence = "You have a bid or a job on this gig already. Nothing was sent.";
+        return Err(no("bid-twice", sentence));
+    }
+    let least = receivable(terms.price, bidder.least_first)?;
+    Ok((terms, least))
+}
+
+/// The least first payment our node can receive, if this price is at least that.
+fn receivable(price: Msat, least: Option<Msat>) -> Result<Msat, Refusal> {
+    match least {
+        None => {
+            let sentence = "Your node cannot receive over Lightning yet: it has no channel, and no LSP has answered. Nothing was sent.";
+            Err(no("no-inbound", sentence)
+                .next("Wait until the LSP answers, or set one: earnest doctor"))
+        }
+        Some(least) if price < least => {
+            let sentence = format!(
+                "Your node has no channel yet, and the first payment it can receive is {least}. Nothing was sent."
+            );
+            Err(no("below-least-first", sentence)
+                .next("Bid on a gig that pays at least that, or open a channel first."))
+        }
+        Some(least) => Ok(least),
+    }
+}
+
+/// Whether this job is a bid, or what came of one, that leaves no room for another on its gig.
+pub fn holds_gig(job: &Job, gig: &Gig) -> bool {
+    job.role == Role::Worker
+        && job.gig.author == gig.author
+        && job.gig.d == gig.d
+        && !job.phase.is_over()
+        && job.phase != Phase::Declined
 }
 
 /// Whether terms are sound and are what the gig offers, but for the price, which a person judges.

@@ -186,7 +186,7 @@ impl Effect {
             Self::Claim { tranche, .. } => slot(*tranche).is_some_and(|t| t.received.is_none()),
             Self::Fetch { purpose: Purpose::Input, .. } => !job.phase.is_over(),
             Self::Fetch { file, .. } => {
-                attempt.is_some_and(|a| !a.inspected && a.names(&file.blob)) && !job.phase.is_over()
+                attempt.is_some_and(|a| a.awaits(&file.blob)) && !job.phase.is_over()
             }
             Self::Inspect { manifest } => {
                 attempt.is_some_and(|a| !a.inspected && a.is(manifest)) && !job.phase.is_over()

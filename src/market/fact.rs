@@ -161,6 +161,9 @@ pub enum Fact {
         /// BLAKE3 of the whole plaintext, with the last tranche.
         digest: Option<Digest>,
     },
+    /// Requester: this disk lost or changed the delivery after it was inspected. It is fetched again; the key
+    /// that was paid for is kept.
+    Damaged,
     /// Requester: a paid key does not open what the worker signed.
     Cheated {
         /// Which tranche.
@@ -265,6 +268,7 @@ impl Fact {
             Self::PayFailed { .. } => "pay_failed",
             Self::Paid { .. } => "paid",
             Self::Opened { .. } => "opened",
+            Self::Damaged => "damaged",
             Self::Cheated { .. } => "cheated",
             Self::Proven { .. } => "proven",
             Self::Claiming { .. } => "claiming",

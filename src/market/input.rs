@@ -167,6 +167,8 @@ pub enum Outcome {
         /// The first chunk that shows it.
         chunk: u64,
     },
+    /// A tranche could not be opened: the files here are not those that were inspected.
+    Damaged,
     /// The proof lies here.
     Proven {
         /// JSON.

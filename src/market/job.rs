@@ -124,6 +124,8 @@ pub struct Attempt {
     pub hashes: Vec<PaymentHash>,
     /// Requester: everything that can be checked without the keys was.
     pub inspected: bool,
+    /// Requester: how often it was lost here after that.
+    pub damaged: u32,
     /// One each.
     pub tranches: Vec<Tranche>,
     /// Requester: the most to pay in routing fees, for each tranche.
@@ -153,6 +155,7 @@ impl Attempt {
             sizes: None,
             hashes: Vec::new(),
             inspected: false,
+            damaged: 0,
             tranches: Vec::new(),
             max_fee: Msat::ZERO,
             output: None,
@@ -177,6 +180,20 @@ impl Attempt {
         self.delivery().is_some_and(|d| {
             [d.manifest.blob, d.manifest.vector].iter().any(|hash| *hash.as_bytes() == blob.0)
         })
+    }
+    /// Whether this file of it is still to be fetched.
+    pub fn awaits(&self, blob: &Digest) -> bool {
+        let Some(m) = self.delivery().map(|d| &d.manifest) else { return false };
+        let lacks = |hash: &[u8; 32], path: &Option<PathBuf>| *hash == blob.0 && path.is_none();
+        self.names(blob) && !self.inspected
+            || lacks(m.blob.as_bytes(), &self.blob)
+            || lacks(m.vector.as_bytes(), &self.vector)
+    }
+    /// The tranche that is paid and not opened: there is at most one.
+    pub fn unopened(&self) -> Option<u32> {
+        let unopened = |t: &Tranche| t.key.is_some() && !t.opened;
+        let t = self.tranches.iter().position(unopened).filter(|_| self.cheat.is_none())?;
+        u32::try_from(t).ok()
     }
     /// The first tranche that is not paid; all of them are when it equals their number.
     pub fn next_unpaid(&self) -> u32 {
@@ -256,7 +273,8 @@ pub struct Job {
     pub since: Time,
     /// When the bid was made or heard.
     pub began: Time,
-    /// When it was awarded.
+    /// When it was awarded: by the award's own date, however late it arrived here, so that both sides
+    /// count from one moment.
     pub awarded_at: Option<Time>,
     /// Why the last delivery was refused, or why it ended.
     pub reason: Option<String>,
@@ -268,9 +286,9 @@ pub struct Job {
 
 /// How long after a silence what was said is said again: once each, then no more.
 const RESEND: [Span; 5] = [Span(20), Span(120), Span(600), Span(3600), Span(6 * 3600)];
-/// The worker waits this much longer than the requester before it takes a delivery for ignored: a bill
-/// may be on its way.
-const WORKER_GRACE: Span = Span::HOUR;
+/// Whoever waits for the other side waits this much longer than the other side has: the requester for a
+/// delivery, the worker for a payment. What was said in time may still be on its way.
+pub const GRACE: Span = Span::HOUR;
 
 impl Job {
     /// Begins a job with the first fact of its log; `None` unless it is a bid.
@@ -352,8 +370,10 @@ impl Job {
     pub fn grants(&self) -> Vec<Grant> {
         let Some(to) = self.peer_certificate().map(|c| c.endpoint) else { return Vec::new() };
         let mut grants = Vec::new();
+        // Who was paid for some of it goes on serving it: the requester's disk may lose it.
+        let sold = |work: &Attempt| work.tranches.iter().any(|t| t.received.is_some());
         let ended = matches!(self.phase, Phase::Withdrawn | Phase::Cancelled | Phase::Expired);
-        if self.job.is_none() || ended {
+        if self.job.is_none() || ended && !self.attempt.as_ref().is_some_and(sold) {
             return grants;
         }
         for m in self.materials.iter().filter(|m| m.from == self.role) {
@@ -398,10 +418,14 @@ impl Job {
             Phase::Bid | Phase::Declined => {
                 Some((self.bid.valid_until, "the bid lapses; nobody owes anything"))
             }
-            Phase::Working => Some((
-                self.awarded_at?.after(d.deliver),
-                "the job expires without a delivery; nothing is paid",
-            )),
+            Phase::Working => {
+                let end = self.awarded_at?.after(d.deliver);
+                let what = "the job expires without a delivery; nothing is paid";
+                match self.role {
+                    Role::Worker => Some((end, what)),
+                    Role::Requester => Some((end.after(GRACE), what)),
+                }
+            }
             Phase::Delivered | Phase::Accepted => {
                 let end = self.attempt.as_ref()?.at.after(d.pay);
                 match self.role {
@@ -409,7 +433,7 @@ impl Job {
                         Some((end, "the job expires unpaid; the delivery stays sealed"))
                     }
                     Role::Worker => Some((
-                        end.after(WORKER_GRACE),
+                        end.after(GRACE),
                         "the job expires unpaid; the work stays yours, still sealed",
                     )),
                 }

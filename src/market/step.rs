@@ -4,7 +4,8 @@ mod done;
 mod heard;
 
 use crate::market::{
-    Ask, AwardParts, Body, Effect, Fact, Input, Job, Msat, Nonce, Refusal, Verb, World, may,
+    Address, Ask, Attachment, AwardParts, Body, Delivery, Digest, Effect, Fact, Input, Job, Msat,
+    Nonce, Purpose, Refusal, Verb, World, may,
 };
 use crate::text::Raw;
 
@@ -212,6 +213,20 @@ fn affordable(amount: Msat, world: &World) -> Result<(), Refusal> {
     );
     Err(Refusal::new("insufficient-funds", sentence)
         .next("Open a channel or wait for a pending one, then accept again."))
+}
+
+/// What fetches a delivery: the vector file, then the ciphertext.
+fn halves(delivery: &Delivery, from: &Address) -> [Effect; 2] {
+    let m = &delivery.manifest;
+    let fetch = |hash: &[u8; 32], size, purpose| Effect::Fetch {
+        file: Attachment { blob: Digest(*hash), size, name: Raw::default() },
+        from: from.clone(),
+        purpose,
+    };
+    [
+        fetch(m.vector.as_bytes(), delivery.vector_size, Purpose::Vector),
+        fetch(m.blob.as_bytes(), m.blob_len, Purpose::Blob),
+    ]
 }
 
 fn tick(job: &Job, world: &World) -> Step {

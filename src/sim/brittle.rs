@@ -1,4 +1,5 @@
-//! A store with a fuse: a commit at which the machine dies, before or after it is durable.
+//! A store with a fuse: a commit at which the machine dies, before or after it is durable, and commits that
+//! find the disk full.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
@@ -16,11 +17,21 @@ pub(super) struct Fuse {
     durable: AtomicBool,
     /// 0: whole. 1: blown before the commit was durable. 2: after.
     blown: AtomicI64,
+    /// The disk is full for so many commits more.
+    full: AtomicI64,
+    /// A commit failed because it is.
+    refused: AtomicBool,
 }
 
 impl Default for Fuse {
     fn default() -> Self {
-        Self { left: AtomicI64::new(-1), durable: AtomicBool::new(false), blown: AtomicI64::new(0) }
+        Self {
+            left: AtomicI64::new(-1),
+            durable: AtomicBool::new(false),
+            blown: AtomicI64::new(0),
+            full: AtomicI64::new(0),
+            refused: AtomicBool::new(false),
+        }
     }
 }
 
@@ -29,6 +40,14 @@ impl Fuse {
     pub(super) fn light(&self, n: u32, durable: bool) {
         self.durable.store(durable, Ordering::Relaxed);
         self.left.store(i64::from(n), Ordering::Relaxed);
+    }
+    /// The next `n` commits find the disk full; nobody dies of it.
+    pub(super) fn fill(&self, n: u32) {
+        self.full.store(i64::from(n), Ordering::Relaxed);
+    }
+    /// Whether a commit found the disk full since this was last asked.
+    pub(super) fn take_refused(&self) -> bool {
+        self.refused.swap(false, Ordering::Relaxed)
     }
     /// Whether it is burning.
     pub(super) fn is_lit(&self) -> bool {
@@ -45,6 +64,17 @@ impl Fuse {
     pub(super) fn renew(&self) {
         self.left.store(-1, Ordering::Relaxed);
         self.blown.store(0, Ordering::Relaxed);
+        self.full.store(0, Ordering::Relaxed);
+        self.refused.store(false, Ordering::Relaxed);
+    }
+    /// Whether this commit finds the disk full.
+    fn is_full(&self) -> bool {
+        let left = self.full.load(Ordering::Relaxed);
+        if left > 0 {
+            self.full.store(left - 1, Ordering::Relaxed);
+            self.refused.store(true, Ordering::Relaxed);
+        }
+        left > 0
     }
     /// One commit more; true if it is the one.
     fn burn(&self) -> bool {
@@ -71,6 +101,9 @@ impl Store for Brittle {
     fn commit(&mut self, commit: &Commit) -> Result<Committed, Fault> {
         if self.fuse.blown().is_some() {
             return Err(dead());
+        }
+        if self.fuse.is_full() {
+            return Err(Fault::Later("the disk is full".into()));
         }
         if self.fuse.burn() {
             let durable = self.fuse.durable.load(Ordering::Relaxed);

@@ -76,6 +76,26 @@ impl Disks {
         self.up.insert(self.endpoints[peer]);
     }
 
+    /// Sometimes a disk loses a file, or a bit of it.
+    fn lose(&mut self, me: usize, blob: &Path, vector: &Path) {
+        let named =
+            |path: &Path| word(&blake3::hash(path.as_os_str().as_encoded_bytes()).as_bytes()[..]);
+        let key = [me as u64, named(blob), self.clockwork.now()];
+        let mut draw = self.seed.draw("lose", &key);
+        if !draw.permille(self.trouble) {
+            return;
+        }
+        let path = if draw.permille(500) { blob } else { vector };
+        match self.files[me].get_mut(path) {
+            Some(bytes) if draw.permille(700) && !bytes.is_empty() => {
+                let bytes = Arc::make_mut(bytes);
+                let at = draw.next() as usize % bytes.len();
+                bytes[at] ^= 1;
+            }
+            _ => drop(self.files[me].remove(path)),
+        }
+    }
+
     fn fetch(&mut self, me: usize, order: &FetchOrder) -> Result<(), Fault> {
         let later = |why: &str| Err(Fault::Later(why.to_owned()));
         if !self.up.contains(&order.from.endpoint) {
@@ -249,10 +269,16 @@ impl Files for PeerDisk {
         _name: &Raw,
     ) -> Result<OpenedTranche, Fault> {
         let keys = keys_of(at, t, key);
-        let (blob, vector) = (self.read(&at.blob)?, self.read(&at.vector)?);
+        lock(&self.disks).lose(self.me, &at.blob, &at.vector);
+        let (Ok(blob), Ok(vector)) = (self.read(&at.blob), self.read(&at.vector)) else {
+            return Ok(OpenedTranche::Damaged);
+        };
+        let there = |file: &Cursor<Vec<u8>>| Hash32::new(*blake3::hash(file.get_ref()).as_bytes());
+        let damaged = there(&blob) != at.manifest.blob || there(&vector) != at.manifest.vector;
         let mut text = Vec::new();
         match seal::open(&at.manifest, t, keys.as_ref(), blob, vector, &mut text, ONE) {
             Ok(_) => {}
+            Err(_) if damaged => return Ok(OpenedTranche::Damaged),
             Err(OpenError::Mismatch { i, .. }) => return Ok(OpenedTranche::Wrong { chunk: i }),
             Err(why) => return Err(Fault::Never(why.to_string())),
         }

@@ -139,6 +139,9 @@ impl Peer {
 
     /// The next event of a relay that has arrived.
     pub(super) fn heard(&self) -> Option<RelayEvent> {
+        if self.core.as_ref().is_none_or(Core::is_behind) {
+            return None;
+        }
         self.ports.relays.next().now_or_never()
     }
 
@@ -177,7 +180,7 @@ impl Peer {
         if core.wake_at().is_some_and(|at| at <= now) {
             core.tick()?;
         }
-        Ok(())
+        core.tidy()
     }
 
     /// Everything that follows from the state as it is now.
@@ -235,7 +238,11 @@ impl Peer {
             self.lanes.keys().filter(|key| !busy.contains(key)).copied().collect();
         for key in free {
             let Some(queue) = self.lanes.get_mut(&key) else { continue };
-            let Some(next) = queue.pop_front() else {
+            let mut next = queue.pop_front();
+            while next.as_ref().is_some_and(|(row, effect)| !core.begin_run(row, effect)) {
+                next = queue.pop_front();
+            }
+            let Some(next) = next else {
                 self.lanes.remove(&key);
                 continue;
             };

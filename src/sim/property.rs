@@ -325,6 +325,7 @@ fn count(world: &mut World) {
             world.report.bids += 1;
             world.report.jobs += u64::from(job.job.is_some());
             *world.report.ends.entry(job.phase.word()).or_default() += 1;
+            world.report.damaged += u64::from(job.attempt.as_ref().map_or(0, |w| w.damaged));
         }
     }
 }

@@ -221,7 +221,9 @@ impl World {
             self.crash(peer);
             return Ok(());
         }
-        if failed {
+        if self.peers[peer].fuse.take_refused() {
+            self.report.full += 1;
+        } else if failed {
             return Err("a commit failed on a whole machine".into());
         }
         self.peers[peer].settle(false);
@@ -240,6 +242,10 @@ impl World {
             let mut draw = self.draw("fuse", &[peer as u64, 1]);
             let n = u32::try_from(draw.range(0, 6)).unwrap_or(0);
             self.peers[peer].fuse.light(n, draw.permille(500));
+        }
+        if self.chaos("full", peer, 0, 1) {
+            let mut draw = self.draw("full", &[peer as u64, 1]);
+            self.peers[peer].fuse.fill(u32::try_from(draw.range(1, 8)).unwrap_or(1));
         }
         let failed = self.peers[peer].look().is_err();
         self.after(peer, failed)?;

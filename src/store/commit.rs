@@ -5,20 +5,19 @@ use rusqlite::{Connection, OptionalExtension as _, Transaction, TransactionBehav
 use super::fault::fault;
 use super::read::{direction, int, ledger_row};
 use super::{listing, outbox};
-use crate::engine::{Commit, Committed, FactRow, Fault, LedgerRow};
+use crate::engine::{Commit, Committed, FactRow, Fault, LedgerRow, Mark};
 use crate::market::{Msat, PaymentHash};
 
 /// Writes it all or nothing. Dropping the transaction on the way out rolls it back.
 pub(super) fn commit(conn: &mut Connection, commit: &Commit) -> Result<Committed, Fault> {
     let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate).map_err(fault)?;
-    if let Some((source, key)) = &commit.mark {
-        let new = tx
-            .prepare_cached("INSERT OR IGNORE INTO inbox (source, key) VALUES (?1, ?2)")
-            .and_then(|mut sql| sql.execute([source, key]))
-            .map_err(fault)?;
-        if new == 0 {
-            return Ok(Committed::Seen);
-        }
+    if let Some(seen) = &commit.mark
+        && mark(&tx, seen)? == 0
+    {
+        return Ok(Committed::Seen);
+    }
+    for echo in &commit.echoes {
+        mark(&tx, echo)?;
     }
     for row in &commit.facts {
         fact(&tx, row)?;
@@ -53,6 +52,13 @@ pub(super) fn commit(conn: &mut Connection, commit: &Commit) -> Result<Committed
     }
     tx.commit().map_err(fault)?;
     Ok(Committed::New)
+}
+
+/// How many marks are new: one or none.
+fn mark(tx: &Transaction<'_>, mark: &Mark) -> Result<usize, Fault> {
+    tx.prepare_cached("INSERT OR IGNORE INTO inbox (source, key, at) VALUES (?1, ?2, ?3)")
+        .and_then(|mut sql| sql.execute(params![mark.source, mark.key, int(mark.at.0)]))
+        .map_err(fault)
 }
 
 fn fact(tx: &Transaction<'_>, row: &FactRow) -> Result<(), Fault> {

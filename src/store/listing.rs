@@ -1,4 +1,5 @@
-//! Listings: which version stands in the book, for how long, and how many an author may have there.
+//! Listings: which version stands in the book, for how long, and how many an author may have there; and
+//! what is forgotten in time.
 
 use std::collections::BTreeSet;
 
@@ -17,6 +18,10 @@ pub const LISTINGS_PER_AUTHOR: u32 = 200;
 pub const FORGET_AFTER: Span = Span(30 * Span::DAY.0);
 /// However far away an author puts the expiration, it is forgotten this long after it was published.
 const LONGEST: Span = Span(366 * Span::DAY.0);
+/// How long a mark is kept. Longer than relays are ever asked about the past: a listing's inbox from its
+/// publication (90 days at most), a channel from its award (two phases of 90 days). What is heard again
+/// after that is judged again, and changes nothing a second time.
+pub const FORGET_MARK_AFTER: Span = Span(240 * Span::DAY.0);
 /// Rows one call of [`prune`] touches at most: a few milliseconds.
 const PRUNE: u32 = 500;
 /// Bits of a row number below the second of first publication.
@@ -227,7 +232,13 @@ fn prune_in(tx: &Transaction<'_>, now: i64) -> rusqlite::Result<u64> {
                 WHERE open = 1 AND closes <= ?1 ORDER BY closes LIMIT ?2)",
         )?
         .execute([now, i64::from(PRUNE)])?;
-    Ok((forgotten.len() + closed) as u64)
+    let marks = tx
+        .prepare_cached(
+            "DELETE FROM inbox WHERE (source, key) IN
+               (SELECT source, key FROM inbox INDEXED BY inbox_at WHERE at < ?1 LIMIT ?2)",
+        )?
+        .execute(params![now.saturating_sub(int(FORGET_MARK_AFTER.0)), i64::from(PRUNE)])?;
+    Ok((forgotten.len() + closed + marks) as u64)
 }
 
 pub(super) fn network(network: Network) -> &'static str {

@@ -1,6 +1,6 @@
 //! The record (kind 3921): one signed sentence in a job, with its place in its author's chain.
 
-use nostr::Tag;
+use nostr::{Event, Tag};
 
 use super::body;
 use super::canonical::{parse, read_canonical, to_canonical};
@@ -27,26 +27,38 @@ pub fn sign_record(session: &SigningKey, draft: &Draft) -> Result<Record, Reject
     check(draft)?;
     let content = to_canonical(&draft.body)?;
     let unsigned = event::unsigned(session.pubkey(), draft.at, RECORD, tags(draft), content);
-    read_record(&event::to_json(&session.sign(unsigned)?)?)
+    // Signing has verified the signature.
+    let event = session.sign(unsigned)?;
+    let json = event::to_json(&event)?;
+    if json.len() > RUMOR_BYTES {
+        return Err(Rejected::too_large("the record", json.len(), RUMOR_BYTES));
+    }
+    understood(&event, json)
 }
 
 /// Reads a record: size, kind, id, signature, version, chain, body and limits. Says nothing about who
 /// may say it: that is the market's to judge, from the author's certificate.
 pub fn read_record(json: &str) -> Result<Record, Rejected> {
     let event = event::read(json, RUMOR_BYTES, RECORD, "the record")?;
-    if event::one(&event, "v")? != "1" {
+    let json = event::to_json(&event)?;
+    understood(&event, json)
+}
+
+/// What a verified record says: version, chain, body and limits.
+fn understood(event: &Event, json: String) -> Result<Record, Rejected> {
+    if event::one(event, "v")? != "1" {
         let sentence = "the record has a version that this program does not speak";
         return Err(Rejected::new(Code::UnknownVersion, sentence));
     }
     known(&event.content)?;
-    let job: JobId = hex32(event::one(&event, "j")?, "j")?;
-    let link = |name| event::maybe(&event, name)?.map(|id| hex32(id, name)).transpose();
+    let job: JobId = hex32(event::one(event, "j")?, "j")?;
+    let link = |name| event::maybe(event, name)?.map(|id| hex32(id, name)).transpose();
     let draft = Draft {
         job: (job != NO_JOB).then_some(job),
-        seq: event::number(event::one(&event, "seq")?, "seq")?,
+        seq: event::number(event::one(event, "seq")?, "seq")?,
         prev: link("prev")?,
         seen: link("seen")?,
-        at: event::at(&event),
+        at: event::at(event),
         body: read_canonical(&event.content, RUMOR_BYTES, "the record's body")?,
     };
     if event.tags.as_slice() != tags(&draft).as_slice() {
@@ -54,12 +66,7 @@ pub fn read_record(json: &str) -> Result<Record, Rejected> {
         return Err(Rejected::new(Code::BadTag, sentence));
     }
     check(&draft)?;
-    Ok(Record {
-        id: event::id(&event),
-        author: event::author(&event),
-        draft,
-        event: event::to_json(&event)?,
-    })
+    Ok(Record { id: event::id(event), author: event::author(event), draft, event: json })
 }
 
 /// The tags, in the only order there is.

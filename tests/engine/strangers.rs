@@ -385,7 +385,14 @@ fn bid_by(
     bend: impl FnOnce(&mut CertificateDraft, &mut Bid),
 ) -> RelayEvent {
     let me = pair.me(Worker);
-    let terms = propose(gig, Wish::default(), &keys.identity(), Network::Regtest, gig.at).unwrap();
+    let bidder = Bidder {
+        me: keys.identity(),
+        network: Network::Regtest,
+        now: gig.at,
+        open: false,
+        least_first: Some(sats(1)),
+    };
+    let (terms, _) = propose(gig, Wish::default(), &bidder).unwrap();
     let mut certify = CertificateDraft {
         role: Role::Worker,
         counterparty: gig.author,

@@ -137,20 +137,14 @@ impl<S: Store> Core<S> {
             return Err(Trouble::NotFound { what: "gig".into(), id: id.to_string() });
         };
         let now = self.clock.now();
-        let me = self.scribe.identity();
-        let terms = propose(&gig, wish, &me, self.me.network, now)?;
-        let twice = self.jobs.values().any(|job| {
-            job.role == Role::Worker
-                && job.gig.author == gig.author
-                && job.gig.d == gig.d
-                && !job.phase.is_over()
-                && job.phase != Phase::Declined
-        });
-        if twice {
-            let sentence = "You have a bid or a job on this gig already. Nothing was sent.";
-            return Err(Refusal::new("bid-twice", sentence).into());
-        }
-        let least_first = self.receivable(terms.price)?;
+        let bidder = Bidder {
+            me: self.scribe.identity(),
+            network: self.me.network,
+            now,
+            open: self.jobs.values().any(|job| holds_gig(job, &gig)),
+            least_first: self.me.least_first,
+        };
+        let (terms, least_first) = propose(&gig, wish, &bidder)?;
         let nonce = self.dice.nonce();
         let certificate = self.scribe.certify(&CertificateDraft {
             role: Role::Worker,
@@ -192,25 +186,6 @@ impl<S: Store> Core<S> {
         };
         self.begin(fact, Some(first), None, now)?;
         Ok(record.id)
-    }
-
-    /// The least first payment our node can receive, if this price is at least that.
-    fn receivable(&self, price: Msat) -> Result<Msat, Refusal> {
-        match self.me.least_first {
-            None => {
-                let sentence = "Your node cannot receive over Lightning yet: it has no channel, and no LSP has answered. Nothing was sent.";
-                Err(Refusal::new("no-inbound", sentence)
-                    .next("Wait until the LSP answers, or set one: earnest doctor"))
-            }
-            Some(least) if price < least => {
-                let sentence = format!(
-                    "Your node has no channel yet, and the first payment it can receive is {least}. Nothing was sent."
-                );
-                Err(Refusal::new("below-least-first", sentence)
-                    .next("Bid on a gig that pays at least that, or open a channel first."))
-            }
-            Some(least) => Ok(least),
-        }
     }
 
     /// Gives the job to a bidder.

@@ -1,15 +1,17 @@
 //! What relays, the node and time tell the core.
 
+use super::again::Untold;
 use super::*;
 
 impl<S: Store> Core<S> {
-    /// An event from a relay: signature and size are checked already.
+    /// An event from a relay: signature and size are checked already. What cannot be committed now is told
+    /// again: see [`Core::is_behind`].
     pub fn hear(&mut self, event: &RelayEvent) -> Result<Taken, Fault> {
-        let key = event.id.to_string();
-        if self.store.seen("relay", &key)? {
+        let mark = Mark::relay(&event.id, self.clock.now());
+        if self.store.seen(&mark.source, &mark.key)? {
             return Ok(Taken::Nothing);
         }
-        let mark = Some(("relay".to_owned(), key));
+        let mark = Some(mark);
         let taken = match event.kind {
             30402 | 30403 => self.hear_listing(event, mark.clone()),
             1059 => self.hear_wrap(event, mark.clone()),
@@ -19,23 +21,24 @@ impl<S: Store> Core<S> {
         match taken {
             Ok(taken) => Ok(taken),
             Err(Hearing::Unreadable(why)) => {
-                // Remembered, so that no work is done twice for it.
-                self.store.commit(&Commit { mark, ..Commit::default() })?;
+                // Remembered, so that no work is done twice for it; if it cannot be, it is done twice.
+                let _ = self.store.commit(&Commit { mark, ..Commit::default() });
                 Ok(Taken::Refused(why))
             }
             Err(Hearing::Trouble(Trouble::Refused(why))) => {
                 Ok(Taken::Refused(Unreadable { code: why.code, sentence: why.sentence }))
             }
             Err(Hearing::Trouble(Trouble::NotFound { .. })) => Ok(Taken::Nothing),
-            Err(Hearing::Trouble(Trouble::Failed(fault))) => Err(fault),
+            Err(Hearing::Trouble(Trouble::Failed(fault))) => {
+                if let Fault::Later(_) = &fault {
+                    self.keep_untold(Untold::Event(event.clone()));
+                }
+                Err(fault)
+            }
         }
     }
 
-    fn hear_listing(
-        &mut self,
-        event: &RelayEvent,
-        mark: Option<(String, String)>,
-    ) -> Result<Taken, Hearing> {
+    fn hear_listing(&mut self, event: &RelayEvent, mark: Option<Mark>) -> Result<Taken, Hearing> {
         let gig = self.scribe.read_listing(&event.json)?;
         if gig.network != self.me.network {
             let sentence = "The listing is on another network.".into();
@@ -55,11 +58,7 @@ impl<S: Store> Core<S> {
         })
     }
 
-    fn hear_wrap(
-        &mut self,
-        event: &RelayEvent,
-        mark: Option<(String, String)>,
-    ) -> Result<Taken, Hearing> {
+    fn hear_wrap(&mut self, event: &RelayEvent, mark: Option<Mark>) -> Result<Taken, Hearing> {
         let Some(of) = event.to.and_then(|to| self.by_key.get(&to).copied()) else {
             return Ok(Taken::Nothing);
         };
@@ -86,11 +85,7 @@ impl<S: Store> Core<S> {
         }
     }
 
-    fn hear_bid(
-        &mut self,
-        contact: FirstContact,
-        mark: Option<(String, String)>,
-    ) -> Result<Taken, Hearing> {
+    fn hear_bid(&mut self, contact: FirstContact, mark: Option<Mark>) -> Result<Taken, Hearing> {
         let (Some(certificate), Some(terms)) = (contact.certificate, contact.terms) else {
             return Err(unreadable("no-certificate", "The bid has no certificate.").into());
         };
@@ -139,11 +134,7 @@ impl<S: Store> Core<S> {
         })
     }
 
-    fn hear_post(
-        &mut self,
-        event: &RelayEvent,
-        mark: Option<(String, String)>,
-    ) -> Result<Taken, Hearing> {
+    fn hear_post(&mut self, event: &RelayEvent, mark: Option<Mark>) -> Result<Taken, Hearing> {
         let Some(id) = self.by_author.get(&event.author).copied() else {
             return Ok(Taken::Nothing);
         };
@@ -164,7 +155,7 @@ impl<S: Store> Core<S> {
         id: &BidId,
         record: Record,
         certificate: Option<crate::market::Certificate>,
-        mark: Option<(String, String)>,
+        mark: Option<Mark>,
     ) -> Result<Taken, Hearing> {
         let invoice = match &record.draft.body {
             Body::Bill { invoice, .. } => self.scribe.read_invoice(invoice).ok().map(Box::new),
@@ -184,8 +175,8 @@ impl<S: Store> Core<S> {
             Err(Trouble::Refused(why)) if why.code == "early" => {
                 let waiting = self.early.range((*id, 0)..=(*id, u64::MAX)).count();
                 if waiting < MOST_EARLY
-                    && let Some((_, key)) = mark
-                    && let Ok(event) = key.parse()
+                    && let Some(mark) = mark
+                    && let Ok(event) = mark.key.parse()
                 {
                     self.early.insert((*id, record.draft.seq), (event, record));
                 }
@@ -199,7 +190,7 @@ impl<S: Store> Core<S> {
     fn hear_early(&mut self, id: &BidId) {
         while let Some(next) = self.jobs.get(id).map(|job| job.theirs.next) {
             let Some((event, record)) = self.early.remove(&(*id, next)) else { break };
-            let mark = Some(("relay".to_owned(), event.to_string()));
+            let mark = Some(Mark::relay(&event, self.clock.now()));
             if self.hear_record(id, record, None, mark).is_err() {
                 break;
             }

@@ -1,39 +1,79 @@
 //! The outbox: effects leased, run elsewhere, and what came of them.
 
+use super::again::Untold;
 use super::*;
 
 impl<S: Store> Core<S> {
     /// Effects to run now, leased. Effects that were overtaken are dropped.
     pub fn lease(&mut self, lease: Span, limit: usize) -> Result<Vec<(EffectRow, Effect)>, Fault> {
+        self.tell_again();
         let now = self.clock.now();
         let rows = self.store.lease(now, now.after(lease), limit)?;
         let (mut run, mut drop) = (Vec::new(), Vec::new());
         for row in rows {
             match serde_json::from_str::<Effect>(&row.body) {
-                Ok(effect) => {
-                    let wanted = self.jobs.get(&row.log).is_none_or(|job| effect.is_wanted(job));
-                    if wanted {
-                        run.push((row, effect));
-                    } else {
-                        drop.push((row.id, EffectEnd::Done));
-                    }
-                }
+                Ok(effect) if self.is_wanted(&row, &effect) => run.push((row, effect)),
+                Ok(_) => drop.push((row.id, EffectEnd::Done)),
                 Err(why) => drop.push((row.id, EffectEnd::Park { why: why.to_string() })),
             }
         }
-        if !drop.is_empty() {
-            self.store.commit(&Commit { ends: drop, ..Commit::default() })?;
+        for (id, end) in drop {
+            // What cannot be ended now is kept; what can be run is run.
+            let _ = self.end(id, end);
         }
         Ok(run)
     }
 
-    /// When the outbox next has something to do.
-    pub fn next_due(&self) -> Result<Option<Time>, Fault> {
-        self.store.next_due()
+    fn is_wanted(&self, row: &EffectRow, effect: &Effect) -> bool {
+        self.jobs.get(&row.log).is_none_or(|job| effect.is_wanted(job))
     }
 
-    /// An effect was run, and this came of it.
+    /// The turn of a leased effect has come: `false` if it has been overtaken while it waited. Then it is
+    /// ended, and not to be run.
+    pub fn begin_run(&mut self, row: &EffectRow, effect: &Effect) -> bool {
+        let wanted = self.is_wanted(row, effect);
+        if !wanted {
+            let _ = self.end(row.id, EffectEnd::Done);
+        }
+        wanted
+    }
+
+    /// When the outbox next has something to do.
+    pub fn next_due(&self) -> Result<Option<Time>, Fault> {
+        let due = self.store.next_due()?;
+        Ok([due, self.tell_at()].into_iter().flatten().min())
+    }
+
+    /// An effect was run, and this came of it. What cannot be committed now is told again by itself; what
+    /// can never be is parked.
+    ///
+    /// # Errors
+    /// What the store said. Nothing is lost by it.
     pub fn done(
+        &mut self,
+        row: &EffectRow,
+        effect: &Effect,
+        outcome: Result<Outcome, Fault>,
+    ) -> Result<(), Fault> {
+        if let Err(Fault::Later(why)) = outcome {
+            let not_before = self.clock.now().after(backoff(row.tries, &row.id));
+            return self.end(row.id, EffectEnd::Retry { not_before, why });
+        }
+        let told = self.outcome(row, effect, outcome.clone());
+        match &told {
+            Err(Fault::Later(_)) => {
+                let untold = Untold::Outcome(row.clone(), Box::new(effect.clone()), outcome);
+                self.keep_untold(untold);
+            }
+            Err(Fault::Never(why)) => {
+                let _ = self.end(row.id, EffectEnd::Park { why: why.clone() });
+            }
+            Ok(()) => {}
+        }
+        told
+    }
+
+    fn outcome(
         &mut self,
         row: &EffectRow,
         effect: &Effect,
@@ -41,14 +81,7 @@ impl<S: Store> Core<S> {
     ) -> Result<(), Fault> {
         let outcome = match outcome {
             Ok(outcome) => outcome,
-            Err(Fault::Later(why)) => {
-                let not_before = self.clock.now().after(backoff(row.tries, &row.id));
-                let end = EffectEnd::Retry { not_before, why };
-                let ends = vec![(row.id, end)];
-                self.store.commit(&Commit { ends, ..Commit::default() })?;
-                return Ok(());
-            }
-            Err(Fault::Never(why)) => Outcome::Failed { why },
+            Err(Fault::Later(why) | Fault::Never(why)) => Outcome::Failed { why },
         };
         let ends = vec![(row.id, EffectEnd::Done)];
         if self.jobs.contains_key(&row.log) {
@@ -71,9 +104,7 @@ impl<S: Store> Core<S> {
     /// A first contact has been wrapped: its bytes are kept before they are published.
     pub fn wrapped(&mut self, row: &EffectRow, effect: &Effect) -> Result<(), Fault> {
         let body = serde_json::to_string(effect).map_err(|e| Fault::Never(e.to_string()))?;
-        let end = EffectEnd::Replace { kind: effect.kind().into(), body };
-        self.store.commit(&Commit { ends: vec![(row.id, end)], ..Commit::default() })?;
-        Ok(())
+        self.end(row.id, EffectEnd::Replace { kind: effect.kind().into(), body })
     }
 
     /// What the node must be asked again after a restart: claims that were begun, payments that have not

@@ -40,7 +40,8 @@ impl Job {
                 self.requester_address = Some(award.address.clone());
                 self.relays.clone_from(&award.relays);
                 self.job = Some(*job);
-                self.awarded_at = Some(at);
+                // Not before our bid, whatever their clock said, and not after we knew.
+                self.awarded_at = Some(record.draft.at.clamp(self.began.min(at), at));
                 self.materials = award
                     .inputs
                     .iter()
@@ -223,6 +224,10 @@ impl Job {
                 work.hashes.clone_from(hashes);
             }
             Fact::Inspected => work.inspected = true,
+            Fact::Damaged => {
+                work.damaged += 1;
+                (work.blob, work.vector) = (None, None);
+            }
             Fact::Accepting { max_fee } => {
                 work.max_fee = *max_fee;
                 phase = Some(Phase::Accepted);

@@ -1,5 +1,6 @@
 //! What follows from what the world did: outcomes of effects, and what the node says by itself.
 
+use crate::market::step::halves;
 use crate::market::{
     Attempt, Body, Digest, Effect, EventId, Fact, Job, Msat, NodeEvent, Outcome, PaymentHash,
     PaymentState, Phase, Preimage, Purpose, Record, Refusal, Role, Step, Tranche, World,
@@ -17,10 +18,14 @@ pub(super) fn done(
     Ok(match (effect, outcome) {
         (Effect::Fetch { purpose, .. }, Outcome::Fetched { blob, path }) => {
             let step = step.fact(Fact::Fetched { blob: *blob, path: path.clone() });
-            let record = job.attempt.as_ref().and_then(|work| work.record.as_ref());
-            match record.filter(|_| *purpose != Purpose::Input && will_be_complete(job, blob)) {
-                Some(record) => step.effect(Effect::Inspect { manifest: record.id }),
-                None => step,
+            let Some(work) = job.attempt.as_ref() else { return Ok(step) };
+            if *purpose == Purpose::Input || !will_be_complete(work, blob) {
+                return Ok(step);
+            }
+            match (work.record.as_ref().filter(|_| !work.inspected), work.unopened()) {
+                (Some(record), _) => step.effect(Effect::Inspect { manifest: record.id }),
+                (None, Some(tranche)) => step.effect(Effect::Open { tranche }),
+                (None, None) => step,
             }
         }
         (Effect::Fetch { purpose: Purpose::Input, file, .. }, Outcome::Failed { why }) => {
@@ -114,6 +119,7 @@ pub(super) fn done(
             step.fact(Fact::Cheated { tranche: *tranche, chunk: *chunk })
                 .effect(Effect::Prove { tranche: *tranche, chunk: *chunk })
         }
+        (Effect::Open { tranche }, Outcome::Damaged) => damaged(job, *tranche, step),
         (Effect::Prove { tranche, chunk }, Outcome::Proven { path }) => {
             let waits =
                 |work: &Attempt| work.cheat == Some((*tranche, *chunk)) && work.proof.is_none();
@@ -233,13 +239,12 @@ pub(super) fn height(job: &Job, height: u32) -> Step {
 /// Blocks after the deadline until a claim that was not confirmed is given up: it may be on the chain.
 const LATE_BLOCKS: u32 = 144;
 
-/// Whether with this file both halves of the delivery are here.
-fn will_be_complete(job: &Job, blob: &Digest) -> bool {
-    let Some(work) = &job.attempt else { return false };
+/// Whether with this file, which was missing, both halves of the delivery are here.
+fn will_be_complete(work: &Attempt, blob: &Digest) -> bool {
     let Some(delivery) = work.delivery() else { return false };
     let m = &delivery.manifest;
     let have = |hash: &[u8; 32], path: bool| path || *hash == blob.0;
-    !work.inspected
+    work.awaits(blob)
         && have(m.blob.as_bytes(), work.blob.is_some())
         && have(m.vector.as_bytes(), work.vector.is_some())
 }
@@ -286,6 +291,26 @@ fn pay_failed(job: &Job, hash: &PaymentHash, reason: &str) -> Step {
         }
         _ => step,
     }
+}
+
+/// A disk that loses a delivery so often loses it for ever.
+const MOST_DAMAGES: u32 = 8;
+
+/// What was inspected is not here any more: it is fetched again, and opened with the key that was paid for.
+fn damaged(job: &Job, tranche: u32, step: Step) -> Step {
+    let Some(work) = job.attempt.as_ref().filter(|work| work.unopened() == Some(tranche)) else {
+        return step;
+    };
+    if work.blob.is_none() || work.vector.is_none() {
+        return step;
+    }
+    let (Some(delivery), Some(from)) = (work.delivery(), job.peer_address()) else { return step };
+    if work.damaged >= MOST_DAMAGES {
+        let why = "the delivery is damaged on this disk as often as it is fetched; the key that you paid for is kept. Use another disk.";
+        return stuck(step, "opening the delivery", why);
+    }
+    let [vector, blob] = halves(delivery, from);
+    step.fact(Fact::Damaged).effect(vector).effect(blob)
 }
 
 fn opened(

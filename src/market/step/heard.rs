@@ -1,6 +1,6 @@
 //! What follows from what the other side says.
 
-use crate::market::step::affordable;
+use crate::market::step::{affordable, halves};
 use crate::market::{
     BILL_AGAIN_AFTER, BILL_EXPIRY, BillOrder, Body, Certificate, Delivery, Due, Effect, Fact,
     Invoice, Job, Mode, PayOrder, Phase, Purpose, Record, Refusal, Role, Step, World, job_id,
@@ -217,22 +217,9 @@ fn deliver(job: &Job, record: &Record, delivery: &Delivery, world: &World, step:
             .fact(Fact::Refused { code: code.into(), sentence: sentence.clone() })
             .say(Body::Reject { manifest: record.id, reason: Raw(sentence) });
     }
-    let Some(from) = job.peer_address().cloned() else { return step };
-    let file = |blob: [u8; 32], size| crate::market::Attachment {
-        blob: crate::market::Digest(blob),
-        size,
-        name: Raw::default(),
-    };
-    step.effect(Effect::Fetch {
-        file: file(*m.vector.as_bytes(), delivery.vector_size),
-        from: from.clone(),
-        purpose: Purpose::Vector,
-    })
-    .effect(Effect::Fetch {
-        file: file(*m.blob.as_bytes(), m.blob_len),
-        from,
-        purpose: Purpose::Blob,
-    })
+    let Some(from) = job.peer_address() else { return step };
+    let [vector, blob] = halves(delivery, from);
+    step.effect(vector).effect(blob)
 }
 
 /// The worker's node bills by itself, so that a person who accepts never waits for another person.
