@@ -4,6 +4,7 @@
 mod ask;
 mod hear;
 mod outbox;
+mod people;
 
 pub use outbox::{OpenClaim, Replays};
 
@@ -103,6 +104,7 @@ pub struct Core<S> {
     notices: Vec<Notice>,
     changed: BTreeSet<BidId>,
     reposted: bool,
+    muted: BTreeMap<Pubkey, Time>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -122,6 +124,7 @@ impl<S: Store> Core<S> {
     ) -> Result<Self, anyhow::Error> {
         store.release_leases()?;
         let logs = store.logs()?;
+        let muted = store.mutes()?.into_iter().collect();
         let mut core = Self {
             store,
             scribe,
@@ -137,6 +140,7 @@ impl<S: Store> Core<S> {
             notices: Vec::new(),
             changed: BTreeSet::new(),
             reposted: false,
+            muted,
         };
         for (id, rows) in logs {
             match fold(&id, &rows)? {
@@ -199,6 +203,7 @@ impl<S: Store> Core<S> {
         if self.jobs.contains_key(id) {
             self.changed.insert(*id);
         }
+        self.reposted |= self.posts.contains_key(id);
     }
 
     fn keep(&mut self, job: Job) {

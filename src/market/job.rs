@@ -258,6 +258,8 @@ pub struct Job {
     pub began: Time,
     /// When it was awarded.
     pub awarded_at: Option<Time>,
+    /// When the other side last said anything in it, by our clock.
+    pub heard_at: Option<Time>,
     /// Why the last delivery was refused, or why it ended.
     pub reason: Option<String>,
     /// Things a person should look at.
@@ -307,6 +309,7 @@ impl Job {
             since: at,
             began: at,
             awarded_at: None,
+            heard_at: (*role == Role::Requester).then_some(at),
             reason: None,
             stuck: Vec::new(),
             n: 1,

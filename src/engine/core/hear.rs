@@ -5,6 +5,10 @@ use super::*;
 impl<S: Store> Core<S> {
     /// An event from a relay: signature and size are checked already.
     pub fn hear(&mut self, event: &RelayEvent) -> Result<Taken, Fault> {
+        let listing = matches!(event.kind, 30402 | 30403);
+        if listing && self.muted.contains_key(&event.author) {
+            return Ok(Taken::Nothing);
+        }
         let key = event.id.to_string();
         if self.store.seen("relay", &key)? {
             return Ok(Taken::Nothing);
@@ -101,6 +105,11 @@ impl<S: Store> Core<S> {
         let Body::Bid(bid) = &record.draft.body else {
             return Err(unreadable("wrong-body", "Not a bid.").into());
         };
+        if self.muted.contains_key(&certificate.identity) {
+            // Remembered, so that it is not opened again.
+            self.store.commit(&Commit { mark, ..Commit::default() })?;
+            return Ok(Taken::Nothing);
+        }
         let post = self.posts.values().find(|p| p.versions.contains_key(&bid.gig));
         let answers = post.and_then(|p| p.versions.get(&bid.gig));
         let now = self.clock.now();
