@@ -5,9 +5,11 @@
 //! every failure whether money moved and what to do next.
 
 mod args;
+mod deed;
 mod draft;
 mod failure;
 mod log;
+mod name;
 mod out;
 mod session;
 mod verb;

@@ -23,8 +23,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use rusqlite::Connection;
 
-use crate::engine::{Commit, Committed, EffectRow, FactRow, Fault, LedgerRow, Store};
-use crate::market::{EventId, Gig, Page, PaymentHash, Query, Time};
+use crate::engine::{Commit, Committed, EffectRow, FactRow, Fault, LedgerRow, PendingRow, Store};
+use crate::market::{EventId, Gig, Page, PaymentHash, Pubkey, Query, Time};
 
 /// A database, on disk or in memory.
 #[derive(Debug)]
@@ -154,6 +154,9 @@ impl Store for Database {
     fn outbox(&self) -> Result<(u64, u64), Fault> {
         outbox::count(self.conn()?)
     }
+    fn pending(&self, log: &EventId, limit: usize) -> Result<Vec<PendingRow>, Fault> {
+        outbox::pending(self.conn()?, log, limit)
+    }
     fn payment(&self, hash: &PaymentHash) -> Result<Option<LedgerRow>, Fault> {
         read::payment(self.conn()?, hash)
     }
@@ -171,5 +174,8 @@ impl Store for Database {
     }
     fn cursor(&self, subscription: &str) -> Result<Option<Time>, Fault> {
         read::cursor(self.conn()?, subscription)
+    }
+    fn mutes(&self) -> Result<Vec<(Pubkey, Time)>, Fault> {
+        read::mutes(self.conn()?)
     }
 }

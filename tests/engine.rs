@@ -14,6 +14,8 @@ mod late;
 mod money;
 #[path = "engine/pair.rs"]
 mod pair;
+#[path = "engine/people.rs"]
+mod people;
 #[path = "engine/strangers.rs"]
 mod strangers;
 #[path = "engine/whole.rs"]

@@ -218,6 +218,7 @@ fn memory_survives_a_crash_as_a_disk_does() {
 fn every_released_schema_opens_and_reads() {
     let fixture = std::path::Path::new(env!("CARGO_MANIFEST_DIR"))
         .join(format!("tests/fixtures/store-v{VERSION}.sqlite"));
+    let muted = earnest::market::Pubkey([9; 32]);
     let job = Commit {
         mark: Some(mark("event 1")),
         facts: vec![fact(id(1), 0), fact(id(1), 1)],
@@ -226,6 +227,7 @@ fn every_released_schema_opens_and_reads() {
         gigs: vec![(gig(1, "v1"), "{\"kind\":30402}".into())],
         keep: vec![gig(1, "v1").id],
         cursor: Some(("listings".into(), Time(7))),
+        mutes: vec![(muted, Some(Time(5)))],
         ..Commit::default()
     };
     let dir = tempfile::tempdir().unwrap();
@@ -243,8 +245,66 @@ fn every_released_schema_opens_and_reads() {
         assert_eq!(store.gig(&job.keep[0]).unwrap().as_ref(), job.gigs.first());
         assert_eq!(store.cursor("listings"), Ok(Some(Time(7))));
         assert_eq!(store.lease(Time(30), Time(60), 9).unwrap(), job.effects);
+        // The first version knew nobody who is muted.
+        let mutes = if version == 1 { vec![] } else { vec![(muted, Time(5))] };
+        assert_eq!(store.mutes().unwrap(), mutes);
         assert_eq!(store.commit(&job), Ok(Committed::Seen));
     }
+}
+
+#[test]
+fn the_muted_are_not_in_the_book_and_come_back() {
+    let mut store = Database::memory().unwrap();
+    let (one, mut two) = (gig(1, "v1"), gig(2, "v1"));
+    two.author = earnest::market::Pubkey([9; 32]);
+    let gigs = vec![(one.clone(), "{}".into()), (two.clone(), "{}".into())];
+    store.commit(&Commit { gigs, ..Commit::default() }).unwrap();
+    let shown = |store: &Database, sort| {
+        let mut query = earnest::market::Query::everything(one.network);
+        (query.all, query.sort) = (true, sort);
+        let page = store.find(&query, Time(0)).unwrap();
+        page.gigs.iter().map(|gig| gig.id).collect::<std::collections::BTreeSet<_>>()
+    };
+    let both = [one.id, two.id].into();
+    use earnest::market::Sort::{Closing, Newest, Price};
+    for (since, wanted) in [
+        (None, &both),
+        (Some(Time(3)), &[one.id].into()),
+        // Once more changes nothing, not even since when.
+        (Some(Time(8)), &[one.id].into()),
+        (None, &both),
+    ] {
+        let mutes = vec![(two.author, since)];
+        store.commit(&Commit { mutes, ..Commit::default() }).unwrap();
+        for sort in [Newest, Price, Closing] {
+            assert_eq!(shown(&store, sort), *wanted, "{since:?} {sort:?}");
+        }
+        let known = since.map(|_| (two.author, Time(3)));
+        assert_eq!(store.mutes().unwrap(), known.into_iter().collect::<Vec<_>>());
+    }
+    // What a job answers is still there.
+    assert!(store.gig(&two.id).unwrap().is_some());
+}
+
+#[test]
+fn what_of_one_log_is_not_done_can_be_looked_at() {
+    let mut store = Database::memory().unwrap();
+    let rows: Vec<_> = (0..4).map(|n| effect(id(1), n, 0)).collect();
+    store.commit(&Commit { effects: rows.clone(), ..Commit::default() }).unwrap();
+    store.commit(&Commit { effects: vec![effect(id(2), 9, 0)], ..Commit::default() }).unwrap();
+    let ends = vec![
+        (rows[0].id, EffectEnd::Done),
+        (rows[1].id, EffectEnd::Retry { not_before: Time(500), why: "relay silent".into() }),
+        (rows[2].id, EffectEnd::Park { why: "refused for good".into() }),
+    ];
+    store.commit(&Commit { ends, ..Commit::default() }).unwrap();
+    let pending = store.pending(&id(1), 9).unwrap();
+    let shape: Vec<_> = pending.iter().map(|p| (p.tries, p.why.as_deref(), p.parked)).collect();
+    let wanted =
+        [(1, Some("relay silent"), false), (1, Some("refused for good"), true), (0, None, false)];
+    assert_eq!(shape, wanted);
+    assert_eq!(store.pending(&id(1), 1).unwrap().len(), 1);
+    assert_eq!(store.pending(&id(3), 9).unwrap(), []);
 }
 
 #[test]

@@ -5,6 +5,10 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand};
 
 use super::session::Session;
+use super::verb::{
+    accept, award, bid, cancel, close, decline, deliver, files, job, jobs, mute, note, people,
+    rate, reject, relays, watch, withdraw,
+};
 use super::verb::{config, doctor, gigs, help, init, post, run, sandbox, show, verify_proof};
 use super::{Exit, Failure, Out};
 
@@ -16,7 +20,7 @@ use super::{Exit, Failure, Out};
     subcommand_required = true,
     arg_required_else_help = true,
     disable_help_subcommand = true,
-    after_help = "`earnest help exit-codes` and `earnest help config` say more."
+    after_help = "`earnest help` with exit-codes, config, phases or json says more."
 )]
 pub(super) struct Args {
     #[command(flatten)]
@@ -108,6 +112,42 @@ pub(super) enum Verb {
     Gigs(gigs::Gigs),
     /// Show one gig
     Show(show::Show),
+    /// Offer to do a gig
+    Bid(bid::Bid),
+    /// Take a bid back
+    Withdraw(withdraw::Withdraw),
+    /// Give the job to a bidder
+    Award(award::Award),
+    /// Say no to a bid
+    Decline(decline::Decline),
+    /// Show jobs and bids, on either side
+    Jobs(jobs::Jobs),
+    /// Show one job whole
+    Job(job::Job),
+    /// Write to the other side of a job
+    Note(note::Note),
+    /// Show or copy out the files of a job
+    Files(files::Files),
+    /// Hand the work over
+    Deliver(deliver::Deliver),
+    /// Pay for what was delivered
+    Accept(accept::Accept),
+    /// Send a delivery back
+    Reject(reject::Reject),
+    /// Stop a job that nothing was paid for
+    Cancel(cancel::Cancel),
+    /// Take no more bids on a gig of yours
+    Close(close::Close),
+    /// Give the other side stars
+    Rate(rate::Rate),
+    /// Show whom you had to do with
+    People(people::People),
+    /// Do not show somebody's gigs and bids
+    Mute(mute::Mute),
+    /// Show how each relay is doing
+    Relays(relays::Relays),
+    /// Tell what happens, as it happens
+    Watch(watch::Watch),
     /// Keep jobs going without a screen
     Run(run::Run),
     /// Judge a fraud proof, offline
@@ -129,6 +169,24 @@ impl Verb {
             Self::Post(verb) => verb.run(session, out),
             Self::Gigs(verb) => verb.run(session, out),
             Self::Show(verb) => verb.run(session, out),
+            Self::Bid(verb) => verb.run(session, out),
+            Self::Withdraw(verb) => verb.run(session, out),
+            Self::Award(verb) => verb.run(session, out),
+            Self::Decline(verb) => verb.run(session, out),
+            Self::Jobs(verb) => verb.run(session, out),
+            Self::Job(verb) => verb.run(session, out),
+            Self::Note(verb) => verb.run(session, out),
+            Self::Files(verb) => verb.run(session, out),
+            Self::Deliver(verb) => verb.run(session, out),
+            Self::Accept(verb) => verb.run(session, out),
+            Self::Reject(verb) => verb.run(session, out),
+            Self::Cancel(verb) => verb.run(session, out),
+            Self::Close(verb) => verb.run(session, out),
+            Self::Rate(verb) => verb.run(session, out),
+            Self::People(verb) => verb.run(session, out),
+            Self::Mute(verb) => verb.run(session, out),
+            Self::Relays(verb) => verb.run(session, out),
+            Self::Watch(verb) => verb.run(session, out),
             Self::Run(verb) => verb.run(session, out),
             Self::VerifyProof(verb) => verb.run(session, out),
             Self::Doctor(verb) => verb.run(session, out),

@@ -13,9 +13,14 @@ use super::args::Globals;
 use super::{Exit, Failure, Money, Out, log};
 use crate::app::{Keys, Passphrase, PassphraseError, Vault, VaultError};
 use crate::config::Config;
-use crate::engine::{Fault, Handle, Trouble};
+use crate::engine::{Fault, Handle, Snapshot, Trouble};
 use crate::market;
+use crate::rpc::Door;
 
+/// How long a fresh owner listens before it works on jobs.
+const CATCH_UP: Duration = Duration::from_secs(8);
+/// Nothing new for so long is the end of what relays have.
+const QUIET: Duration = Duration::from_millis(700);
 /// How often a passphrase may be typed wrongly.
 const TRIES: u32 = 3;
 
@@ -94,6 +99,27 @@ impl Session {
         what: &'static str,
         work: impl AsyncFnOnce(&Handle, &mut Out) -> Result<T, Failure>,
     ) -> Result<T, Failure> {
+        self.enter(out, what, Duration::ZERO, work)
+    }
+
+    /// The same, for work on jobs: a process that becomes the owner first hears what was said while
+    /// nobody ran.
+    pub(super) fn with_jobs<T>(
+        &self,
+        out: &mut Out,
+        what: &'static str,
+        work: impl AsyncFnOnce(&Handle, &mut Out) -> Result<T, Failure>,
+    ) -> Result<T, Failure> {
+        self.enter(out, what, CATCH_UP, work)
+    }
+
+    fn enter<T>(
+        &self,
+        out: &mut Out,
+        what: &'static str,
+        catch_up: Duration,
+        work: impl AsyncFnOnce(&Handle, &mut Out) -> Result<T, Failure>,
+    ) -> Result<T, Failure> {
         let config = self.config()?;
         let keys = self.keys(&config, out)?;
         log::start(&config)?;
@@ -109,10 +135,17 @@ impl Session {
                 failure = &mut stop => return Err(failure),
                 door = crate::rpc::open(setup, keys) => door.map_err(|why| not_started(&why))?,
             };
+            let work = async {
+                hear(&door, catch_up).await;
+                work(door.handle(), out).await
+            };
             let done = tokio::select! {
-                done = work(door.handle(), out) => done,
+                done = work => done,
                 failure = &mut stop => Err(failure),
             };
+            if let Some(said) = door.before_leaving() {
+                out.say(&said)?;
+            }
             // A second signal does not wait for a graceful end: it is not needed, only kinder to peers.
             let stopped = tokio::select! {
                 stopped = door.leave() => stopped,
@@ -124,6 +157,37 @@ impl Session {
             done
         })
     }
+}
+
+/// For an owner: waits until its engine is up and, where there is patience, until every relay that
+/// answers has said all it has and nothing follows from it any more.
+async fn hear(door: &Door, patience: Duration) {
+    let Door::Owner(owning) = door else { return };
+    let mut watch = owning.handle().watch();
+    let quiet = async {
+        loop {
+            if watch.wait_for(has_heard).await.is_err() {
+                return;
+            }
+            // What a relay says may lead to a new question to it.
+            match tokio::time::timeout(QUIET, watch.changed()).await {
+                Ok(Ok(())) => {}
+                Ok(Err(_)) | Err(_) => return,
+            }
+        }
+    };
+    // Who is not heard by then is heard while the work goes on.
+    let _ = tokio::time::timeout(patience, quiet).await;
+    let up = watch.wait_for(|now| now.identity.is_some());
+    let _ = tokio::time::timeout(CATCH_UP, up).await;
+}
+
+/// Whether every relay has said all it has, or is in trouble.
+pub(super) fn has_heard(now: &Arc<Snapshot>) -> bool {
+    let mut relays = now.relays.iter();
+    now.identity.is_some()
+        && !now.relays.is_empty()
+        && relays.all(|r| r.live || r.trouble.is_some())
 }
 
 /// Several threads: the node blocks in place.
@@ -163,7 +227,7 @@ pub(super) fn not_started(why: &anyhow::Error) -> Failure {
 pub(super) async fn wait_until(
     handle: &Handle,
     patience: Duration,
-    mut is: impl FnMut(&crate::engine::Snapshot) -> bool,
+    mut is: impl FnMut(&Arc<Snapshot>) -> bool,
 ) -> bool {
     let mut watch = handle.watch();
     let waited = tokio::time::timeout(patience, watch.wait_for(|shown| is(shown))).await;
@@ -246,13 +310,16 @@ impl From<Trouble> for Failure {
     fn from(trouble: Trouble) -> Self {
         match trouble {
             Trouble::Refused(refusal) => {
-                let failure = Self::new(Exit::Refused, refusal.code, refusal.sentence).money(
-                    match refusal.money {
+                let exit = match refusal.code.as_str() {
+                    "insufficient-funds" | "no-inbound" | "below-least-first" => Exit::Funds,
+                    _ => Exit::Refused,
+                };
+                let failure =
+                    Self::new(exit, refusal.code, refusal.sentence).money(match refusal.money {
                         market::Money::Untouched => Money::Untouched,
                         market::Money::Held => Money::Held,
                         market::Money::Spent => Money::Spent,
-                    },
-                );
+                    });
                 refusal.next.into_iter().fold(failure, Failure::next)
             }
             Trouble::Failed(fault) => fault.into(),

@@ -1,12 +1,30 @@
 //! The verbs, one file each.
 
+pub(super) mod accept;
+pub(super) mod award;
+pub(super) mod bid;
+pub(super) mod cancel;
+pub(super) mod close;
 pub(super) mod config;
+pub(super) mod decline;
+pub(super) mod deliver;
 pub(super) mod doctor;
+pub(super) mod files;
 pub(super) mod gigs;
 pub(super) mod help;
 pub(super) mod init;
+pub(super) mod job;
+pub(super) mod jobs;
+pub(super) mod mute;
+pub(super) mod note;
+pub(super) mod people;
 pub(super) mod post;
+pub(super) mod rate;
+pub(super) mod reject;
+pub(super) mod relays;
 pub(super) mod run;
 pub(super) mod sandbox;
 pub(super) mod show;
 pub(super) mod verify_proof;
+pub(super) mod watch;
+pub(super) mod withdraw;

@@ -5,6 +5,7 @@ mod again;
 mod ask;
 mod hear;
 mod outbox;
+mod people;
 
 pub use outbox::{OpenClaim, Replays};
 
@@ -107,6 +108,7 @@ pub struct Core<S> {
     untold: Vec<again::Untold>,
     tell_at: Time,
     tidy_at: Time,
+    muted: BTreeMap<Pubkey, Time>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -126,6 +128,7 @@ impl<S: Store> Core<S> {
     ) -> Result<Self, anyhow::Error> {
         store.release_leases()?;
         let logs = store.logs()?;
+        let muted = store.mutes()?.into_iter().collect();
         let mut core = Self {
             store,
             scribe,
@@ -144,6 +147,7 @@ impl<S: Store> Core<S> {
             untold: Vec::new(),
             tell_at: Time(0),
             tidy_at: Time(0),
+            muted,
         };
         for (id, rows) in logs {
             match fold(&id, &rows)? {
@@ -206,6 +210,7 @@ impl<S: Store> Core<S> {
         if self.jobs.contains_key(id) {
             self.changed.insert(*id);
         }
+        self.reposted |= self.posts.contains_key(id);
     }
 
     fn keep(&mut self, job: Job) {

@@ -9,10 +9,10 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::{broadcast, watch};
 
 use crate::engine::{
-    FactView, Fault, GigView, LedgerRow, Notice, Snapshot, Trouble, Wallet, WalletAnswer,
-    WalletCommand,
+    FactView, Fault, GigView, LedgerRow, MuteView, Notice, PersonView, Snapshot, Trouble, Wallet,
+    WalletAnswer, WalletCommand,
 };
-use crate::market::{Attachment, BidId, EventId, Gig, GigDraft, Msat, Page, Query, Wish};
+use crate::market::{Attachment, BidId, EventId, Gig, GigDraft, Msat, Page, Pubkey, Query, Wish};
 
 /// What a front end asks.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -111,6 +111,8 @@ pub enum Command {
 pub struct Receipt {
     /// A job's or a gig's.
     pub log: EventId,
+    /// How many facts that log has now: a view with as many shows what was done.
+    pub facts: u64,
 }
 
 /// The most bytes of one input file (PROTOCOL.md 2).
@@ -137,6 +139,17 @@ pub enum Call {
     History(BidId),
     /// [`Handle::payments`].
     Payments,
+    /// [`Handle::people`].
+    People(Option<Pubkey>),
+    /// [`Handle::mute`].
+    Mute {
+        /// Whom.
+        who: Pubkey,
+        /// Or not any more.
+        mute: bool,
+    },
+    /// [`Handle::mutes`].
+    Mutes,
     /// [`Handle::wallet`].
     Wallet(WalletCommand),
     /// [`Handle::stop`].
@@ -159,6 +172,10 @@ pub enum Answer {
     History(Vec<FactView>),
     /// To [`Call::Payments`].
     Payments(Vec<LedgerRow>),
+    /// To [`Call::People`].
+    People(Vec<PersonView>),
+    /// To [`Call::Mute`] and [`Call::Mutes`]: who is muted now.
+    Mutes(Vec<MuteView>),
     /// To [`Call::Wallet`].
     Wallet(WalletAnswer),
     /// To [`Call::Stop`].
@@ -248,7 +265,7 @@ impl Handle {
         }
     }
 
-    /// A job's history, line by line.
+    /// A job's history, line by line: the newest [`crate::engine::MOST_LINES`].
     pub async fn history(&self, id: BidId) -> Result<Vec<FactView>, Trouble> {
         match self.call(Call::History(id)).await? {
             Answer::History(facts) => Ok(facts),
@@ -260,6 +277,31 @@ impl Handle {
     pub async fn payments(&self) -> Result<Vec<LedgerRow>, Fault> {
         match self.call(Call::Payments).await.map_err(fault)? {
             Answer::Payments(rows) => Ok(rows),
+            other => Err(astray(&other)),
+        }
+    }
+
+    /// The people of our jobs, whoever was heard last first, at most [`crate::engine::MOST_PEOPLE`]; or
+    /// one of them, with nothing in it if nothing is known.
+    pub async fn people(&self, who: Option<Pubkey>) -> Result<Vec<PersonView>, Fault> {
+        match self.call(Call::People(who)).await.map_err(fault)? {
+            Answer::People(people) => Ok(people),
+            other => Err(astray(&other)),
+        }
+    }
+
+    /// Does not show an author's gigs and bids any more, or shows them again. Jobs with them go on.
+    pub async fn mute(&self, who: Pubkey, mute: bool) -> Result<Vec<MuteView>, Trouble> {
+        match self.call(Call::Mute { who, mute }).await? {
+            Answer::Mutes(mutes) => Ok(mutes),
+            other => Err(astray(&other).into()),
+        }
+    }
+
+    /// Who is muted, the longest first.
+    pub async fn mutes(&self) -> Result<Vec<MuteView>, Fault> {
+        match self.call(Call::Mutes).await.map_err(fault)? {
+            Answer::Mutes(mutes) => Ok(mutes),
             other => Err(astray(&other)),
         }
     }

@@ -7,10 +7,10 @@ use async_trait::async_trait;
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
 use crate::engine::{
-    Answer, Call, Command, FactView, Fault, Files, GigView, LedgerRow, Line, MOST_INPUT, Notice,
-    Receipt, Snapshot, Trouble,
+    Answer, Call, Command, FactView, Fault, Files, GigView, LedgerRow, Line, MOST_INPUT, MuteView,
+    Notice, PersonView, Receipt, Snapshot, Trouble,
 };
-use crate::market::{Attachment, BidId, EventId, Gig, GigDraft, Nonce, Page, Query};
+use crate::market::{Attachment, BidId, EventId, Gig, GigDraft, Nonce, Page, Pubkey, Query};
 
 /// What reaches the loop: commands with their files already copied, and questions.
 pub(super) enum Request {
@@ -19,6 +19,9 @@ pub(super) enum Request {
     Find(Box<Query>, oneshot::Sender<Result<Page, Fault>>),
     Gig(EventId, oneshot::Sender<Result<Option<Gig>, Fault>>),
     History(BidId, oneshot::Sender<Result<Vec<FactView>, Trouble>>),
+    People(Option<Pubkey>, oneshot::Sender<Vec<PersonView>>),
+    Mute(Pubkey, bool, oneshot::Sender<Result<Vec<MuteView>, Trouble>>),
+    Mutes(oneshot::Sender<Vec<MuteView>>),
     Payments(oneshot::Sender<Result<Vec<LedgerRow>, Fault>>),
     Stop(oneshot::Sender<()>),
 }
@@ -96,6 +99,13 @@ impl Line for Local {
             Call::History(id) => {
                 Answer::History(self.request(|answer| Request::History(id, answer)).await??)
             }
+            Call::People(who) => {
+                Answer::People(self.request(|answer| Request::People(who, answer)).await?)
+            }
+            Call::Mute { who, mute } => {
+                Answer::Mutes(self.request(|answer| Request::Mute(who, mute, answer)).await??)
+            }
+            Call::Mutes => Answer::Mutes(self.request(Request::Mutes).await?),
             Call::Payments => Answer::Payments(self.request(Request::Payments).await??),
             Call::Wallet(_) => {
                 let said = "There is no wallet behind this engine. No money moved.";

@@ -244,7 +244,7 @@ pub struct Published {
 }
 
 /// How one relay is doing.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RelayHealth {
     /// Its URL.
     pub url: String,
@@ -256,6 +256,32 @@ pub struct RelayHealth {
     pub trouble: Option<String>,
     /// When it last said anything.
     pub heard_at: Option<Time>,
+    /// When it last took an event of ours.
+    #[serde(default)]
+    pub took_at: Option<Time>,
+    /// Milliseconds from that event to its `OK`.
+    #[serde(default)]
+    pub latency_ms: Option<u64>,
+    /// What it says it takes; `None` when it says nothing or was not asked.
+    #[serde(default)]
+    pub limits: Option<RelayLimits>,
+}
+
+/// What a relay says of itself (NIP-11, `limitation`). What it does not state is not limited.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RelayLimits {
+    /// Bytes of a whole message.
+    pub max_message: Option<u64>,
+    /// Unicode characters of an event's content.
+    pub max_content: Option<u64>,
+    /// Tags of an event.
+    pub max_tags: Option<u64>,
+    /// Leading zero bits of an event's id (NIP-13).
+    pub min_pow: Option<u64>,
+    /// Events in one answer.
+    pub max_answer: Option<u64>,
+    /// Only those who paid may do anything.
+    pub payment_required: bool,
 }
 
 /// The relays.

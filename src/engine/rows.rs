@@ -8,7 +8,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::engine::Fault;
-use crate::market::{Digest, EventId, Gig, Msat, Page, PaymentHash, Query, Time};
+use crate::market::{Digest, EventId, Gig, Msat, Page, PaymentHash, Pubkey, Query, Time};
 
 /// One line of a log. `n` counts from 0 without gaps within its log.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,6 +42,19 @@ pub struct EffectRow {
     pub not_before: Time,
     /// How often it was tried.
     pub tries: u32,
+}
+
+/// An effect of one log that is not done yet, for eyes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PendingRow {
+    /// Its kind.
+    pub kind: String,
+    /// How often it was tried.
+    pub tries: u32,
+    /// Why it did not work the last time.
+    pub why: Option<String>,
+    /// Given up: it is never run again.
+    pub parked: bool,
 }
 
 /// What became of a try to run an effect.
@@ -164,6 +177,8 @@ pub struct Commit {
     pub keep: Vec<EventId>,
     /// How far a subscription has been read.
     pub cursor: Option<(String, Time)>,
+    /// Whose gigs and bids are not shown any more since then, or are again.
+    pub mutes: Vec<(Pubkey, Option<Time>)>,
 }
 
 /// Whether a commit was the first of its mark.
@@ -194,6 +209,8 @@ pub trait Store: Send {
     fn next_due(&self) -> Result<Option<Time>, Fault>;
     /// How many effects wait, and how many are parked.
     fn outbox(&self) -> Result<(u64, u64), Fault>;
+    /// The effects of one log that are not done, oldest first, at most `limit`.
+    fn pending(&self, log: &EventId, limit: usize) -> Result<Vec<PendingRow>, Fault>;
     /// A ledger line.
     fn payment(&self, hash: &PaymentHash) -> Result<Option<LedgerRow>, Fault>;
     /// Every ledger line, oldest first.
@@ -201,7 +218,7 @@ pub trait Store: Send {
     /// A listing by the id of one of its versions, with its event JSON. Versions that a job answers are
     /// kept after they are replaced.
     fn gig(&self, id: &EventId) -> Result<Option<(Gig, String)>, Fault>;
-    /// A window on the book.
+    /// A window on the book. Gigs of the muted are not in it.
     fn find(&self, query: &Query, now: Time) -> Result<Page, Fault>;
     /// Takes what has closed off the open shelf, forgets listings long past their expiration that no job
     /// answers, and marks of what nobody asks relays for any more. Does a bounded piece and says how many
@@ -209,4 +226,6 @@ pub trait Store: Send {
     fn prune(&mut self, now: Time) -> Result<u64, Fault>;
     /// How far a subscription has been read.
     fn cursor(&self, subscription: &str) -> Result<Option<Time>, Fault>;
+    /// Who is muted, and since when.
+    fn mutes(&self) -> Result<Vec<(Pubkey, Time)>, Fault>;
 }

@@ -10,8 +10,8 @@ use crate::engine::effect::{Done, Workbench, perform};
 use crate::engine::local::{Local, Ready, Request};
 use crate::engine::{
     Clock, Command, Core, Dice, EffectRow, FactView, Fault, Files, Handle, JobView, Lightning,
-    NodeEvent, NodeStatus, PostView, Receipt, RelayEvent, RelayHealth, Relays, Scribe, Snapshot,
-    Store, Subscription, Transfer, Trouble,
+    MOST_LINES, MOST_PENDING, MOST_PEOPLE, NodeEvent, NodeStatus, PendingView, PostView, Receipt,
+    RelayEvent, RelayHealth, Relays, Scribe, Snapshot, Store, Subscription, Transfer, Trouble,
 };
 use crate::market::{
     Ask, BidId, Digest, Effect, EndpointId, EventId, Fact, Grant, Lane, Span, Time,
@@ -201,6 +201,8 @@ impl<S: Store + 'static> Runner<S> {
             if wanted.iter().map(same).ne(self.watched.iter().map(same)) {
                 self.watched.clone_from(&wanted);
                 self.ports.relays.watch(wanted.into_iter().collect()).await;
+                // Until it is answered nobody should take the relays for read to their end.
+                self.look();
             }
         }
         self.launch();
@@ -378,6 +380,15 @@ impl<S: Store + 'static> Runner<S> {
             Request::History(id, answer) => {
                 let _ = answer.send(self.history(&id));
             }
+            Request::People(who, answer) => {
+                let _ = answer.send(self.core.people(who.as_ref(), MOST_PEOPLE));
+            }
+            Request::Mute(who, mute, answer) => {
+                let _ = answer.send(self.core.mute(&who, mute).map(|()| self.core.mutes()));
+            }
+            Request::Mutes(answer) => {
+                let _ = answer.send(self.core.mutes());
+            }
             Request::Payments(answer) => {
                 let _ = answer.send(self.core.store().payments());
             }
@@ -388,24 +399,37 @@ impl<S: Store + 'static> Runner<S> {
     }
 
     fn command(&mut self, ready: Ready) -> Result<Receipt, Trouble> {
+        let log = self.done(ready)?;
+        let post = |p: &&crate::market::Post| p.id == log || p.versions.contains_key(&log);
+        Ok(match self.core.job(&log) {
+            Some(job) => Receipt { log, facts: job.n },
+            None => {
+                let post = self.core.posts().values().find(post);
+                Receipt { log: post.map_or(log, |p| p.id), facts: post.map_or(0, |p| p.n) }
+            }
+        })
+    }
+
+    /// Does it, and says which log it changed.
+    fn done(&mut self, ready: Ready) -> Result<EventId, Trouble> {
         let core = &mut self.core;
         let command = match ready {
             Ready::Post { draft, inputs } => {
-                return core.post(&draft, inputs).map(|log| Receipt { log });
+                return core.post(&draft, inputs);
             }
             Ready::Deliver { job, source, file, message } => {
                 let (size, name, nonce) = (file.size, file.name.0, core.nonce());
                 core.ask(&job, Ask::Deliver { source, size, name, message, nonce })?;
-                return Ok(Receipt { log: job });
+                return Ok(job);
             }
             Ready::Plain(command) => command,
         };
         let (job, ask) = match command {
             Command::Bid { gig, wish, message } => {
-                return core.bid(&gig, wish, &message).map(|log| Receipt { log });
+                return core.bid(&gig, wish, &message);
             }
-            Command::Close { gig } => return core.close(&gig).map(|()| Receipt { log: gig }),
-            Command::Award { job } => return core.award(&job).map(|()| Receipt { log: job }),
+            Command::Close { gig } => return core.close(&gig).map(|()| gig),
+            Command::Award { job } => return core.award(&job).map(|()| job),
             Command::Decline { job, reason } => {
                 let nonce = core.nonce();
                 (job, Ask::Decline { reason, nonce })
@@ -422,19 +446,26 @@ impl<S: Store + 'static> Runner<S> {
             }
         };
         core.ask(&job, ask)?;
-        Ok(Receipt { log: job })
+        Ok(job)
     }
 
     fn history(&self, id: &BidId) -> Result<Vec<FactView>, Trouble> {
         let Some(job) = self.core.job(id) else {
             return Err(Trouble::NotFound { what: "job".into(), id: id.to_string() });
         };
-        let rows = self.core.store().log(id)?;
+        let mut rows = self.core.store().log(id)?;
+        rows.drain(..rows.len().saturating_sub(MOST_LINES));
         let view = |row: crate::engine::FactRow| {
             let fact: Fact = serde_json::from_str(&row.body).ok()?;
             Some(FactView::of(row.n, row.at, job.role, &fact))
         };
         Ok(rows.into_iter().filter_map(view).collect())
+    }
+
+    /// What of one log is begun and not done.
+    fn pending(&self, log: &EventId) -> Vec<PendingView> {
+        let rows = self.core.store().pending(log, MOST_PENDING).unwrap_or_default();
+        rows.into_iter().map(PendingView::of).collect()
     }
 
     /// Publishes the snapshot, if anything in it may have changed.
@@ -444,9 +475,13 @@ impl<S: Store + 'static> Runner<S> {
         let mut changed = self.core.take_changed();
         changed.extend(progress.keys());
         for id in &changed {
-            if let Some(job) = self.core.job(id) {
-                let fetched = progress.get(id).copied();
-                self.views.insert(*id, Arc::new(JobView::of(job, now, fetched)));
+            match self.core.job(id).filter(|job| !self.core.hides(job)) {
+                Some(job) => {
+                    let view = JobView::of(job, now, progress.get(id).copied());
+                    let view = JobView { pending: self.pending(id), ..view };
+                    self.views.insert(*id, Arc::new(view));
+                }
+                None => drop(self.views.remove(id)),
             }
         }
         let shown = self.shown.borrow().clone();
@@ -460,6 +495,12 @@ impl<S: Store + 'static> Runner<S> {
         }
         let posts = self.core.posts().values();
         let (waiting, parked) = self.core.store().outbox().unwrap_or_default();
+        let post = |p: &crate::market::Post| {
+            let view = PostView::of(p, self.core.jobs(), |job| !self.core.hides(job))?;
+            // Mostly nothing waits, and then nothing of a gig does.
+            let pending = if waiting + parked == 0 { Vec::new() } else { self.pending(&p.id) };
+            Some(PostView { pending, ..view })
+        };
         let snapshot = Snapshot {
             at: now,
             identity: Some(self.core.identity()),
@@ -467,7 +508,7 @@ impl<S: Store + 'static> Runner<S> {
             reserved: self.core.reserved(),
             relays: self.health.clone(),
             jobs: self.views.clone(),
-            posts: posts.filter_map(|p| PostView::of(p, self.core.jobs())).collect(),
+            posts: posts.filter_map(post).collect(),
             waiting,
             parked,
         };

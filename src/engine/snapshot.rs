@@ -7,10 +7,10 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::engine::{NodeStatus, RelayHealth};
+use crate::engine::{NodeStatus, PendingRow, RelayHealth};
 use crate::market::{
-    BidId, Digest, EventId, Fact, Gig, Job, JobId, Mode, Msat, Network, Phase, Post, Pubkey,
-    Refusal, Role, Side, Status, Time, Verb, Work, legal,
+    BidId, Digest, EventId, Gig, Job, JobId, Mode, Msat, Network, Phase, Post, Pubkey, Refusal,
+    Role, Side, Status, Time, Verb, Work, legal,
 };
 use crate::text::{Clean, Limit};
 
@@ -56,6 +56,8 @@ pub struct JobView {
     pub gig: EventId,
     /// The other side's identity.
     pub peer: Pubkey,
+    /// When the other side last said anything in it.
+    pub heard_at: Option<Time>,
     /// What is paid.
     pub price: Msat,
     /// How.
@@ -80,8 +82,40 @@ pub struct JobView {
     pub fetched: Option<(u64, u64)>,
     /// What a person should look at.
     pub stuck: Vec<String>,
+    /// Records of ours that the other side has not shown to have seen.
+    pub unheard: u32,
+    /// What is begun and not done, oldest first; at most [`MOST_PENDING`].
+    pub pending: Vec<PendingView>,
     /// How many facts.
     pub facts: u64,
+}
+
+/// The most lines of [`JobView::pending`] and [`PostView::pending`].
+pub const MOST_PENDING: usize = 16;
+
+/// An effect that is not done, for eyes.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PendingView {
+    /// Its kind.
+    pub kind: String,
+    /// How often it was tried.
+    pub tries: u32,
+    /// Why it did not work the last time.
+    pub why: Option<Clean>,
+    /// Given up: it is never run again.
+    pub parked: bool,
+}
+
+impl PendingView {
+    /// Cleans a row of the outbox.
+    pub fn of(row: PendingRow) -> Self {
+        let PendingRow { kind, tries, why, parked } = row;
+        Self { kind, tries, why: why.map(|why| crate::text::Raw(why).clean(WHY)), parked }
+    }
+    /// Whether it is words on their way to a relay.
+    pub fn is_talk(&self) -> bool {
+        !self.parked && matches!(self.kind.as_str(), "first" | "publish")
+    }
 }
 
 /// One verb and whether it can be done now.
@@ -117,6 +151,8 @@ pub struct DeliveryView {
     pub manifest: Option<EventId>,
     /// What the worker calls it.
     pub name: Clean,
+    /// Worker: our own copy of the file.
+    pub source: Option<PathBuf>,
     /// What the worker says with it.
     pub message: Clean,
     /// Bytes of the deliverable.
@@ -150,6 +186,10 @@ pub struct PostView {
     pub bids: u32,
     /// Jobs awarded.
     pub awarded: u32,
+    /// What is begun and not done, oldest first; at most [`MOST_PENDING`].
+    pub pending: Vec<PendingView>,
+    /// How many facts.
+    pub facts: u64,
 }
 
 /// A gig, for eyes.
@@ -199,6 +239,7 @@ pub struct GigView {
 
 const LINE: Limit = Limit::TITLE;
 const BLOCK: Limit = Limit::BLOCK;
+const WHY: Limit = Limit::one_line(400);
 
 impl GigView {
     /// Cleans a gig.
@@ -231,9 +272,14 @@ impl GigView {
 
 impl PostView {
     /// Cleans a gig of ours, with what came of it.
-    pub fn of(post: &Post, jobs: &BTreeMap<BidId, Job>) -> Option<Self> {
+    /// `counts` says of which bids.
+    pub fn of(
+        post: &Post,
+        jobs: &BTreeMap<BidId, Job>,
+        counts: impl Fn(&Job) -> bool,
+    ) -> Option<Self> {
         let gig = post.gig()?;
-        let of = |job: &&Job| job.role == Role::Requester && job.gig.d == gig.d;
+        let of = |job: &&Job| job.role == Role::Requester && job.gig.d == gig.d && counts(job);
         let count = |what: fn(&Job) -> bool| {
             u32::try_from(jobs.values().filter(of).filter(|job| what(job)).count())
                 .unwrap_or(u32::MAX)
@@ -243,6 +289,8 @@ impl PostView {
             gig: GigView::of(gig),
             bids: count(|job| job.phase == Phase::Bid),
             awarded: count(|job| job.job.is_some()),
+            pending: Vec::new(),
+            facts: post.n,
         })
     }
 }
@@ -263,6 +311,7 @@ impl JobView {
             title: job.gig.title.clean(LINE),
             gig: job.gig.id,
             peer: job.peer(),
+            heard_at: job.heard_at,
             price: job.terms().price,
             mode: job.terms().mode,
             tranches: job.terms().tranches,
@@ -289,6 +338,7 @@ impl JobView {
                     number: attempt.number,
                     manifest: attempt.record.as_ref().map(|r| r.id),
                     name: signed.map_or_else(Clean::default, |d| d.name.clean(LINE)),
+                    source: attempt.source.clone(),
                     message: signed.map_or_else(Clean::default, |d| d.message.clean(BLOCK)),
                     size: signed.map_or(0, |d| d.manifest.total),
                     inspected: attempt.inspected,
@@ -309,34 +359,9 @@ impl JobView {
             }),
             fetched,
             stuck: job.stuck.clone(),
+            unheard: u32::try_from(job.unacknowledged.len()).unwrap_or(u32::MAX),
+            pending: Vec::new(),
             facts: job.n,
         }
-    }
-}
-
-/// One line of a job's history, for eyes.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct FactView {
-    /// Its place.
-    pub n: u64,
-    /// When.
-    pub at: Time,
-    /// Its kind; for what was said, the kind of record too.
-    pub kind: String,
-    /// Who, if anybody said it.
-    pub by: Option<Role>,
-}
-
-impl FactView {
-    /// A fact, without anything secret.
-    pub fn of(n: u64, at: Time, role: Role, fact: &Fact) -> Self {
-        let (kind, by) = match fact {
-            Fact::Said { record } => (record.draft.body.kind(), Some(role)),
-            Fact::Heard { record } => (record.draft.body.kind(), Some(role.other())),
-            Fact::Bid { .. } => ("bid", Some(Role::Worker)),
-            Fact::Awarded { .. } => ("award", Some(Role::Requester)),
-            other => (other.kind(), None),
-        };
-        Self { n, at, kind: kind.to_owned(), by }
     }
 }

@@ -276,6 +276,8 @@ pub struct Job {
     /// When it was awarded: by the award's own date, however late it arrived here, so that both sides
     /// count from one moment.
     pub awarded_at: Option<Time>,
+    /// When the other side last said anything in it, by our clock.
+    pub heard_at: Option<Time>,
     /// Why the last delivery was refused, or why it ended.
     pub reason: Option<String>,
     /// Things a person should look at.
@@ -325,6 +327,7 @@ impl Job {
             since: at,
             began: at,
             awarded_at: None,
+            heard_at: (*role == Role::Requester).then_some(at),
             reason: None,
             stuck: Vec::new(),
             n: 1,

@@ -6,6 +6,7 @@ use nostr_sdk::{Event, RelayUrl, Url};
 use serde_json::Value;
 
 use super::transport;
+use crate::engine::RelayLimits;
 use crate::market::Time;
 
 /// The largest information document that is read.
@@ -53,6 +54,18 @@ impl Limits {
                 .unwrap_or(false),
             max_limit: number("max_limit"),
         })
+    }
+
+    /// For eyes.
+    pub(super) fn shown(&self) -> RelayLimits {
+        RelayLimits {
+            max_message: self.max_message_length,
+            max_content: self.max_content_length,
+            max_tags: self.max_event_tags,
+            min_pow: self.min_pow_difficulty,
+            max_answer: self.max_limit,
+            payment_required: self.payment_required,
+        }
     }
 
     /// Why this relay would refuse this event, if it would. `message` is the length of the whole message in

@@ -360,10 +360,8 @@ impl Relays for Pool {
         self.prune(&mut inner);
         let wrong = inner.wrong.iter().map(|url| RelayHealth {
             url: url.clone(),
-            connected: false,
-            live: false,
             trouble: Some("this is no relay's address".into()),
-            heard_at: None,
+            ..RelayHealth::default()
         });
         inner.relays.values().map(Relay::health).chain(wrong).collect()
     }

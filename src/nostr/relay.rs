@@ -47,6 +47,10 @@ pub(super) struct Vitals {
     pub(super) live: bool,
     pub(super) trouble: Option<String>,
     pub(super) heard_at: Option<Time>,
+    /// When it last took an event, and how long that took.
+    pub(super) took: Option<(Time, Duration)>,
+    /// Its limits, as they were read last.
+    pub(super) limits: Option<Arc<Limits>>,
     /// Which set of wants `live` speaks of.
     pub(super) version: u64,
     pub(super) tally: Tally,
@@ -131,6 +135,7 @@ impl Post {
         let limits = limits::fetch(&self.url, self.private, self.shared.timeouts.nip11).await;
         let limits = limits.map(Arc::new);
         *known = Some((Instant::now(), limits.clone()));
+        self.vitals(|v| v.limits.clone_from(&limits));
         limits
     }
 }
@@ -186,6 +191,9 @@ impl Relay {
             live: v.connected && v.live && v.version == version,
             trouble: v.trouble.clone(),
             heard_at: v.heard_at,
+            took_at: v.took.map(|(at, _)| at),
+            latency_ms: v.took.map(|(_, took)| u64::try_from(took.as_millis()).unwrap_or(u64::MAX)),
+            limits: v.limits.as_deref().map(Limits::shown),
         })
     }
 }

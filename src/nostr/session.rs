@@ -437,8 +437,15 @@ impl<'a> Session<'a> {
         if let Some(sent) = self.sent.remove(&id) {
             self.worked = true;
             let answer = publish::read(accepted, reason);
-            if answer == Answer::Accepted && self.questions.is_empty() {
-                self.post.vitals(|v| v.trouble = None);
+            if answer == Answer::Accepted {
+                let took = (self.post.shared.clock.now(), sent.at.elapsed());
+                let idle = self.questions.is_empty();
+                self.post.vitals(|v| {
+                    v.took = Some(took);
+                    if idle {
+                        v.trouble = None;
+                    }
+                });
             }
             for reply in sent.replies {
                 let _ = reply.send(answer.clone());

@@ -10,8 +10,8 @@ use async_trait::async_trait;
 use tokio::time::Instant;
 
 use crate::app::{App, Keys, Setup, is_owned};
-use crate::engine::{Handle, Snapshot};
-use crate::market::{EventId, Msat, Phase};
+use crate::engine::{Handle, JobView, Snapshot};
+use crate::market::{EventId, Msat, Phase, Role};
 use crate::rpc::client::connect;
 use crate::rpc::notify::Notifier;
 use crate::rpc::place::{NotReached, Place};
@@ -107,23 +107,66 @@ impl Owning {
     }
 }
 
-/// Money that needs a running node: payments on their way, and payments held for us.
+/// What needs a running earnest: payments on their way or held for us, words that are not out yet, and
+/// files that somebody can fetch only here.
 fn at_stake(snapshot: &Snapshot) -> Option<String> {
+    let what = [moving(snapshot), unsaid(snapshot), unfetched(snapshot)];
+    let what: Vec<String> = what.into_iter().flatten().collect();
+    let (last, others) = what.split_last()?;
+    let comma = if others.is_empty() { "" } else { ", and " };
+    Some(format!(
+        "This program is the one that runs your node, and {}{comma}{last}. Nothing is lost if you quit \
+         and start again within hours; `earnest run` keeps it running without a screen.",
+        others.join(", ")
+    ))
+}
+
+/// Words on their way to relays.
+fn unsaid(snapshot: &Snapshot) -> Option<String> {
+    let jobs = snapshot.jobs.values().flat_map(|job| &job.pending);
+    let talk = jobs.chain(snapshot.posts.iter().flat_map(|post| &post.pending));
+    match talk.filter(|effect| effect.is_talk()).count() {
+        0 => None,
+        1 => Some("one message is not sent yet".to_owned()),
+        n => Some(format!("{n} messages are not sent yet")),
+    }
+}
+
+/// Files that travel only while we run.
+fn unfetched(snapshot: &Snapshot) -> Option<String> {
+    let open = |job: &&JobView| !job.phase.is_over();
+    let jobs = || snapshot.jobs.values().map(|job| &**job).filter(open);
+    let serves = |job: &&JobView| match job.role {
+        Role::Worker => job.phase == Phase::Delivered,
+        Role::Requester => {
+            job.phase == Phase::Working && job.materials.iter().any(|m| m.from == job.role)
+        }
+    };
+    let fetches = |job: &&JobView| {
+        let delivery = job.delivery.as_ref().is_some_and(|d| d.manifest.is_some() && !d.inspected);
+        job.role == Role::Requester && delivery
+            || job.materials.iter().any(|m| m.from != job.role && m.path.is_none())
+    };
+    match (jobs().filter(serves).count(), jobs().filter(fetches).count()) {
+        (0, 0) => None,
+        (0, n) => Some(format!("files of {n} of your jobs are still being fetched")),
+        (n, _) => Some(format!("the files of {n} of your jobs can be fetched only while it runs")),
+    }
+}
+
+/// Money that needs a running node: payments on their way, and payments held for us.
+fn moving(snapshot: &Snapshot) -> Option<String> {
     let moving = |phase| matches!(phase, Phase::Accepted | Phase::Paying);
     let jobs = snapshot.jobs.values().filter(|job| moving(job.phase)).count();
     let held = snapshot.node.as_ref().map_or(Msat::ZERO, |node| node.balances.held_incoming);
-    let what = match (jobs, held) {
+    Some(match (jobs, held) {
         (0, Msat::ZERO) => return None,
         (0, held) => format!("{held} are held for you and not claimed yet"),
         (n, Msat::ZERO) => format!("{n} of your jobs are being paid"),
         (n, held) => {
             format!("{n} of your jobs are being paid and {held} are held and not claimed yet")
         }
-    };
-    Some(format!(
-        "This program is the one that runs your node, and {what}. Nothing is lost if you quit and start \
-         again within hours; `earnest run` keeps it running without a screen."
-    ))
+    })
 }
 
 /// Owns the directory of `setup` if nobody does, else becomes a guest of whoever does.

@@ -4,8 +4,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 
-use crate::engine::{Commit, Committed, EffectRow, FactRow, Fault, LedgerRow, Store};
-use crate::market::{EventId, Gig, Page, PaymentHash, Query, Time};
+use crate::engine::{Commit, Committed, EffectRow, FactRow, Fault, LedgerRow, PendingRow, Store};
+use crate::market::{EventId, Gig, Page, PaymentHash, Pubkey, Query, Time};
 use crate::store::Database;
 
 /// How the machine will die, shared with the world.
@@ -139,6 +139,9 @@ impl Store for Brittle {
     fn outbox(&self) -> Result<(u64, u64), Fault> {
         self.db.outbox()
     }
+    fn pending(&self, log: &EventId, limit: usize) -> Result<Vec<PendingRow>, Fault> {
+        self.db.pending(log, limit)
+    }
     fn payment(&self, hash: &PaymentHash) -> Result<Option<LedgerRow>, Fault> {
         self.db.payment(hash)
     }
@@ -156,5 +159,8 @@ impl Store for Brittle {
     }
     fn cursor(&self, subscription: &str) -> Result<Option<Time>, Fault> {
         self.db.cursor(subscription)
+    }
+    fn mutes(&self) -> Result<Vec<(Pubkey, Time)>, Fault> {
+        self.db.mutes()
     }
 }

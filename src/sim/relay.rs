@@ -309,7 +309,7 @@ impl RelayNet {
             connected: r.up,
             live: r.up,
             trouble: (!r.up).then(|| "down".to_owned()),
-            heard_at: None,
+            ..RelayHealth::default()
         };
         self.relays.iter().map(health).collect()
     }

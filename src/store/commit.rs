@@ -50,6 +50,17 @@ pub(super) fn commit(conn: &mut Connection, commit: &Commit) -> Result<Committed
         .and_then(|mut sql| sql.execute(params![subscription, int(at.0)]))
         .map_err(fault)?;
     }
+    for (author, since) in &commit.mutes {
+        match since {
+            Some(at) => tx
+                .prepare_cached("INSERT OR IGNORE INTO mute (author, at) VALUES (?1, ?2)")
+                .and_then(|mut sql| sql.execute(params![author.0, int(at.0)])),
+            None => tx
+                .prepare_cached("DELETE FROM mute WHERE author = ?1")
+                .and_then(|mut sql| sql.execute([author.0])),
+        }
+        .map_err(fault)?;
+    }
     tx.commit().map_err(fault)?;
     Ok(Committed::New)
 }

@@ -117,9 +117,11 @@ impl Search {
             if bounded && query.sort != Sort::Price { octaves(conn, prices)? } else { None };
         let closes_from = if query.all { 0 } else { int(now.0).saturating_add(1) };
         let filter = if query.all {
-            " AND g.network = ?1 AND g.price BETWEEN ?2 AND ?3 AND g.closes >= ?4"
+            " AND g.network = ?1 AND g.price BETWEEN ?2 AND ?3 AND g.closes >= ?4
+         AND g.author NOT IN (SELECT author FROM mute)"
         } else {
-            " AND g.network = ?1 AND g.price BETWEEN ?2 AND ?3 AND g.closes >= ?4 AND g.open = 1"
+            " AND g.network = ?1 AND g.price BETWEEN ?2 AND ?3 AND g.closes >= ?4 AND g.open = 1
+         AND g.author NOT IN (SELECT author FROM mute)"
         };
         let values = [
             Value::Text(network(query.network).to_owned()),

@@ -8,7 +8,8 @@ use super::open::NotOpen;
 const APPLICATION: i32 = 0x6561_726e;
 
 /// Step `i` takes a database from version `i` to `i + 1`. A released step is never edited.
-const STEPS: &[&str] = &[include_str!("schema.sql"), include_str!("marks.sql")];
+const STEPS: &[&str] =
+    &[include_str!("schema.sql"), include_str!("marks.sql"), include_str!("mute.sql")];
 
 /// The version this program writes.
 pub const VERSION: usize = STEPS.len();

@@ -5,7 +5,7 @@ use rusqlite::{Connection, Row, Transaction, TransactionBehavior, params};
 
 use super::fault::fault;
 use super::read::{int, time};
-use crate::engine::{EffectEnd, EffectRow, Fault};
+use crate::engine::{EffectEnd, EffectRow, Fault, PendingRow};
 use crate::market::{Digest, EventId, Time};
 
 pub(super) fn add(tx: &Transaction<'_>, row: &EffectRow) -> Result<(), Fault> {
@@ -101,6 +101,30 @@ pub(super) fn next_due(conn: &Connection) -> Result<Option<Time>, Fault> {
         .and_then(|mut sql| sql.query_row([], |row| row.get::<_, Option<i64>>(0)))
         .map(|due| due.map(time))
         .map_err(fault)
+}
+
+/// What of one log is not done, in the order in which it was added.
+pub(super) fn pending(
+    conn: &Connection,
+    log: &EventId,
+    limit: usize,
+) -> Result<Vec<PendingRow>, Fault> {
+    let row = |row: &Row<'_>| {
+        Ok(PendingRow {
+            kind: row.get(0)?,
+            tries: row.get(1)?,
+            why: row.get(2)?,
+            parked: row.get::<_, i64>(3)? != 0,
+        })
+    };
+    conn.prepare_cached(
+        "SELECT kind, tries, last, parked FROM outbox WHERE log = ?1 ORDER BY seq LIMIT ?2",
+    )
+    .and_then(|mut sql| {
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        sql.query_map(params![log.0, limit], row)?.collect()
+    })
+    .map_err(fault)
 }
 
 /// How many wait, and how many are parked.

@@ -6,7 +6,7 @@ use rusqlite::{Connection, OptionalExtension as _, Row};
 
 use super::fault::fault;
 use crate::engine::{Direction, FactRow, Fault, LedgerRow};
-use crate::market::{EventId, Gig, Msat, PaymentHash, Time};
+use crate::market::{EventId, Gig, Msat, PaymentHash, Pubkey, Time};
 
 /// SQLite's integers have a sign; nothing we store needs the last bit, and what a stranger put there
 /// only means "very late".
@@ -136,5 +136,13 @@ pub(super) fn cursor(conn: &Connection, subscription: &str) -> Result<Option<Tim
     conn.prepare_cached("SELECT at FROM cursor WHERE subscription = ?1")
         .and_then(|mut sql| sql.query_row([subscription], |row| row.get(0)).optional())
         .map(|at| at.map(time))
+        .map_err(fault)
+}
+
+pub(super) fn mutes(conn: &Connection) -> Result<Vec<(Pubkey, Time)>, Fault> {
+    conn.prepare_cached("SELECT author, at FROM mute ORDER BY at, author")
+        .and_then(|mut sql| {
+            sql.query_map([], |row| Ok((Pubkey(row.get(0)?), time(row.get(1)?))))?.collect()
+        })
         .map_err(fault)
 }

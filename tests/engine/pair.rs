@@ -106,6 +106,9 @@ impl Store for Frail {
     fn outbox(&self) -> Result<(u64, u64), Fault> {
         self.0.outbox()
     }
+    fn pending(&self, log: &EventId, limit: usize) -> Result<Vec<PendingRow>, Fault> {
+        self.0.pending(log, limit)
+    }
     fn payment(&self, hash: &PaymentHash) -> Result<Option<LedgerRow>, Fault> {
         self.0.payment(hash)
     }
@@ -123,6 +126,9 @@ impl Store for Frail {
     }
     fn cursor(&self, subscription: &str) -> Result<Option<Time>, Fault> {
         self.0.cursor(subscription)
+    }
+    fn mutes(&self) -> Result<Vec<(Pubkey, Time)>, Fault> {
+        self.0.mutes()
     }
 }
 

@@ -5,9 +5,9 @@ use std::time::Duration;
 use serde::Serialize;
 
 use crate::app::Book;
-use crate::cli::session::{Session, not_started, sentence, wait_until};
+use crate::cli::session::{Session, has_heard, not_started, sentence, wait_until};
 use crate::cli::{Column, Exit, Failure, Out};
-use crate::engine::{GigView, Handle, Snapshot};
+use crate::engine::{GigView, Handle};
 use crate::market::{Mode, Page, Query, Time};
 use crate::text::{Align, truncate};
 
@@ -78,18 +78,12 @@ impl Gigs {
 }
 
 /// Waits until every relay that is reachable has said all it has, and says so if none is.
-pub(super) async fn wait_for_relays(
+pub(in crate::cli) async fn wait_for_relays(
     handle: &Handle,
     patience: Duration,
     out: &mut Out,
 ) -> Result<(), Failure> {
-    let heard = |now: &Snapshot| {
-        let mut relays = now.relays.iter();
-        now.identity.is_some()
-            && !now.relays.is_empty()
-            && relays.all(|r| r.live || r.trouble.is_some())
-    };
-    wait_until(handle, patience, heard).await;
+    wait_until(handle, patience, has_heard).await;
     let shown = handle.watch().borrow().clone();
     if !shown.relays.iter().any(|r| r.live) {
         out.say("No relay has answered: this is what is known from before. See: earnest doctor")?;

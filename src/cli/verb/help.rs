@@ -7,14 +7,15 @@ use crate::cli::draft::TEMPLATE;
 use crate::cli::session::Session;
 use crate::cli::{Column, Exit, Failure, Out};
 use crate::config::KEYS;
+use crate::market::Phase;
 use crate::text::Align;
 
 /// Explain a verb or a topic.
 ///
-/// Topics: exit-codes, config.
+/// Topics: exit-codes, config, phases, json.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Help {
-    /// A verb, or exit-codes, or config
+    /// A verb, or exit-codes, config, phases or json
     topic: Vec<String>,
 }
 
@@ -30,11 +31,52 @@ const EXIT_CODES: &[(Exit, &str)] = &[
     (Exit::Interrupted, "interrupted"),
 ];
 
+/// Where a job can stand, what it means and who acts next.
+const PHASES: &[(Phase, &str, &str)] = &[
+    (Phase::Bid, "a bid waits for an answer", "requester: award, decline; worker: withdraw"),
+    (Phase::Working, "awarded: the worker works", "worker: deliver"),
+    (Phase::Delivered, "a delivery is here or on its way", "requester: accept, reject"),
+    (Phase::Accepted, "the worker's node is asked for the bill", "nobody: it goes on by itself"),
+    (Phase::Paying, "a payment is on its way; only the node ends it", "nobody"),
+    (Phase::Settled, "paid and opened; the end", "both: rate"),
+    (Phase::Declined, "the requester said no; an award can still come", "nobody"),
+    (Phase::Withdrawn, "the worker took the bid back; the end", "nobody"),
+    (Phase::Cancelled, "one side stopped it; the end", "both: rate"),
+    (Phase::Expired, "a deadline passed; the end", "both: rate"),
+    (Phase::Cheated, "a paid key did not open what was signed; the end", "both: rate"),
+];
+
+/// What a program that reads our JSON must know.
+const JSON: &str = "\
+Every record is one line on stdout, an object with \"v\":1 first. A failure is one line on stderr:
+
+  {\"v\":1,\"code\":...,\"message\":...,\"money\":...,\"next\":[...]}
+
+  code     stable; what the market refuses has the market's code (wrong-phase, not-your-role, ...)
+  message  for people; may change
+  money    untouched, held (in an HTLC: it ends paid or back) or spent
+  next     commands or actions that come next, best first
+
+A verb on a job ends in one record as soon as it is committed, whatever comes of it then:
+
+  {\"v\":1,\"did\":...,\"job\":...,\"outcome\":...,\"phase\":...,\"money\":...,\"next\":[...]}
+
+  outcome  sent, announced, paid: what the verb waits for has come
+           committed: --wait 0 did not wait for it
+           not-yet-sent, not-yet-sealed, not-yet-paid: it goes on while earnest runs (status 6)
+           relays-refuse, not-sealed, not-paid, cheated: it will not (status 1)
+  amount, fee, file where there are any
+
+Amounts are millisatoshis as decimal text, times are seconds since 1970, ids and keys are lower-case hex.
+What strangers wrote is cleaned of everything that could steer a terminal. Fields may be added.";
+
 impl Help {
     pub(crate) fn run(&self, session: &Session, out: &mut Out) -> Result<Exit, Failure> {
         match self.topic.first().map(String::as_str) {
             Some("exit-codes") => exit_codes(out)?,
             Some("config") => settings(out)?,
+            Some("phases") => phases(out)?,
+            Some("json") => json(out)?,
             // Help is for people, whoever asked for it.
             _ => self.verb(session, &mut Out::of_process(false))?,
         }
@@ -50,8 +92,10 @@ impl Help {
                 command.get_subcommands().map(|c| c.get_name().to_owned()).collect();
             let unknown = || {
                 let said = format!("There is no help about `{name}`.");
-                let topics =
-                    format!("There is help about {}, exit-codes, config", known.join(", "));
+                let topics = format!(
+                    "There is help about {}, exit-codes, config, phases, json",
+                    known.join(", ")
+                );
                 Failure::new(Exit::Usage, "no-topic", said).next(topics)
             };
             command = command.find_subcommand_mut(name).ok_or_else(unknown)?;
@@ -78,6 +122,22 @@ fn exit_codes(out: &mut Out) -> Result<(), Failure> {
         rows.push(vec![status.to_string(), (*meaning).to_owned()]);
     }
     Ok(out.table(&columns, &rows, "")?)
+}
+
+fn phases(out: &mut Out) -> Result<(), Failure> {
+    let left = |name| Column { name, align: Align::Left };
+    let mut rows = Vec::new();
+    for (phase, meaning, next) in PHASES {
+        let phase = phase.word();
+        out.record(&serde_json::json!({"phase": phase, "meaning": meaning, "next": next}))?;
+        rows.push(vec![phase.to_owned(), (*meaning).to_owned(), (*next).to_owned()]);
+    }
+    Ok(out.table(&[left("stands"), left("what it means"), left("who acts next")], &rows, "")?)
+}
+
+fn json(out: &mut Out) -> Result<(), Failure> {
+    out.record(&serde_json::json!({"topic": "json", "text": JSON}))?;
+    Ok(out.line(JSON)?)
 }
 
 fn settings(out: &mut Out) -> Result<(), Failure> {

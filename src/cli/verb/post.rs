@@ -59,12 +59,12 @@ impl Post {
         let Written { draft, inputs } = written;
         let patience = Duration::from_secs(self.wait);
         session.with_engine(out, "earnest post", async |handle, out| {
-            let parked = handle.watch().borrow().parked;
             let gig = handle.ask(Command::Post { draft, inputs }).await?.log;
             let mut refused = false;
             let published = wait_until(handle, patience, |now| {
-                refused = now.parked > parked;
-                now.posts.iter().any(|post| post.id == gig) && (now.waiting == 0 || refused)
+                let Some(post) = now.posts.iter().find(|post| post.id == gig) else { return false };
+                refused = post.pending.iter().any(|effect| effect.parked);
+                refused || post.pending.is_empty()
             })
             .await;
             out.record(&Posted { gig, published: published && !refused })?;

@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use super::gigs::{mode, wait_for_relays};
+use super::gigs::mode;
 use crate::app::Book;
+use crate::cli::name::{self, Found, Search};
 use crate::cli::session::{Session, not_started};
 use crate::cli::{Exit, Failure, Out};
-use crate::config::Config;
-use crate::engine::{Fault, GigView};
-use crate::market::{EventId, Page, Query, Sort, Status, Time};
+use crate::engine::GigView;
+use crate::market::{EventId, Status, Time};
 
 /// Show one gig.
 #[derive(Debug, clap::Args)]
@@ -23,26 +23,10 @@ pub(crate) struct Show {
     wait: u64,
 }
 
-/// The shortest beginning of an id that is looked for.
-const SHORTEST: usize = 4;
-/// Windows of 500 that are looked through for a beginning.
-const WINDOWS: usize = 100;
-
-/// What the beginning of an id found.
-enum Found {
-    One(Box<GigView>),
-    None,
-    Many(EventId, EventId),
-}
-
 impl Show {
     pub(crate) fn run(&self, session: &Session, out: &mut Out) -> Result<Exit, Failure> {
         let config = session.config()?;
-        let id = self.id.to_lowercase();
-        if id.len() < SHORTEST || id.len() > 64 || !id.bytes().all(|b| b.is_ascii_hexdigit()) {
-            let said = format!("An id is 64 hex digits, or at least the first {SHORTEST} of them.");
-            return Err(Failure::new(Exit::Usage, "bad-id", said).next("earnest gigs"));
-        }
+        let id = name::beginning(&self.id, "earnest gigs")?;
         let found = if self.offline {
             let book = Book::open(&config, "earnest show").map_err(|why| not_started(&why))?;
             match id.parse::<EventId>() {
@@ -58,83 +42,12 @@ impl Show {
         } else {
             let patience = Duration::from_secs(self.wait);
             session.with_engine(out, "earnest show", async |handle, out| {
-                let known = look(handle, &config, &id).await?;
-                if !matches!(known, Found::None) {
-                    return Ok(known);
-                }
-                wait_for_relays(handle, patience, out).await?;
-                Ok(look(handle, &config, &id).await?)
+                name::gig(handle, &config, &id, patience, out).await
             })?
         };
-        match found {
-            Found::One(gig) => show(&gig, crate::app::now(), out)?,
-            Found::None => {
-                let said = format!("No gig here has an id that begins with {id}.");
-                return Err(
-                    Failure::new(Exit::NotFound, "not-found", said).next("earnest gigs --all")
-                );
-            }
-            Found::Many(a, b) => {
-                let said = format!("More than one gig begins with {id}: {a} and {b}, for example.");
-                return Err(
-                    Failure::new(Exit::NotFound, "ambiguous", said).next("Give more of the id")
-                );
-            }
-        }
+        let gig = found.only("gig", &id, "earnest gigs --all")?;
+        show(&gig, crate::app::now(), out)?;
         Ok(Exit::Done)
-    }
-}
-
-async fn look(handle: &crate::engine::Handle, config: &Config, id: &str) -> Result<Found, Fault> {
-    if let Ok(id) = id.parse::<EventId>() {
-        let gig = handle.gig(id).await?;
-        return Ok(gig.map_or(Found::None, |gig| Found::One(Box::new(gig))));
-    }
-    let mut search = Search::new(config, id);
-    while let Some(query) = search.next_window() {
-        search.take(handle.find(query).await?);
-    }
-    Ok(search.end())
-}
-
-/// The walk through the book for a beginning, newest first.
-struct Search<'a> {
-    query: Query,
-    beginning: &'a str,
-    windows: usize,
-    over: bool,
-    found: Vec<GigView>,
-}
-
-impl<'a> Search<'a> {
-    fn new(config: &Config, beginning: &'a str) -> Self {
-        let mut query = Query::everything(config.network);
-        query.all = true;
-        query.limit = 500;
-        query.sort = Sort::Newest;
-        Self { query, beginning, windows: 0, over: false, found: Vec::new() }
-    }
-
-    fn next_window(&mut self) -> Option<Query> {
-        self.windows += 1;
-        let more = !self.over && self.found.len() < 2 && self.windows <= WINDOWS;
-        more.then(|| self.query.clone())
-    }
-
-    fn take(&mut self, page: Page) {
-        let fits = page.gigs.iter().filter(|gig| gig.id.to_string().starts_with(self.beginning));
-        self.found.extend(fits.take(2).map(GigView::of));
-        self.over = page.next.is_none();
-        self.query.after = page.next;
-    }
-
-    fn end(self) -> Found {
-        let mut found = self.found.into_iter();
-        match (found.next(), found.next()) {
-            (Some(a), Some(b)) => Found::Many(a.id, b.id),
-            (Some(gig), None) => Found::One(Box::new(gig)),
-            _ => Found::None,
-        }
     }
 }
 

@@ -7,6 +7,10 @@ impl<S: Store> Core<S> {
     /// An event from a relay: signature and size are checked already. What cannot be committed now is told
     /// again: see [`Core::is_behind`].
     pub fn hear(&mut self, event: &RelayEvent) -> Result<Taken, Fault> {
+        let listing = matches!(event.kind, 30402 | 30403);
+        if listing && self.muted.contains_key(&event.author) {
+            return Ok(Taken::Nothing);
+        }
         let mark = Mark::relay(&event.id, self.clock.now());
         if self.store.seen(&mark.source, &mark.key)? {
             return Ok(Taken::Nothing);
@@ -96,6 +100,11 @@ impl<S: Store> Core<S> {
         let Body::Bid(bid) = &record.draft.body else {
             return Err(unreadable("wrong-body", "Not a bid.").into());
         };
+        if self.muted.contains_key(&certificate.identity) {
+            // Remembered, so that it is not opened again.
+            self.store.commit(&Commit { mark, ..Commit::default() })?;
+            return Ok(Taken::Nothing);
+        }
         let post = self.posts.values().find(|p| p.versions.contains_key(&bid.gig));
         let answers = post.and_then(|p| p.versions.get(&bid.gig));
         let now = self.clock.now();

@@ -59,6 +59,7 @@ impl Job {
                     }
                     Role::Worker => {
                         self.theirs = Chain { next: 1, last: Some(record.clone()) };
+                        self.heard_at = Some(at);
                         self.unacknowledged.clear();
                     }
                 }
@@ -70,6 +71,7 @@ impl Job {
             }
             Fact::Heard { record } => {
                 self.heard(record);
+                self.heard_at = Some(at);
                 self.spoken(record, self.role.other(), at);
             }
             Fact::Equivocation { .. } => {

@@ -1,0 +1,98 @@
+//! `earnest bid`: offers to do a gig.
+
+use std::time::Duration;
+
+use clap::ValueEnum;
+
+use crate::cli::deed::{Told, finish, is_sent, until};
+use crate::cli::session::{Session, wait_until};
+use crate::cli::verb::gigs;
+use crate::cli::{Exit, Failure, Out, name};
+use crate::engine::{Command, Handle, Receipt, Trouble};
+use crate::market::{self, EventId, Msat, Wish};
+
+/// Offer to do a gig.
+///
+/// Signs the complete terms and sends them to the requester alone. Costs nothing but a moment of proof
+/// of work.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Bid {
+    /// The gig, or the beginning of its id
+    gig: String,
+    /// What you ask for it; the gig's price if left out
+    #[arg(long, value_name = "SATS")]
+    price: Option<Msat>,
+    /// How it is handed over and paid; the gig's first if left out
+    #[arg(long, value_name = "MODE")]
+    mode: Option<Mode>,
+    /// In how many parts it is paid, sealed only; one if left out
+    #[arg(long, value_name = "COUNT")]
+    tranches: Option<u32>,
+    /// Words for the requester; repeat for more lines
+    #[arg(long, value_name = "TEXT")]
+    message: Vec<String>,
+    /// Seconds to wait for relays; 0 does not wait
+    #[arg(long, value_name = "SECONDS", default_value_t = 60)]
+    wait: u64,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Mode {
+    /// Encrypted: the payment is the key
+    Sealed,
+    /// In the open, paid on acceptance
+    Direct,
+}
+
+/// A node that just started hears from its LSP in this time.
+const TERMS_COME: Duration = Duration::from_secs(10);
+
+impl Bid {
+    pub(crate) fn run(&self, session: &Session, out: &mut Out) -> Result<Exit, Failure> {
+        const LIST: &str = "earnest gigs";
+        let config = session.config()?;
+        let id = name::beginning(&self.gig, LIST)?;
+        let mode = self.mode.map(|mode| match mode {
+            Mode::Sealed => market::Mode::Sealed,
+            Mode::Direct => market::Mode::Direct,
+        });
+        let wish = Wish { mode, price: self.price, tranches: self.tranches };
+        let patience = Duration::from_secs(self.wait);
+        session.with_jobs(out, "earnest bid", async |handle, out| {
+            let found = name::gig(handle, &config, &id, patience, out).await?;
+            let gig = found.only("gig", &id, LIST)?;
+            let receipt = self.ask(handle, gig.id, wish).await?;
+            let (now, sent) = until(handle, receipt, patience, is_sent).await?;
+            let told = Told { amount: Some(now.price), ..Told::named("bid", &now, "sent") };
+            let done = format!(
+                "Bid {} is with the requester: {}, {}, on \"{}\". No money moved. The answer comes while \
+                 earnest runs, within {}.",
+                now.id.short(),
+                now.price,
+                gigs::mode(now.mode),
+                now.title.or("(no title)"),
+                now.deadline.map(|at| crate::app::now().until(at)).unwrap_or_default(),
+            );
+            finish(told, &now, (sent, 0, patience), &done, out)
+        })
+    }
+
+    /// Asks, once more where the node did not know yet what its LSP can do.
+    async fn ask(&self, handle: &Handle, gig: EventId, wish: Wish) -> Result<Receipt, Failure> {
+        let message = self.message.join("\n");
+        let bid = || Command::Bid { gig, wish, message: message.clone() };
+        match handle.ask(bid()).await {
+            Err(Trouble::Refused(why)) if why.code == "no-inbound" => {
+                let known = |now: &std::sync::Arc<crate::engine::Snapshot>| {
+                    now.node.as_ref().is_some_and(|node| node.least_first.is_some())
+                };
+                let patience = TERMS_COME.min(Duration::from_secs(self.wait));
+                if !wait_until(handle, patience, known).await {
+                    return Err(Trouble::Refused(why).into());
+                }
+                Ok(handle.ask(bid()).await?)
+            }
+            other => Ok(other?),
+        }
+    }
+}

@@ -1,0 +1,37 @@
+//! `earnest cancel`: stops a job.
+
+use std::time::Duration;
+
+use crate::cli::deed::Plain;
+use crate::cli::session::Session;
+use crate::cli::{Exit, Failure, Out, name};
+use crate::engine::Command;
+use crate::market::Verb;
+
+/// Stop a job that nothing was paid for.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Cancel {
+    /// The job, or the beginning of its id
+    job: String,
+    /// Why, for the other side to read
+    #[arg(long, value_name = "TEXT", default_value = "")]
+    reason: String,
+    /// Seconds to wait for a relay; 0 does not wait
+    #[arg(long, value_name = "SECONDS", default_value_t = 30)]
+    wait: u64,
+}
+
+impl Cancel {
+    pub(crate) fn run(&self, session: &Session, out: &mut Out) -> Result<Exit, Failure> {
+        session.with_jobs(out, "earnest cancel", async |handle, out| {
+            let now = handle.watch().borrow().clone();
+            let job = name::job(&now, &self.job)?;
+            let command = Command::Cancel { job: job.id, reason: self.reason.clone() };
+            let done =
+                format!("Job {} is cancelled for both sides. No money moved.", job.id.short());
+            let patience = Duration::from_secs(self.wait);
+            let verb = Verb::Cancel;
+            Plain { verb, job: &job, command, patience, done }.run(handle, out).await
+        })
+    }
+}

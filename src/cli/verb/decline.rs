@@ -1,0 +1,36 @@
+//! `earnest decline`: says no to a bid.
+
+use std::time::Duration;
+
+use crate::cli::deed::Plain;
+use crate::cli::session::Session;
+use crate::cli::{Exit, Failure, Out, name};
+use crate::engine::Command;
+use crate::market::Verb;
+
+/// Say no to a bid.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Decline {
+    /// The job, or the beginning of its id
+    job: String,
+    /// Why, for the other side to read
+    #[arg(long, value_name = "TEXT", default_value = "")]
+    reason: String,
+    /// Seconds to wait for a relay; 0 does not wait
+    #[arg(long, value_name = "SECONDS", default_value_t = 30)]
+    wait: u64,
+}
+
+impl Decline {
+    pub(crate) fn run(&self, session: &Session, out: &mut Out) -> Result<Exit, Failure> {
+        session.with_jobs(out, "earnest decline", async |handle, out| {
+            let now = handle.watch().borrow().clone();
+            let job = name::job(&now, &self.job)?;
+            let command = Command::Decline { job: job.id, reason: self.reason.clone() };
+            let done = format!("Bid {} is declined. No money moved.", job.id.short());
+            let patience = Duration::from_secs(self.wait);
+            let verb = Verb::Decline;
+            Plain { verb, job: &job, command, patience, done }.run(handle, out).await
+        })
+    }
+}

@@ -1,0 +1,36 @@
+//! `earnest withdraw`: takes a bid back.
+
+use std::time::Duration;
+
+use crate::cli::deed::Plain;
+use crate::cli::session::Session;
+use crate::cli::{Exit, Failure, Out, name};
+use crate::engine::Command;
+use crate::market::Verb;
+
+/// Take a bid back.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Withdraw {
+    /// The job, or the beginning of its id
+    job: String,
+    /// Why, for the other side to read
+    #[arg(long, value_name = "TEXT", default_value = "")]
+    reason: String,
+    /// Seconds to wait for a relay; 0 does not wait
+    #[arg(long, value_name = "SECONDS", default_value_t = 30)]
+    wait: u64,
+}
+
+impl Withdraw {
+    pub(crate) fn run(&self, session: &Session, out: &mut Out) -> Result<Exit, Failure> {
+        session.with_jobs(out, "earnest withdraw", async |handle, out| {
+            let now = handle.watch().borrow().clone();
+            let job = name::job(&now, &self.job)?;
+            let command = Command::Withdraw { job: job.id, reason: self.reason.clone() };
+            let done = format!("Bid {} is taken back. No money moved.", job.id.short());
+            let patience = Duration::from_secs(self.wait);
+            let verb = Verb::Withdraw;
+            Plain { verb, job: &job, command, patience, done }.run(handle, out).await
+        })
+    }
+}

@@ -1,0 +1,6 @@
+-- The store, version 2: people whose gigs and bids are not shown.
+
+CREATE TABLE mute (
+  author BLOB    PRIMARY KEY CHECK (length(author) = 32),
+  at     INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
