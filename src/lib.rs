@@ -3,7 +3,7 @@
 //! The map of the rooms, innermost first. A room uses only rooms to the left of a `<`:
 //!
 //! ```text
-//! text < seal < market < {engine, wire} < {store, files, nostr, lightning, transfer, keys}
+//! text < seal < market < {engine, wire} < {store, files, nostr, lightning, transfer, keys, relay}
 //!      < {app, sim} < {sandbox, rpc} < cli < main
 //! ```
 //!
@@ -15,6 +15,7 @@
 //! | [`engine`] | the one loop, its ports, the handle of every front end |
 //! | [`wire`] | domain to bytes and back; the protocol's page |
 //! | [`store`], [`files`], [`nostr`], [`lightning`], [`transfer`], [`keys`] | adapters: a port each |
+//! | [`relay`] | a relay of one's own, and its rules for strfry |
 //! | [`app`] | the real assembly |
 //! | [`sim`] | the same engine on fake ports, fake time and one seed |
 //! | [`sandbox`] | a local chain, relay and LSP, and stories told on the real assembly |
@@ -24,8 +25,8 @@
 //!
 //! `text`, `market` and `seal` are pure: no clock, no dice, no disk, no network. Adapters never use each
 //! other. `market` uses `seal` for the manifest in a delivery. `sandbox` stands on `app`, because a party
-//! in it is an ordinary earnest; `cli` calls what stands in the doors of `app` and `sandbox` and nothing
-//! behind them.
+//! in it is an ordinary earnest, and on `relay`; `cli` calls what stands in the doors of `app`, `relay` and
+//! `sandbox` and nothing behind them.
 //!
 //! Everything flows one way:
 //!
@@ -44,6 +45,7 @@ pub mod keys;
 pub mod lightning;
 pub mod market;
 pub mod nostr;
+pub mod relay;
 pub mod rpc;
 pub mod sandbox;
 pub mod seal;

@@ -358,6 +358,56 @@ fn what_one_posts_another_finds() {
 }
 
 #[test]
+fn the_manual_and_the_completions_name_every_verb() {
+    let home = Home::new();
+    let verbs = ["init", "post", "wallet", "relay", "relay-policy", "completions", "man", "help"];
+    for shell in ["bash", "elvish", "fish", "powershell", "zsh"] {
+        let script = home.run(&format!("completions {shell}")).ok();
+        for verb in verbs {
+            assert!(script.contains(verb), "{shell}: {verb}");
+        }
+    }
+    let page = home.run("man").ok();
+    assert!(page.contains(".TH earnest 1"), "{page}");
+    for verb in verbs {
+        assert!(page.contains(&verb.replace('-', "\\-")), "{verb}");
+    }
+    let written = home.run("man --out pages").ok();
+    assert!(written.contains("pages/earnest-wallet-pay.1"), "{written}");
+    let page = fs::read_to_string(home.dir().join("pages/earnest-wallet-pay.1")).unwrap();
+    assert!(page.contains("BOLT 12") && page.contains("max\\-fee"), "{page}");
+    assert!(!home.dir().join("pages/earnest-wallet-help.1").exists());
+    home.file("taken", "");
+    let ended = home.run("man --out taken --json");
+    assert!(ended.failed(1)["message"].as_str().unwrap().contains("cannot be written"));
+}
+
+#[test]
+fn a_relay_runs_until_it_is_told_to_stop_and_a_plugin_answers_line_by_line() {
+    let home = Home::new();
+    let shipped = home.run("relay --print-config").ok();
+    assert_eq!(shipped.trim_end(), earnest::relay::DEFAULT.trim_end());
+    home.file("relay.toml", "[listen]\naddress = \"127.0.0.1:0\"\n[storage]\nmax_mib = 64\n");
+    let printed = home.run("relay --config relay.toml --print-config").ok();
+    let settings = earnest::relay::Settings::read(&printed).unwrap();
+    assert_eq!(settings.storage.max_mib, 64);
+    let ended = home.interrupt("relay --config relay.toml --json", "earnest-relay");
+    let ready: Value = serde_json::from_str(ended.out.trim()).unwrap();
+    assert_eq!(ended.status, 0, "{}", ended.all());
+    assert!(ready["relay"].as_str().unwrap().starts_with("ws://127.0.0.1:"), "{ready}");
+
+    let id = "ab".repeat(32);
+    let bad = format!("{{\"type\":\"new\",\"event\":{{\"id\":\"{id}\"}}}}");
+    let lines = format!("garbage\n{bad}\n\n{}\n{bad}\n", "x".repeat(3 << 20));
+    let ended = home.feed("relay-policy --config relay.toml", &lines);
+    let verdict = format!(
+        "{{\"id\":\"{id}\",\"action\":\"reject\",\"msg\":\"invalid: this is no event\"}}\n"
+    );
+    assert_eq!(ended.ok(), format!("{verdict}{verdict}"));
+    assert!(ended.err.contains("no request") && ended.err.contains("was skipped"), "{}", ended.err);
+}
+
+#[test]
 fn a_command_without_a_verb_is_told_what_there_is() {
     let ended = Home::new().command("").output().unwrap();
     assert_eq!(ended.status.code(), Some(2));

@@ -33,6 +33,7 @@ const TABLE: &[(&str, &[&str])] = &[
     ("lightning", ADAPTER),
     ("transfer", ADAPTER),
     ("keys", ADAPTER),
+    ("relay", ADAPTER),
     ("config", &["text", "market"]),
     ("app", ASSEMBLY),
     ("sandbox", SANDBOX),
@@ -77,12 +78,13 @@ const SANDBOX: &[&str] = &[
     "keys",
     "config",
     "app",
+    "relay",
 ];
 const FRONT: &[&str] = &["text", "market", "seal", "verify", "engine", "rpc"];
 
 /// Rooms that may call only what stands in the door of the other: `crate::app::X`, one segment deep.
 const DOORS: &[(&str, &str)] =
-    &[("cli", "app"), ("cli", "sandbox"), ("sandbox", "app"), ("rpc", "app")];
+    &[("cli", "app"), ("cli", "relay"), ("cli", "sandbox"), ("sandbox", "app"), ("rpc", "app")];
 
 const PURE: &[&str] = &["text", "market", "seal", "verify"];
 /// What a pure room may not name: the libraries that read a clock, a socket, a disk or a terminal.
@@ -256,6 +258,9 @@ fn a_wrong_edge_is_refused_however_it_is_written() {
         ("tui.rs", "use crate::cli::out;", "tui -> cli"),
         ("bot.rs", "use crate::app::run;", "bot -> app"),
         ("cli.rs", "use crate::nostr;", "cli -> nostr"),
+        ("relay.rs", "use crate::nostr::Pool;", "relay -> nostr"),
+        ("app.rs", "use crate::relay::Relay;", "app -> relay"),
+        ("cli.rs", "use crate::relay::front::Front;", "the doors of relay only"),
         ("cli/verb/run.rs", "use crate::app::wiring::assemble;", "the doors of app only"),
         ("cli/verb/run.rs", "use crate::app::{run, wiring::assemble};", "the doors of app only"),
         ("cli/verb/run.rs", "use crate::sandbox;", "the doors of sandbox only"),

@@ -9,6 +9,7 @@ use super::verb::{
     accept, award, bid, cancel, close, decline, deliver, files, job, jobs, mute, note, people,
     rate, reject, relays, watch, withdraw,
 };
+use super::verb::{completions, man, relay, relay_policy, wallet};
 use super::verb::{config, doctor, gigs, help, init, post, run, sandbox, show, verify_proof};
 use super::{Exit, Failure, Out};
 
@@ -158,6 +159,17 @@ pub(super) enum Verb {
     Config(config::ShowConfig),
     /// Try everything on real parts without real money
     Sandbox(sandbox::Sandbox),
+    // The wallet, what operators run, and what shells and man read.
+    /// Look at the wallet, receive, pay, open and close channels
+    Wallet(wallet::Wallet),
+    /// Run a relay for gigs
+    Relay(relay::Relay),
+    /// Judge events for strfry
+    RelayPolicy(relay_policy::RelayPolicy),
+    /// Print completions for a shell
+    Completions(completions::Completions),
+    /// Print the manual page
+    Man(man::Man),
     /// Explain a verb or a topic
     Help(help::Help),
 }
@@ -192,6 +204,11 @@ impl Verb {
             Self::Doctor(verb) => verb.run(session, out),
             Self::Config(verb) => verb.run(session, out),
             Self::Sandbox(verb) => verb.run(session, out),
+            Self::Wallet(verb) => verb.run(session, out),
+            Self::Relay(verb) => verb.run(session, out),
+            Self::RelayPolicy(verb) => verb.run(session, out),
+            Self::Completions(verb) => verb.run(session, out),
+            Self::Man(verb) => verb.run(session, out),
             Self::Help(verb) => verb.run(session, out),
         }
     }

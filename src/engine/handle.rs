@@ -217,7 +217,8 @@ impl Handle {
     pub async fn call(&self, call: Call) -> Result<Answer, Trouble> {
         match (&self.wallet, call) {
             (Some(wallet), Call::Wallet(command)) => {
-                Ok(Answer::Wallet(wallet.wallet(&command).await?))
+                let promised = self.line.watch().borrow().reserved;
+                Ok(Answer::Wallet(wallet.wallet(&command, promised).await?))
             }
             (_, call) => self.line.call(call).await,
         }

@@ -3,8 +3,9 @@
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
-use crate::engine::{Direction, Fault, NodeStatus};
+use crate::engine::{Direction, NodeStatus, Trouble};
 use crate::market::{Msat, NodeId, Time};
+use crate::text::Clean;
 
 /// What a person asks of the wallet.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -28,9 +29,18 @@ pub enum WalletCommand {
         /// What the payer reads.
         description: String,
     },
-    /// Pay over Lightning, or what a `bitcoin:` URI names.
+    /// Read what would be paid. Nothing is sent.
+    Quote {
+        /// As in [`WalletCommand::Pay`].
+        to: String,
+        /// How much, where `to` leaves it open.
+        amount: Option<Msat>,
+        /// The most to pay in routing fees; [`usual_max_fee`] when absent.
+        max_fee: Option<Msat>,
+    },
+    /// Pay over Lightning, or on the chain what names an address only.
     Pay {
-        /// A BOLT 11 invoice, a BOLT 12 offer, or a BIP 21 URI with one of them or an address.
+        /// A BOLT 11 invoice, a BOLT 12 offer, an address, or a BIP 21 URI with some of them.
         to: String,
         /// How much, where `to` leaves it open.
         amount: Option<Msat>,
@@ -65,6 +75,7 @@ impl WalletCommand {
             Self::NewAddress => "address",
             Self::SendOnchain { .. } => "send",
             Self::Receive { .. } => "receive",
+            Self::Quote { .. } => "quote",
             Self::Pay { .. } => "pay",
             Self::Channels => "channels",
             Self::OpenChannel { .. } => "open",
@@ -101,6 +112,8 @@ pub enum WalletAnswer {
         /// The most an LSP keeps of it for opening a channel.
         lsp_fee: Msat,
     },
+    /// What would be paid.
+    Quote(PayQuote),
     /// How a payment over Lightning stands.
     Payment(HandPayment),
     /// Every channel.
@@ -114,6 +127,43 @@ pub enum WalletAnswer {
     Closing,
     /// What went in and out, the newest first.
     History(Vec<Movement>),
+}
+
+/// Over what a payment by hand goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PayKind {
+    /// A Lightning invoice (BOLT 11): paid once, however often it is asked for.
+    Bolt11,
+    /// An offer (BOLT 12): paid each time it is asked for.
+    Bolt12,
+    /// Coins on the chain: sent each time it is asked for.
+    Onchain,
+}
+
+/// What would be paid, to whom and for what, before it is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PayQuote {
+    /// Over what.
+    pub kind: PayKind,
+    /// The node that is paid, the key that an offer is signed with, or the address. An offer may name
+    /// nobody.
+    pub payee: Option<String>,
+    /// How much, fees excluded.
+    pub amount: Msat,
+    /// The most that routing may cost; nothing on the chain, where the fee is the network's.
+    pub max_fee: Msat,
+    /// What the payee says it is for.
+    pub description: Option<Clean>,
+    /// After this it cannot be paid any more.
+    pub expires_at: Option<Time>,
+    /// How an earlier payment of the same invoice stands: if there is one, another is not made.
+    pub earlier: Option<HandPayment>,
+}
+
+/// The most that routing may cost where nobody says otherwise: one percent, and ten satoshis at least.
+pub fn usual_max_fee(amount: Msat) -> Msat {
+    amount.ppm(10_000).max(Msat::sats(10).unwrap_or_default())
 }
 
 /// How a payment made by hand stands. The preimage is not shown: it stays with the node.
@@ -168,9 +218,9 @@ pub struct Movement {
     pub direction: Direction,
     /// `onchain`, `bolt11`, `jit`, `bolt12`, `refund`, `keysend`.
     pub kind: String,
-    /// How much, once that is known.
+    /// What arrived, or what left without the fee, once that is known.
     pub amount: Option<Msat>,
-    /// Routing or chain fee, or what the LSP kept.
+    /// Of what left: the routing or chain fee on top. Of what arrived: what the LSP kept before.
     pub fee: Msat,
     /// `pending`, `done`, `failed`.
     pub state: String,
@@ -180,6 +230,12 @@ pub struct Movement {
 /// done, and a payment of one invoice happens once however often it is asked for.
 #[async_trait]
 pub trait Wallet: Send + Sync {
-    /// Does what is asked. A payment over Lightning is waited for, a bounded time.
-    async fn wallet(&self, command: &WalletCommand) -> Result<WalletAnswer, Fault>;
+    /// Does what is asked. A payment over Lightning is waited for, a bounded time. `promised` is what
+    /// awarded workers have not been paid yet ([`Snapshot::reserved`](crate::engine::Snapshot::reserved)):
+    /// what would leave less than that to pay them with is refused, code `promised`.
+    async fn wallet(
+        &self,
+        command: &WalletCommand,
+        promised: Msat,
+    ) -> Result<WalletAnswer, Trouble>;
 }

@@ -28,7 +28,7 @@ const LONGEST_HOLD: u32 = 1_500;
 pub(super) const JIT_EXPIRY_SECS: u32 = 23 * 3600;
 
 /// Below this a payer of ours uses one path (PROTOCOL.md 5.7), so one channel must be able to take it.
-const SINGLE_PATH: Msat = match Msat::sats(10_000) {
+pub(super) const SINGLE_PATH: Msat = match Msat::sats(10_000) {
     Some(limit) => limit,
     None => Msat::ZERO,
 };

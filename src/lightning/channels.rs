@@ -3,13 +3,14 @@
 use std::fmt;
 use std::str::FromStr;
 
+use bitcoin::Address;
 use bitcoin::secp256k1::PublicKey;
 use ldk_node::lightning::ln::msgs::SocketAddress;
 use ldk_node::{ChannelDetails, NodeError, UserChannelId};
 use serde::{Deserialize, Serialize};
 
 use super::node::{Inner, Node, on_chain};
-use crate::engine::{ChannelInfo, Fault};
+use crate::engine::{ChannelInfo, Fault, Trouble};
 use crate::market::{Msat, NodeId};
 
 /// A node and where it listens: `id@host:port`.
@@ -69,23 +70,7 @@ impl Node {
     /// after a crash in the middle of one the next that is the same is refused once.
     pub async fn send_onchain(&self, address: &str, sats: u64) -> Result<String, Fault> {
         let address = address.to_owned();
-        self.call(move |inner| {
-            let unchecked = address.parse::<bitcoin::Address<_>>();
-            let address = unchecked
-                .ok()
-                .and_then(|a| a.require_network(on_chain(inner.network)).ok())
-                .ok_or_else(|| {
-                    Fault::Never(format!(
-                        "This is not an address on {:?}. No money moved.",
-                        inner.network
-                    ))
-                })?;
-            inner.by_hand(&format!("send {sats} sat to {address}"), || {
-                let sent = inner.ldk.onchain_payment().send_to_address(&address, sats, None);
-                sent.map(|txid| txid.to_string()).map_err(|why| coins("Nothing was sent", why))
-            })
-        })
-        .await
+        self.call(move |inner| inner.send_coins(&inner.address(&address)?, sats)).await
     }
 
     /// Connects to a peer and remembers it.
@@ -116,21 +101,11 @@ impl Node {
     /// Closes a channel: with the peer's consent, or by force, which locks our side for some days.
     pub async fn close_channel(&self, id: &str, force: bool) -> Result<(), Fault> {
         let id = id.to_owned();
-        self.call(move |inner| {
-            let channel = inner.ldk.list_channels().into_iter().find(|c| name(c) == id);
-            let channel = channel.ok_or_else(|| {
-                Fault::Never(format!("There is no channel {id}. Nothing was closed."))
-            })?;
-            let (user, peer) =
-                (UserChannelId(channel.user_channel_id.0), channel.counterparty_node_id);
-            let closed = if force {
-                inner.ldk.force_close_channel(&user, peer, None)
-            } else {
-                inner.ldk.close_channel(&user, peer)
-            };
-            closed.map_err(|why| later("The channel stays open", why))
+        let closed = self.call(move |inner| Ok(inner.close(&id, force, |_| Ok(())))).await?;
+        closed.map_err(|trouble| match trouble {
+            Trouble::Failed(fault) => fault,
+            other => Fault::Never(other.to_string()),
         })
-        .await
     }
 
     /// Every channel, pending ones too.
@@ -149,6 +124,43 @@ impl Node {
 }
 
 impl Inner {
+    /// An address of our network.
+    pub(super) fn address(&self, text: &str) -> Result<Address, Fault> {
+        let unchecked = text.parse::<Address<_>>();
+        let address = unchecked.ok().and_then(|a| a.require_network(on_chain(self.network)).ok());
+        address.ok_or_else(|| {
+            Fault::Never(format!("This is not an address on {:?}. No money moved.", self.network))
+        })
+    }
+
+    pub(super) fn send_coins(&self, address: &Address, sats: u64) -> Result<String, Fault> {
+        self.by_hand(&format!("send {sats} sat to {address}"), || {
+            let sent = self.ldk.onchain_payment().send_to_address(address, sats, None);
+            sent.map(|txid| txid.to_string()).map_err(|why| coins("Nothing was sent", why))
+        })
+    }
+
+    /// Closes a channel that `may` be closed: with the peer's consent, or by force.
+    pub(super) fn close(
+        &self,
+        id: &str,
+        force: bool,
+        may: impl FnOnce(&ChannelInfo) -> Result<(), Trouble>,
+    ) -> Result<(), Trouble> {
+        let channel = self.ldk.list_channels().into_iter().find(|c| name(c) == id);
+        let channel = channel.ok_or_else(|| {
+            Fault::Never(format!("There is no channel {id}. Nothing was closed."))
+        })?;
+        may(&info(&channel))?;
+        let (user, peer) = (UserChannelId(channel.user_channel_id.0), channel.counterparty_node_id);
+        let closed = if force {
+            self.ldk.force_close_channel(&user, peer, None)
+        } else {
+            self.ldk.close_channel(&user, peer)
+        };
+        Ok(closed.map_err(|why| later("The channel stays open", why))?)
+    }
+
     /// The most that one usable channel can receive now, and all together.
     pub(super) fn receivable(&self) -> (Msat, Msat) {
         let each = self.ldk.list_channels();

@@ -150,7 +150,7 @@ fn why(reason: Option<PaymentFailureReason>) -> &'static str {
     use PaymentFailureReason as R;
     match reason {
         Some(R::RecipientRejected) => {
-            "The worker's node sent the payment back. Your money is yours again."
+            "The payee's node sent the payment back. Your money is yours again."
         }
         Some(R::PaymentExpired) => "The invoice expired on the way. Nothing was paid.",
         Some(R::RouteNotFound | R::RetriesExhausted) => {

@@ -33,6 +33,8 @@ const SCHEMA: &str = "
     ) STRICT;
     -- What has no hash and is being done by hand: a row stands only while it is.
     CREATE TABLE IF NOT EXISTS by_hand (what TEXT PRIMARY KEY) STRICT;
+    -- Invoices that a person paid, so that they are told from those of jobs.
+    CREATE TABLE IF NOT EXISTS hand (hash BLOB PRIMARY KEY CHECK (length(hash) = 32)) STRICT;
 ";
 
 /// Three hours: LDK takes an HTLC up to two hours past an invoice's expiry.
@@ -228,6 +230,23 @@ impl Hashes {
         self.with(|db| db.execute("DELETE FROM by_hand WHERE what = ?1", [what])).map(|_| ())
     }
 
+    /// This invoice is about to be paid by a person.
+    pub(super) fn pay_by_hand(&self, hash: &PaymentHash) -> Result<(), Fault> {
+        self.with(|db| db.execute("INSERT OR IGNORE INTO hand VALUES (?1)", [hash.as_bytes()]))
+            .map(|_| ())
+    }
+
+    /// Whether a person paid it, or tried to.
+    pub(super) fn is_by_hand(&self, hash: &PaymentHash) -> Result<bool, Fault> {
+        self.with(|db| {
+            db.query_row(
+                "SELECT EXISTS (SELECT 1 FROM hand WHERE hash = ?1)",
+                [hash.as_bytes()],
+                |row| row.get(0),
+            )
+        })
+    }
+
     /// What became of a payment of ours, as far as this record knows.
     pub(super) fn sent(&self, hash: &PaymentHash) -> Result<Option<Sent>, Fault> {
         self.with(|db| {
@@ -341,6 +360,21 @@ mod tests {
         assert_eq!(hashes.begin_by_hand("send 2 sat"), Ok(true));
         assert_eq!(hashes.begin_by_hand("send 1 sat"), Ok(false));
         assert_eq!(hashes.begin_by_hand("send 1 sat"), Ok(true));
+    }
+
+    #[test]
+    fn a_payment_by_hand_is_told_from_a_job_s() {
+        let dir = tempfile::tempdir().unwrap();
+        let hashes = Hashes::open(dir.path()).unwrap();
+        let hash = PaymentHash([1; 32]);
+        assert_eq!(hashes.is_by_hand(&hash), Ok(false));
+        for _ in 0..2 {
+            hashes.pay_by_hand(&hash).unwrap();
+        }
+        drop(hashes);
+        let hashes = Hashes::open(dir.path()).unwrap();
+        assert_eq!(hashes.is_by_hand(&hash), Ok(true));
+        assert_eq!(hashes.is_by_hand(&PaymentHash([2; 32])), Ok(false));
     }
 
     #[test]

@@ -138,6 +138,8 @@ pub(super) struct Inner {
     pub(super) lsp_call: Mutex<()>,
     /// A lock a hash, sixteen for all: two calls to pay one invoice are one after the other.
     pub(super) paying: [Mutex<()>; 16],
+    /// One payment by hand at a time is judged and sent; taken before any of `paying`.
+    pub(super) by_hand_turn: Mutex<()>,
     stopped: AtomicBool,
     lock: Mutex<Option<Lock>>,
 }
@@ -307,6 +309,7 @@ fn build(config: &NodeConfig, also: &Also) -> anyhow::Result<Inner> {
         given: Mutex::default(),
         lsp_call: Mutex::default(),
         paying: Default::default(),
+        by_hand_turn: Mutex::default(),
         stopped: AtomicBool::new(false),
         lock: Mutex::new(Some(lock)),
         ldk,

@@ -49,15 +49,7 @@ impl Inner {
         if read.hash != order.hash || read.amount.is_some_and(|amount| amount != order.amount) {
             return Err(never("This invoice is not the one that was agreed on."));
         }
-        if read.network != self.network {
-            return Err(never(&format!(
-                "This invoice is for {:?}, and this node is on {:?}.",
-                read.network, self.network
-            )));
-        }
-        if read.payee == self.id {
-            return Err(never("This invoice is our own."));
-        }
+        self.may_pay(read)?;
         let stripe = usize::from(order.hash.0[0]) % self.paying.len();
         let _turn = self.paying[stripe].lock().unwrap_or_else(PoisonError::into_inner);
 
@@ -101,6 +93,20 @@ impl Inner {
                 .map_err(|why| Fault::Later(format!("{why} Nothing new was paid.")))?;
         }
         self.send(&invoice, order, read.min_final_cltv, doubt)
+    }
+
+    /// Of our network, and not our own.
+    pub(super) fn may_pay(&self, read: &Invoice) -> Result<(), Fault> {
+        if read.network != self.network {
+            return Err(never(&format!(
+                "This invoice is for {:?}, and this node is on {:?}.",
+                read.network, self.network
+            )));
+        }
+        if read.payee == self.id {
+            return Err(never("This invoice is our own."));
+        }
+        Ok(())
     }
 
     fn send(
@@ -186,7 +192,7 @@ impl Inner {
             )
         } else {
             format!(
-                "No route to the worker's node for {} with a fee of at most {}. Nothing was paid.",
+                "No route to the payee's node for {} with a fee of at most {}. Nothing was paid.",
                 order.amount, order.max_fee
             )
         }

@@ -1,25 +1,34 @@
 //! The wallet by hand: paying, receiving and looking, outside of any job.
 
+mod promise;
+mod target;
+
 use std::str::FromStr as _;
-use std::sync::PoisonError;
+use std::sync::{MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use bitcoin::constants::ChainHash;
 use ldk_node::NodeError;
 use ldk_node::lightning::ln::channelmanager::PaymentId;
 use ldk_node::lightning::offers::offer::Offer;
 use ldk_node::lightning::routing::router::RouteParametersConfig;
-use ldk_node::lightning_invoice::{Bolt11InvoiceDescription, Description};
+use ldk_node::lightning_invoice::{
+    Bolt11Invoice, Bolt11InvoiceDescription, Bolt11InvoiceDescriptionRef, Description,
+};
 use ldk_node::payment::{PaymentDetails, PaymentDirection, PaymentKind, PaymentStatus};
 
-use super::bill::JIT_EXPIRY_SECS;
+use self::promise::Leaving;
+use self::target::{Target, one_amount};
+use super::bill::{JIT_EXPIRY_SECS, SINGLE_PATH};
 use super::channels::{Peer, later, msat};
-use super::node::{Inner, Node};
+use super::node::{Inner, Node, on_chain, unix_now};
 use crate::engine::{
-    Direction, Fault, HandPayment, Movement, PayOrder, PaymentState, Wallet, WalletAnswer,
-    WalletCommand,
+    Direction, Fault, HandPayment, Movement, PayKind, PayOrder, PayQuote, PaymentState, Trouble,
+    Wallet, WalletAnswer, WalletCommand, usual_max_fee,
 };
-use crate::market::{Msat, PaymentHash, Time};
+use crate::market::{Invoice, Msat, PaymentHash, Refusal, Time};
+use crate::text::{Clean, Limit, Raw};
 use crate::wire;
 
 /// How long a payment is waited for before it is said to be on its way.
@@ -30,21 +39,31 @@ const LINES: usize = 1_000;
 
 #[async_trait]
 impl Wallet for Node {
-    async fn wallet(&self, command: &WalletCommand) -> Result<WalletAnswer, Fault> {
+    async fn wallet(
+        &self,
+        command: &WalletCommand,
+        promised: Msat,
+    ) -> Result<WalletAnswer, Trouble> {
         Ok(match command.clone() {
             WalletCommand::Balance => {
                 WalletAnswer::Balance(self.call(|inner| Ok(inner.status())).await?)
             }
             WalletCommand::NewAddress => WalletAnswer::Address(self.new_address().await?),
             WalletCommand::SendOnchain { address, sats } => {
-                WalletAnswer::Sent { txid: self.send_onchain(&address, sats).await? }
+                let sent = self.call(move |inner| Ok(inner.send_by_hand(&address, sats, promised)));
+                WalletAnswer::Sent { txid: sent.await?? }
             }
             WalletCommand::Receive { amount, description } => {
                 let made = self.call(move |inner| inner.receive(amount, description)).await?;
                 WalletAnswer::Invoice { invoice: made.0, lsp_fee: made.1 }
             }
+            WalletCommand::Quote { to, amount, max_fee } => {
+                let quoted =
+                    self.call(move |inner| Ok(inner.quote(&to, amount, max_fee, promised))).await?;
+                WalletAnswer::Quote(quoted?)
+            }
             WalletCommand::Pay { to, amount, max_fee } => {
-                self.pay_by_hand(Target::read(&to)?, amount, max_fee).await?
+                self.pay_by_hand(&to, amount, max_fee, promised).await?
             }
             WalletCommand::Channels => WalletAnswer::Channels(self.channels().await?),
             WalletCommand::OpenChannel { peer, sats } => {
@@ -52,7 +71,13 @@ impl Wallet for Node {
                 WalletAnswer::Opened { id: self.open_channel(&peer, sats).await? }
             }
             WalletCommand::CloseChannel { id, force } => {
-                self.close_channel(&id, force).await?;
+                let closed = self.call(move |inner| {
+                    let _turn = inner.by_hand_turn();
+                    Ok(inner.close(&id, force, |channel| {
+                        Ok(inner.keep_promise(Leaving::Channel(channel.sendable), promised)??)
+                    }))
+                });
+                closed.await??;
                 WalletAnswer::Closing
             }
             WalletCommand::History => {
@@ -66,107 +91,41 @@ fn never(why: &str) -> Fault {
     Fault::Never(format!("{why} No money moved."))
 }
 
-/// What a person wants to pay.
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum Target {
-    Invoice(String),
-    Offer(String),
-    Coins { address: String, sats: Option<u64> },
-}
-
-impl Target {
-    /// Reads an invoice, an offer or a BIP 21 URI. Of a URI with several, the invoice is taken, since it
-    /// can be paid only once; then the offer; then the address.
-    fn read(text: &str) -> Result<Self, Fault> {
-        let text = text.trim();
-        let plain = text.to_ascii_lowercase();
-        let after = |scheme: &str| plain.starts_with(scheme).then(|| &text[scheme.len()..]);
-        if let Some(uri) = after("bitcoin:") {
-            return Self::read_uri(uri);
-        }
-        let bare = after("lightning:").unwrap_or(text);
-        let plain = bare.to_ascii_lowercase();
-        if plain.starts_with("lno1") {
-            return Ok(Self::Offer(bare.to_owned()));
-        }
-        if plain.starts_with("ln") {
-            return Ok(Self::Invoice(bare.to_owned()));
-        }
-        Err(never("This is not a Lightning invoice, an offer or a bitcoin: address."))
-    }
-
-    fn read_uri(uri: &str) -> Result<Self, Fault> {
-        let (address, query) = uri.split_once('?').unwrap_or((uri, ""));
-        let (mut sats, mut invoice, mut offer) = (None, None, None);
-        for (key, value) in url::form_urlencoded::parse(query.as_bytes()) {
-            match key.to_ascii_lowercase().as_str() {
-                "amount" => {
-                    let read = bitcoin::Amount::from_str_in(&value, bitcoin::Denomination::Bitcoin);
-                    let read =
-                        read.map_err(|_| never("The amount in this address is no amount."))?;
-                    sats = Some(read.to_sat());
-                }
-                "lightning" => invoice = Some(value.into_owned()),
-                "lno" => offer = Some(value.into_owned()),
-                // BIP 21: what must be understood and is not makes the whole of it invalid.
-                other if other.starts_with("req-") => {
-                    return Err(never("This address asks for something that is not known here."));
-                }
-                _ => {}
-            }
-        }
-        match (invoice, offer) {
-            (Some(invoice), _) => Ok(Self::Invoice(invoice)),
-            (None, Some(offer)) => Ok(Self::Offer(offer)),
-            (None, None) if !address.is_empty() => {
-                Ok(Self::Coins { address: address.to_owned(), sats })
-            }
-            (None, None) => Err(never("This bitcoin: address names nobody.")),
-        }
-    }
-}
-
-/// What is asked for, or what the other side asks: both at once only if they agree.
-fn one_amount(asked: Option<Msat>, named: Option<Msat>) -> Result<Msat, Fault> {
-    match (asked, named) {
-        (Some(asked), Some(named)) if asked != named => Err(never(&format!(
-            "You would pay {asked}, and what you pay asks for {named}. Leave the amount out."
-        ))),
-        (None, None) => Err(never("What you pay names no amount: say how much.")),
-        (asked, named) => Ok(named.or(asked).unwrap_or_default()),
-    }
-}
-
 impl Node {
     async fn pay_by_hand(
         &self,
-        target: Target,
+        to: &str,
         amount: Option<Msat>,
         max_fee: Msat,
-    ) -> Result<WalletAnswer, Fault> {
+        promised: Msat,
+    ) -> Result<WalletAnswer, Trouble> {
+        let (target, named) = Target::read(to)?;
         match target {
-            Target::Coins { address, sats } => {
-                let named = sats.and_then(Msat::sats);
-                let amount = one_amount(amount, named)?;
-                if amount.get() % 1000 != 0 {
-                    return Err(never("On the chain only whole satoshis can be paid."));
-                }
-                let txid = self.send_onchain(&address, amount.get() / 1000).await?;
-                Ok(WalletAnswer::Sent { txid })
+            Target::Coins { address, .. } => {
+                let sats = whole_sats(one_amount(amount, named)?)?;
+                let sent = self.call(move |inner| Ok(inner.send_by_hand(&address, sats, promised)));
+                Ok(WalletAnswer::Sent { txid: sent.await?? })
             }
             Target::Invoice(invoice) => {
                 let read = wire::decode(&invoice).map_err(|why| never(&format!("{why}.")))?;
-                let amount = one_amount(amount, read.amount)?;
+                let amount = one_amount(amount.or(named), read.amount)?;
+                one_amount(Some(amount), named)?;
                 let hash = read.hash;
                 let order = PayOrder { hash, amount, invoice, max_fee };
-                let sent = self.call(move |inner| inner.pay_once(&order, &read)).await?;
-                let state = self.wait(sent, move |inner| inner.lookup(&hash)).await?;
+                let sent = self.call(move |inner| Ok(inner.pay_invoice(&order, &read, promised)));
+                let state = self.wait(sent.await??, move |inner| inner.lookup(&hash)).await?;
                 Ok(WalletAnswer::Payment(by_hand(state)))
             }
             Target::Offer(offer) => {
-                let id = self.call(move |inner| inner.pay_offer(&offer, amount, max_fee)).await?;
-                let sent = PaymentState::InFlight;
-                let state = self.wait(sent, move |inner| Ok(inner.state_of(&id))).await?;
+                let sent = self.call(move |inner| {
+                    let read = inner.read_offer(&offer, amount, named);
+                    Ok(read.and_then(|(read, amount)| {
+                        inner.pay_offer(&offer, &read, amount, max_fee, promised)
+                    }))
+                });
+                let id = sent.await??;
+                let state =
+                    self.wait(PaymentState::InFlight, move |inner| Ok(inner.state_of(&id))).await?;
                 Ok(WalletAnswer::Payment(by_hand(state)))
             }
         }
@@ -188,6 +147,24 @@ impl Node {
         }
         Ok(state)
     }
+}
+
+/// The dearest that it can become.
+fn leaving(amount: Msat, max_fee: Msat) -> Leaving {
+    Leaving::Lightning(amount.checked_add(max_fee).unwrap_or(Msat::MAX))
+}
+
+fn whole_sats(amount: Msat) -> Result<u64, Fault> {
+    match amount.get() % 1000 {
+        0 => Ok(amount.get() / 1000),
+        _ => Err(never("On the chain only whole satoshis can be paid.")),
+    }
+}
+
+/// A stranger's words, if there are any.
+fn shown(text: &str) -> Option<Clean> {
+    let clean = Raw::from(text).clean(Limit::TITLE);
+    (!clean.as_str().is_empty()).then_some(clean)
 }
 
 fn by_hand(state: PaymentState) -> HandPayment {
@@ -222,32 +199,96 @@ impl Inner {
         done
     }
 
-    fn pay_offer(
+    /// Whoever holds it judges and sends alone: two that are judged at once could both be let through.
+    fn by_hand_turn(&self) -> MutexGuard<'_, ()> {
+        self.by_hand_turn.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn send_by_hand(&self, address: &str, sats: u64, promised: Msat) -> Result<String, Trouble> {
+        let address = self.address(address)?;
+        let amount = Msat::sats(sats).filter(|amount| *amount > Msat::ZERO);
+        let amount = amount.ok_or_else(|| never("This is no amount that can be sent."))?;
+        let _turn = self.by_hand_turn();
+        self.keep_promise(Leaving::Coins(amount), promised)??;
+        Ok(self.send_coins(&address, sats)?)
+    }
+
+    fn pay_invoice(
+        &self,
+        order: &PayOrder,
+        read: &Invoice,
+        promised: Msat,
+    ) -> Result<PaymentState, Trouble> {
+        let _turn = self.by_hand_turn();
+        // Of what was paid, or is on its way, nothing more leaves.
+        if !self.is_underway(&order.hash)? {
+            self.keep_promise(leaving(order.amount, order.max_fee), promised)??;
+            self.hashes.pay_by_hand(&order.hash)?;
+        }
+        Ok(self.pay_once(order, read)?)
+    }
+
+    fn is_underway(&self, hash: &PaymentHash) -> Result<bool, Fault> {
+        let state = self.lookup(hash)?;
+        Ok(matches!(state, PaymentState::Paid { .. } | PaymentState::InFlight))
+    }
+
+    /// An offer that can be paid with this amount.
+    fn read_offer(
         &self,
         offer: &str,
         amount: Option<Msat>,
-        max_fee: Msat,
-    ) -> Result<PaymentId, Fault> {
+        named: Option<Msat>,
+    ) -> Result<(Offer, Msat), Trouble> {
         use ldk_node::lightning::offers::offer::Amount;
         let read = Offer::from_str(offer).map_err(|_| never("This is not a valid offer."))?;
-        let named = match read.amount() {
-            Some(Amount::Bitcoin { amount_msats }) => Some(msat(amount_msats)),
+        let asks = match read.amount() {
+            Some(Amount::Bitcoin { amount_msats }) => {
+                let asks = Msat::new(amount_msats);
+                Some(asks.ok_or_else(|| never("This offer asks for more than there is."))?)
+            }
             Some(Amount::Currency { .. }) => {
-                return Err(never("This offer asks for a currency that is not bitcoin."));
+                return Err(never("This offer asks for a currency that is not bitcoin.").into());
             }
             None => None,
         };
-        let amount = one_amount(amount, named)?;
+        if !read.supports_chain(ChainHash::using_genesis_block_const(on_chain(self.network))) {
+            let why = format!("This offer is not for {:?}, where this node is.", self.network);
+            return Err(never(&why).into());
+        }
+        if read.absolute_expiry().is_some_and(|at| at.as_secs() <= unix_now()) {
+            return Err(never("This offer has expired. Ask for a new one.").into());
+        }
+        if read.expects_quantity() {
+            return Err(
+                never("This offer is for a number of things, which is not known here.").into()
+            );
+        }
+        let amount = one_amount(amount.or(named), asks)?;
+        one_amount(Some(amount), named)?;
+        Ok((read, amount))
+    }
+
+    fn pay_offer(
+        &self,
+        offer: &str,
+        read: &Offer,
+        amount: Msat,
+        max_fee: Msat,
+        promised: Msat,
+    ) -> Result<PaymentId, Trouble> {
         let parameters = RouteParametersConfig {
             max_total_routing_fee_msat: Some(max_fee.get()),
             ..RouteParametersConfig::default()
         };
+        let _turn = self.by_hand_turn();
+        self.keep_promise(leaving(amount, max_fee), promised)??;
         // An offer may be paid as often as one likes, so only what we write down ourselves tells a
         // payment from the same one again.
-        self.by_hand(&format!("pay {amount} for offer {}", blake3::hash(offer.as_bytes())), || {
+        let what = format!("pay {amount} for offer {}", blake3::hash(offer.as_bytes()));
+        let sent = self.by_hand(&what, || {
             let payments = self.ldk.bolt12_payment();
-            let sent =
-                payments.send_using_amount(&read, amount.get(), None, None, Some(parameters));
+            let sent = payments.send_using_amount(read, amount.get(), None, None, Some(parameters));
             sent.map_err(|why| {
                 match why {
                 NodeError::PersistenceFailed => Fault::Later(
@@ -258,7 +299,110 @@ impl Inner {
                 why => later("Nothing was paid", why),
             }
             })
+        });
+        Ok(sent?)
+    }
+
+    /// What would be paid, and whether it could be. Sends nothing.
+    fn quote(
+        &self,
+        to: &str,
+        amount: Option<Msat>,
+        max_fee: Option<Msat>,
+        promised: Msat,
+    ) -> Result<PayQuote, Trouble> {
+        let (target, named) = Target::read(to)?;
+        let quote = match target {
+            Target::Coins { address, .. } => {
+                let address = self.address(&address)?;
+                let amount = one_amount(amount, named)?;
+                whole_sats(amount)?;
+                PayQuote {
+                    kind: PayKind::Onchain,
+                    payee: Some(address.to_string()),
+                    amount,
+                    max_fee: Msat::ZERO,
+                    description: None,
+                    expires_at: None,
+                    earlier: None,
+                }
+            }
+            Target::Invoice(invoice) => self.quote_invoice(&invoice, amount, named)?,
+            Target::Offer(offer) => {
+                let (read, amount) = self.read_offer(&offer, amount, named)?;
+                let expires_at = read.absolute_expiry().map(|at| Time(at.as_secs()));
+                PayQuote {
+                    kind: PayKind::Bolt12,
+                    payee: read.issuer_signing_pubkey().map(|key| key.to_string()),
+                    amount,
+                    max_fee: usual_max_fee(amount),
+                    description: read.description().and_then(|text| shown(text.0)),
+                    expires_at,
+                    earlier: None,
+                }
+            }
+        };
+        let max_fee = if quote.kind == PayKind::Onchain { None } else { max_fee };
+        let quote = PayQuote { max_fee: max_fee.unwrap_or(quote.max_fee), ..quote };
+        if quote.earlier.is_none() {
+            self.afford(&quote)?;
+            let leaving = match quote.kind {
+                PayKind::Onchain => Leaving::Coins(quote.amount),
+                _ => leaving(quote.amount, quote.max_fee),
+            };
+            self.keep_promise(leaving, promised)??;
+        }
+        Ok(quote)
+    }
+
+    fn quote_invoice(
+        &self,
+        invoice: &str,
+        amount: Option<Msat>,
+        named: Option<Msat>,
+    ) -> Result<PayQuote, Trouble> {
+        let read = wire::decode(invoice).map_err(|why| never(&format!("{why}.")))?;
+        let amount = one_amount(amount.or(named), read.amount)?;
+        one_amount(Some(amount), named)?;
+        self.may_pay(&read)?;
+        let earlier = match self.lookup(&read.hash)? {
+            state @ (PaymentState::Paid { .. } | PaymentState::InFlight) => Some(by_hand(state)),
+            PaymentState::Failed { .. } | PaymentState::Unknown => None,
+        };
+        if earlier.is_none() && read.expires_at.0 <= unix_now() {
+            return Err(never("This invoice has expired. Ask for a new one.").into());
+        }
+        let parsed: Option<Bolt11Invoice> = invoice.parse().ok();
+        let description = parsed.and_then(|parsed| match parsed.description() {
+            Bolt11InvoiceDescriptionRef::Direct(text) => shown(&text.as_inner().0),
+            Bolt11InvoiceDescriptionRef::Hash(_) => None,
+        });
+        Ok(PayQuote {
+            kind: PayKind::Bolt11,
+            payee: Some(read.payee.to_string()),
+            amount,
+            max_fee: usual_max_fee(amount),
+            description,
+            expires_at: Some(read.expires_at),
+            earlier,
         })
+    }
+
+    /// Whether there is as much as that. A route may still not be found.
+    fn afford(&self, quote: &PayQuote) -> Result<(), Refusal> {
+        let refused = |said: String| Refusal::new("no-funds", format!("{said} No money moved."));
+        let amount = quote.amount;
+        if quote.kind == PayKind::Onchain {
+            let coins = self.ldk.list_balances().spendable_onchain_balance_sats;
+            let coins = Msat::sats(coins).unwrap_or(Msat::MAX);
+            let said =
+                format!("The wallet has {coins} on the chain, and this is {amount} and the fee.");
+            return if coins > amount { Ok(()) } else { Err(refused(said)) };
+        }
+        let spendable = self.spendable();
+        let said =
+            format!("The wallet can send {spendable} over Lightning now, and this is {amount}.");
+        if spendable >= amount { Ok(()) } else { Err(refused(said)) }
     }
 
     /// What became of a payment that has no hash of its own yet.
@@ -298,7 +442,8 @@ impl Inner {
                 let invoice = payments.receive_variable_amount(&description, JIT_EXPIRY_SECS);
                 (made(invoice)?, Msat::ZERO)
             }
-            Some(amount) if largest >= amount => {
+            // Who pays a larger one may split it over several channels.
+            Some(amount) if largest >= amount || (amount >= SINGLE_PATH && all >= amount) => {
                 let invoice = payments.receive(amount.get(), &description, JIT_EXPIRY_SECS);
                 (made(invoice)?, Msat::ZERO)
             }
@@ -329,7 +474,9 @@ fn preimage(kind: &PaymentKind) -> Option<crate::market::Preimage> {
 
 fn movement(payment: &PaymentDetails) -> Movement {
     use PaymentKind as K;
-    let mut fee = payment.fee_paid_msat.unwrap_or(0);
+    let arrived = payment.direction == PaymentDirection::Inbound;
+    // What arrives on the chain was paid for by who sent it.
+    let mut fee = if arrived { 0 } else { payment.fee_paid_msat.unwrap_or(0) };
     let own = || PaymentHash(payment.id.0).to_string();
     let hash = |hash: &Option<ldk_node::lightning_types::payment::PaymentHash>| {
         hash.map_or_else(own, |hash| PaymentHash(hash.0).to_string())
@@ -348,10 +495,7 @@ fn movement(payment: &PaymentDetails) -> Movement {
     Movement {
         id,
         at: Time(payment.latest_update_timestamp),
-        direction: match payment.direction {
-            PaymentDirection::Inbound => Direction::In,
-            PaymentDirection::Outbound => Direction::Out,
-        },
+        direction: if arrived { Direction::In } else { Direction::Out },
         kind: kind.to_owned(),
         amount: payment.amount_msat.map(msat),
         fee: msat(fee),
@@ -361,41 +505,5 @@ fn movement(payment: &PaymentDetails) -> Movement {
             PaymentStatus::Failed => "failed",
         }
         .to_owned(),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_is_paid_is_read_as_people_paste_it() {
-        let invoice = |text: &str| Target::Invoice(text.to_owned());
-        let coins = |sats| Target::Coins { address: "bcrt1qx".to_owned(), sats };
-        for (text, target) in [
-            (" lnbcrt1abc\n", invoice("lnbcrt1abc")),
-            ("LIGHTNING:LNBCRT1ABC", invoice("LNBCRT1ABC")),
-            ("lno1xyz", Target::Offer("lno1xyz".to_owned())),
-            ("bitcoin:bcrt1qx", coins(None)),
-            ("BITCOIN:bcrt1qx?amount=0.00001&label=a%20b", coins(Some(1_000))),
-            ("bitcoin:bcrt1qx?amount=1&lno=lno1x&lightning=lnbcrt1y", invoice("lnbcrt1y")),
-            ("bitcoin:?LNO=lno1x", Target::Offer("lno1x".to_owned())),
-        ] {
-            assert_eq!(Target::read(text).unwrap(), target, "{text}");
-        }
-        for text in ["", "hello", "bitcoin:", "bitcoin:x?amount=much", "bitcoin:x?req-new=1", "é"]
-        {
-            assert!(Target::read(text).is_err(), "{text}");
-        }
-    }
-
-    #[test]
-    fn an_amount_is_said_once_or_twice_the_same() {
-        let (one, two) = (Msat::sats(1), Msat::sats(2));
-        assert_eq!(one_amount(one, None).ok(), one);
-        assert_eq!(one_amount(None, two).ok(), two);
-        assert_eq!(one_amount(two, two).ok(), two);
-        assert!(one_amount(one, two).is_err());
-        assert!(one_amount(None, None).is_err());
     }
 }

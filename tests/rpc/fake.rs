@@ -96,7 +96,7 @@ pub(crate) struct Purse {
 
 #[async_trait]
 impl Wallet for Purse {
-    async fn wallet(&self, command: &WalletCommand) -> Result<WalletAnswer, Fault> {
+    async fn wallet(&self, command: &WalletCommand, _: Msat) -> Result<WalletAnswer, Trouble> {
         match command {
             WalletCommand::SendOnchain { .. } => {
                 self.begun.fetch_add(1, Ordering::SeqCst);
@@ -108,7 +108,7 @@ impl Wallet for Purse {
                 self.told.fetch_add(1, Ordering::SeqCst);
                 Ok(WalletAnswer::Address("b".repeat(1 << 20)))
             }
-            _ => Err(Fault::Never("Not in this purse.".into())),
+            _ => Err(Fault::Never("Not in this purse.".into()).into()),
         }
     }
 }
