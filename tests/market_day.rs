@@ -4,17 +4,20 @@
 #![expect(clippy::unwrap_used, reason = "a test that unwraps wrongly fails")]
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io::{BufRead as _, BufReader};
 use std::path::PathBuf;
+use std::process::{Command as Program, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use earnest::app::{self, App};
 use earnest::engine::{Command, Handle, JobView, Snapshot};
-use earnest::market::{BidId, Gig, Mode, Network, Phase, Query, Wish};
+use earnest::market::{
+    BidId, Deadlines, Gig, GigDraft, Mode, Msat, Network, Phase, Query, Role, Span, Wish, Work,
+};
 use earnest::sandbox::{Happening, Market, MarketSetup, Pace, Resident, What};
 use earnest::seal::Verdict;
 
-const SEED: u64 = 21;
 /// For one thing to happen, on a machine that does other things too.
 const PATIENCE: Duration = Duration::from_secs(90);
 
@@ -106,6 +109,44 @@ async fn first_job(handle: &Handle, desk: PathBuf) -> (BidId, u64) {
     (id, received.get())
 }
 
+/// The newcomer asks for something itself, and pays for what comes.
+async fn first_gig(handle: &Handle, desk: PathBuf) -> Arc<JobView> {
+    let notes = desk.join("notes.txt");
+    std::fs::write(&notes, "# Notes   \n\n\n\nBuy rye.\t\n").unwrap();
+    let draft = GigDraft {
+        title: "Have a look at my notes".into(),
+        summary: String::new(),
+        content: "Make them look better.".into(),
+        tags: Vec::new(),
+        work: Work::File,
+        modes: vec![Mode::Direct],
+        slots: 1,
+        price: Msat::sats(5_000).unwrap(),
+        max_bytes: 1 << 20,
+        deadlines: Deadlines { deliver: Span::HOUR, pay: Span::HOUR },
+        pow: 0,
+        expires_at: app::now().after(Span::HOUR),
+    };
+    handle.ask(Command::Post { draft, inputs: vec![notes] }).await.unwrap();
+    let id = see(handle, "a bid on the newcomer's gig", |s| {
+        let bid = |v: &&Arc<JobView>| v.role == Role::Requester && v.phase == Phase::Bid;
+        s.jobs.values().find(bid).map(|v| v.id)
+    })
+    .await;
+    handle.ask(Command::Award { job: id }).await.unwrap();
+    let output = see(handle, "a delivery that can be read before it is paid", |s| {
+        job(s, id)?.delivery.as_ref()?.output.clone()
+    })
+    .await;
+    assert_eq!(std::fs::read_to_string(output).unwrap(), "# Notes\n\nBuy rye.\n");
+    let max_fee = Msat::sats(100).unwrap();
+    handle.ask(Command::Accept { job: id, max_fee }).await.unwrap();
+    see(handle, "the end of the newcomer's own gig", |s| {
+        job(s, id).filter(|view| view.phase == Phase::Settled)
+    })
+    .await
+}
+
 /// Jobs that residents have paid each other, as their own nodes tell it, by payer and worker.
 async fn paid_between(residents: &[Resident]) -> BTreeMap<(&'static str, &'static str), usize> {
     let mut paid = BTreeMap::new();
@@ -122,19 +163,19 @@ async fn paid_between(residents: &[Resident]) -> BTreeMap<(&'static str, &'stati
     paid
 }
 
+async fn open(dir: PathBuf) -> Market {
+    let pace = Pace::of(Duration::from_secs(2));
+    let setup = MarketSetup { dir, seed: Some(21), relay: None, pace };
+    Market::start(setup).await.unwrap()
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn people_work_for_each_other_and_a_newcomer_earns_a_first_coin() {
     let folder = tempfile::tempdir().unwrap();
     #[expect(clippy::disallowed_methods, reason = "a test measures itself")]
     let begun = Instant::now();
-    let market = Market::start(MarketSetup {
-        dir: folder.path().join("market"),
-        seed: Some(SEED),
-        relay: None,
-        pace: Pace::of(Duration::from_secs(2)),
-    })
-    .await
-    .unwrap();
+    let market = open(folder.path().join("market")).await;
+    tell("chain, relay and LSP after", begun);
     let mut diary = Diary(market.happenings(), Vec::new());
     let newcomer = market.places().newcomer.clone();
     let setup = app::from_config(&newcomer.config().unwrap(), "a newcomer").unwrap();
@@ -147,6 +188,9 @@ async fn people_work_for_each_other_and_a_newcomer_earns_a_first_coin() {
 
     let (first, received) = first_job(guest.handle(), folder.path().to_owned()).await;
     tell("the newcomer was paid after", begun);
+    let gig = first_gig(guest.handle(), folder.path().to_owned()).await;
+    let spent = gig.price.get() + gig.delivery.as_ref().unwrap().fee.get();
+    tell("the newcomer's own gig was done after", begun);
     diary
         .until("two jobs paid between residents, and a cheat", |all| {
             let name = |h: &Happening| Some((h.who.clone(), h.with.clone()?));
@@ -194,16 +238,65 @@ async fn people_work_for_each_other_and_a_newcomer_earns_a_first_coin() {
     assert_eq!(view.phase, Phase::Settled);
     guest.node().sync().await.unwrap();
     let after = guest.node().holdings().await.unwrap();
-    assert_eq!(after.total().get(), received, "the newcomer has what it earned");
+    assert_eq!(after.total().get(), received - spent, "the newcomer has what it earned and kept");
     let account = market.account().await.unwrap();
     assert_eq!(account.diff(after.total().get()), 0, "{account:#?}");
 
     guest.stop().await.unwrap();
+    let places = market.places().clone();
     market.stop().await.unwrap();
     tell("everything has stopped after", begun);
+
+    // The next day: the same people, the same relay, and nobody has forgotten anything.
+    let market = open(folder.path().join("market")).await;
+    assert_eq!(market.places().newcomer.npub, newcomer.npub);
+    assert_eq!(market.places().served.relay, places.served.relay);
+    let mut diary = Diary(market.happenings(), Vec::new());
+    diary.until("somebody to come back", |all| !all.is_empty()).await;
+    let back = market.residents().await;
+    assert_eq!(back[0].npub, residents[0].npub);
+    assert!(!back[0].node.channels().await.unwrap().is_empty(), "its channel is there");
+    market.stop().await.unwrap();
+    tell("a second day has ended after", begun);
 }
 
 #[expect(clippy::disallowed_macros, reason = "cargo shows it when the test fails")]
 fn tell(what: &str, since: Instant) {
     println!("{what} {} ms", since.elapsed().as_millis());
+}
+
+/// `earnest sandbox --serve --people`, and an ordinary earnest beside it.
+#[test]
+fn an_ordinary_earnest_owns_the_newcomers_place() {
+    let folder = tempfile::tempdir().unwrap();
+    let earnest = |line: &str| {
+        let mut command = Program::new(env!("CARGO_BIN_EXE_earnest"));
+        command.args(line.split(' ')).current_dir(folder.path()).env_clear();
+        command.env("HOME", folder.path()).stdin(Stdio::null());
+        command
+    };
+    let mut served = earnest("sandbox --serve --people --json --pace 2 --dir world")
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut line = String::new();
+    BufReader::new(served.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    let places: serde_json::Value = serde_json::from_str(&line).unwrap();
+    let data = places["newcomer"]["data_dir"].as_str().unwrap().to_owned();
+    for key in ["relay", "bitcoind", "lsp", "control"] {
+        assert!(!places[key].is_null(), "{line}");
+    }
+    let gigs = (0..40).find_map(|_| {
+        let asked = earnest(&format!("gigs #by-hand --json --data-dir {data}")).output().unwrap();
+        let said = String::from_utf8(asked.stdout).unwrap();
+        said.contains("by-hand").then_some(said)
+    });
+    let gigs = gigs.expect("a gig that a newcomer can do");
+    assert!(gigs.contains("Wim, retired archivist"), "{gigs}");
+    let mined = earnest("sandbox mine 1 --json --dir world").output().unwrap();
+    assert!(mined.status.success(), "{mined:?}");
+    let pid = served.id().to_string();
+    assert!(Program::new("kill").args(["-TERM", &pid]).status().unwrap().success());
+    assert_eq!(served.wait().unwrap().code(), Some(0));
 }

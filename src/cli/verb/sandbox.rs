@@ -127,7 +127,7 @@ impl Sandbox {
                     told
                 }
                 false => {
-                    let told = welcome(market.places(), out);
+                    let told = welcome(market.places(), temporary.is_some(), out);
                     tokio::select! {
                         told = stream(&market, told, out) => told,
                         _ = stop => Ok(()),
@@ -269,16 +269,17 @@ fn settled(places: &Places, out: &mut Out) -> Result<(), Failure> {
 }
 
 /// What a newcomer reads first.
-fn welcome(places: &Places, out: &mut Out) -> Result<(), Failure> {
+fn welcome(places: &Places, temporary: bool, out: &mut Out) -> Result<(), Failure> {
     let Places { newcomer, served } = places;
     let at = newcomer.data_dir.display();
     let dir = served.control.parent().unwrap_or(Path::new("."));
     out.say(&format!(
         "A market of your own, without real money. You are {} and own nothing yet; your keys lie in {at}, \
          not encrypted.\nIn another shell: earnest gigs --data-dir {at}\nCoins for a wallet: earnest \
-         sandbox fund ADDRESS SATS --dir {}\nCtrl-C ends it.",
+         sandbox fund ADDRESS SATS --dir {}\nCtrl-C ends it{}.",
         newcomer.npub,
-        dir.display()
+        dir.display(),
+        if temporary { " and removes all of it; with --dir DIR it is kept" } else { "" }
     ))?;
     Ok(())
 }

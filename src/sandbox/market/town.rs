@@ -16,8 +16,9 @@ use crate::sandbox::market::{Account, Happening, Pace, Resident, What};
 use crate::sandbox::people::{Character, Cheat, Mood, Person, ROSTER, Teller};
 use crate::sandbox::world::{Party, Purse, World, now};
 
-/// What everybody begins with, in a channel to the LSP.
-const CHANNEL_SATS: u64 = 2_000_000;
+/// What everybody begins with, in a channel to the LSP. A hundredth of it must have been spent before
+/// anything can come back over it (the LSP's reserve).
+const CHANNEL_SATS: u64 = 600_000;
 /// For the funding transaction and its change.
 const BESIDE_SATS: u64 = 50_000;
 /// Between two arrivals, so that a newcomer's own start is not slow.

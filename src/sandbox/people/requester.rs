@@ -75,7 +75,13 @@ impl Person {
                 && is_of(job, post)
                 && !grudge(snapshot, &job.peer)
         });
-        let best = rivals.min_by_key(|job| (job.price, job.since, job.id));
+        // Mostly the cheapest, now and then whoever was first; whoever has done well here before is worth more.
+        let thrifty = post.id.0[0] % 3 != 0;
+        let best = rivals.min_by_key(|job| {
+            let worth =
+                job.price.saturating_sub(job.price.ppm(50_000 * trust(snapshot, &job.peer)));
+            (if thrifty { worth } else { Msat::ZERO }, job.since, job.id)
+        });
         let affordable = spendable(snapshot) >= view.price;
         if best.is_none_or(|best| best.id != view.id) || !affordable {
             return;
@@ -325,6 +331,12 @@ fn grudge(snapshot: &Snapshot, peer: &Pubkey) -> bool {
         .jobs
         .values()
         .any(|job| job.phase == Phase::Cheated && job.peer == *peer && lately(job))
+}
+
+/// Jobs that somebody has done for us, three at most.
+fn trust(snapshot: &Snapshot, peer: &Pubkey) -> u64 {
+    let done = |job: &JobView| job.peer == *peer && job.phase == Phase::Settled;
+    snapshot.jobs.values().filter(|job| done(job)).take(3).map(|_| 1).sum()
 }
 
 /// What can be promised to one more worker.

@@ -127,6 +127,9 @@ fn same_json(want: &str, saw: &str) -> Result<(), String> {
 pub(super) fn work(ask: &Ask, care: Care) -> Option<Work> {
     let (name, text) = ask.text()?;
     let way = Way::of(ask);
+    if way != Way::IniToJson && !table::is_table(text) {
+        return None;
+    }
     let mut done = converted(way, text);
     if care == Care::Hasty {
         // The last row is forgotten; of settings, the last section.

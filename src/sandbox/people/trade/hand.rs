@@ -36,7 +36,7 @@ pub(super) fn sort(chance: &mut StdRng) -> Task {
         ),
         tags: by_hand(&["sorting"]),
         modes: vec![Mode::Direct, Mode::Sealed],
-        sats: price(chance, 6_000, 8_000),
+        sats: price(chance, 7_000, 9_000),
         inputs: vec![("words.txt".into(), list)],
         check: Box::new(move |saw| {
             let saw: Vec<String> = words(saw);
@@ -132,7 +132,7 @@ pub(super) fn judge(chance: &mut StdRng) -> Task {
     let better = if chance.random_range(0..2) == 0 { 'A' } else { 'B' };
     let (a, b) = if better == 'A' { (good, bad) } else { (bad, good) };
     Task {
-        title: format!("Which answer is better, A or B? “{}”", short(question)),
+        title: format!("A or B, which answer is better? {}", short(question)),
         summary: "A minute by hand: two answers of two machines, one of them wrong.".into(),
         content: format!(
             "Somebody asked: **{question}**\n\n**A.** {a}\n\n**B.** {b}\n\nWrite one line: `A` or `B`, and why \
@@ -252,7 +252,7 @@ pub(super) fn count(chance: &mut StdRng) -> Task {
         text.split(|c: char| !c.is_alphanumeric()).filter(|w| w.eq_ignore_ascii_case(word)).count();
     let number = chance.random_range(2..99);
     Task {
-        title: format!("How often does “{word}” stand on page {number}?"),
+        title: format!("Count a word on page {number}: {word}"),
         summary: "A minute by hand: read eight lines and count one word.".into(),
         content: format!(
             "How often does the word **{word}** stand in these lines? Capitals do not matter. Deliver the number, \

@@ -170,7 +170,7 @@ pub(super) fn task(chance: &mut StdRng) -> Task {
 
 /// Cleans the first input.
 pub(super) fn work(ask: &Ask, care: Care) -> Option<Work> {
-    let (name, text) = ask.text().filter(|(_, text)| rows(text).len() > 1)?;
+    let (name, text) = ask.text().filter(|(_, text)| is_table(text))?;
     let by = quoted_after(&ask.content, "Sort by ");
     let clean = clean(text, by, care == Care::Careful);
     let (before, after) = (text.lines().count(), clean.lines().count());
@@ -179,6 +179,14 @@ pub(super) fn work(ask: &Ask, care: Care) -> Option<Work> {
         bytes: clean.into_bytes(),
         message: format!("{before} lines in, {after} out: trimmed, whole, each once, sorted."),
     })
+}
+
+/// Whether a text is a table: several columns, and most rows have as many as the heading.
+pub(super) fn is_table(text: &str) -> bool {
+    let rows = rows(text);
+    let wide = rows.first().map_or(0, Vec::len);
+    let alike = rows.iter().filter(|row| row.len() == wide).count();
+    wide > 1 && alike > 1 && alike * 2 > rows.len()
 }
 
 /// What stands in backticks after these words.

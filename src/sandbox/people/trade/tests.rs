@@ -134,6 +134,11 @@ fn a_strangers_gig_is_done_as_far_as_a_program_can() {
     assert_eq!(text(&page), "Cerrado los lunes.\nhola amigo\n");
     let json = work(&ask("Convert to json", &[("a.csv", b"n,x\n1,a\n")]), Care::Careful);
     assert_eq!(text(&json), "{\"n\":\"1\",\"x\":\"a\"}\n");
+    let prose = work(
+        &ask("Clean up, please", &[("t.txt", b"Well, yes.  \nNo\nNo, no, no.\n")]),
+        Care::Careful,
+    );
+    assert_eq!(text(&prose), "Well, yes.\nNo\nNo, no, no.\n", "prose is no table");
     let tidy = work(&ask("Have a look", &[("n.md", b"# A  \n\n\n\nb")]), Care::Careful);
     assert_eq!(text(&tidy), "# A\n\nb\n");
     for odd in [
