@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::engine::{NodeStatus, PendingRow, RelayHealth};
 use crate::market::{
-    BidId, Digest, EventId, Gig, Job, JobId, Mode, Msat, Network, Phase, Post, Pubkey, Refusal,
-    Role, Side, Status, Time, Verb, Work, legal,
+    Attempt, BidId, Digest, EventId, Gig, Job, JobId, Mode, Msat, Network, Phase, Post, Pubkey,
+    Refusal, Role, Side, Status, Time, Verb, Work, legal,
 };
 use crate::text::{Clean, Limit};
 
@@ -167,7 +167,8 @@ pub struct DeliveryView {
     pub received: Msat,
     /// What the LSP kept.
     pub lsp_fee: Msat,
-    /// Where the plaintext lies.
+    /// Where the plaintext lies: once it is paid and opened, and in mode direct as soon as it is here and
+    /// inspected, for whoever decides whether to pay reads it first.
     pub output: Option<PathBuf>,
     /// BLAKE3 of the plaintext.
     pub digest: Option<Digest>,
@@ -352,7 +353,7 @@ impl JobView {
                         .filter(|t| t.received.is_some())
                         .map(|t| t.lsp_fee)
                         .sum(),
-                    output: attempt.output.clone(),
+                    output: attempt.output.clone().or_else(|| readable(job, attempt)),
                     digest: attempt.digest,
                     proof: attempt.proof.clone(),
                 }
@@ -364,4 +365,10 @@ impl JobView {
             facts: job.n,
         }
     }
+}
+
+/// What is delivered in the open can be read before it is paid.
+fn readable(job: &Job, attempt: &Attempt) -> Option<PathBuf> {
+    let open = job.role == Role::Requester && job.terms().mode == Mode::Direct;
+    attempt.blob.clone().filter(|_| open && attempt.inspected)
 }

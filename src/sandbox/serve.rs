@@ -1,10 +1,12 @@
-//! `sandbox --serve`: chain, relay and LSP alone, so that any earnest joins as an ordinary peer.
+//! `sandbox --serve`: chain, relay and LSP, so that any earnest joins as an ordinary peer.
 
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use serde::{Deserialize, Serialize};
 
+use crate::engine::Dice as _;
+use crate::keys::OsDice;
 use crate::sandbox::world::{World, WorldSetup};
 use crate::sandbox::{ChainControl, Endpoint, FaucetKey};
 
@@ -28,20 +30,30 @@ fn control(dir: &Path) -> PathBuf {
     dir.join("sandbox.json")
 }
 
-/// Serves until `stop` ends.
-pub async fn serve(
-    dir: PathBuf,
-    on_ready: impl FnOnce(&Served),
-    stop: impl Future<Output = ()>,
-) -> anyhow::Result<()> {
-    let setup = WorldSetup { dir: Some(dir.clone()), ..WorldSetup::default() };
+/// A world that is served.
+pub(super) struct Open {
+    pub(super) world: World,
+    pub(super) served: Served,
+    /// What all keys follow from.
+    pub(super) seed: u64,
+}
+
+/// Starts a world in a folder, or goes on with the one there is, and says where everything is.
+pub(super) async fn open_world(
+    dir: &Path,
+    seed: Option<u64>,
+    relay: Option<String>,
+) -> anyhow::Result<Open> {
+    std::fs::create_dir_all(dir).with_context(|| format!("{} cannot be made", dir.display()))?;
+    let seed = kept_seed(dir, seed)?;
+    let setup = WorldSetup { dir: Some(dir.to_owned()), seed: Some(seed), relay };
     let mut world = World::start(setup).await?;
     if world.lsp_purse().await?.onchain < LSP_SATS * 500 {
         let address = world.lsp().new_address().await?;
         world.fund(&address, LSP_SATS).await?;
         world.mine(1, &[]).await?;
     }
-    let path = control(&dir);
+    let path = control(dir);
     let served = Served {
         relay: world.relay_url().to_owned(),
         bitcoind: world.chain().endpoint().clone(),
@@ -50,14 +62,54 @@ pub async fn serve(
     };
     write_private(&path, &serde_json::to_vec(&served)?)
         .with_context(|| format!("{} cannot be written", path.display()))?;
+    Ok(Open { world, served, seed })
+}
+
+/// The seed of a folder: whoever lived there before has the same keys again.
+fn kept_seed(dir: &Path, wanted: Option<u64>) -> anyhow::Result<u64> {
+    let path = dir.join("seed");
+    match (std::fs::read_to_string(&path), wanted) {
+        (Ok(text), wanted) => {
+            let kept: u64 =
+                text.trim().parse().with_context(|| format!("{} is damaged", path.display()))?;
+            match wanted {
+                Some(wanted) if wanted != kept => anyhow::bail!(
+                    "{} holds a sandbox of seed {kept}. Name another folder for seed {wanted}",
+                    dir.display()
+                ),
+                _ => Ok(kept),
+            }
+        }
+        (Err(why), wanted) if why.kind() == std::io::ErrorKind::NotFound => {
+            let drawn = || {
+                let [a, b, c, d, e, f, g, h, ..] = OsDice.nonce().0;
+                u64::from_le_bytes([a, b, c, d, e, f, g, h])
+            };
+            let seed = wanted.unwrap_or_else(drawn);
+            write_private(&path, seed.to_string().as_bytes())
+                .with_context(|| format!("{} cannot be written", path.display()))?;
+            Ok(seed)
+        }
+        (Err(why), _) => Err(why).with_context(|| format!("{} cannot be read", path.display())),
+    }
+}
+
+/// Serves until `stop` ends. Keys follow from `seed`, drawn once for a folder when absent.
+pub async fn serve(
+    dir: PathBuf,
+    seed: Option<u64>,
+    on_ready: impl FnOnce(&Served),
+    stop: impl Future<Output = ()>,
+) -> anyhow::Result<()> {
+    let Open { world, served, .. } = open_world(&dir, seed, None).await?;
     on_ready(&served);
     stop.await;
-    let _ = std::fs::remove_file(&path);
+    let _ = std::fs::remove_file(&served.control);
     world.stop().await
 }
 
 #[cfg(unix)]
-fn write_private(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+pub(super) fn write_private(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     use std::io::Write as _;
     use std::os::unix::fs::OpenOptionsExt as _;
     let mut options = std::fs::OpenOptions::new();
@@ -65,7 +117,7 @@ fn write_private(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
 }
 
 #[cfg(not(unix))]
-fn write_private(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+pub(super) fn write_private(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     std::fs::write(path, bytes)
 }
 

@@ -32,7 +32,7 @@ pub struct Purse {
 }
 
 impl Purse {
-    fn of(holdings: Holdings) -> Self {
+    pub(super) fn of(holdings: Holdings) -> Self {
         Self {
             onchain: holdings.onchain.get(),
             channels: holdings.channels.get(),
@@ -134,7 +134,8 @@ impl World {
             None => {
                 let mut config = RelayConfig::new(Arc::new(SystemClock));
                 config.dir = Some(dir.join("relay"));
-                let relay = Relay::start(config).await.context("The relay did not start")?;
+                let relay = on_its_port(config, &dir.join("relay.port")).await;
+                let relay = relay.context("The relay did not start")?;
                 let url = relay.url();
                 (Some(relay), url)
             }
@@ -317,6 +318,20 @@ impl World {
         drop(self.temporary);
         Ok(())
     }
+}
+
+/// Starts a relay on the port it had the last time, if that can be had: listings and jobs name it.
+async fn on_its_port(config: RelayConfig, kept: &Path) -> anyhow::Result<Relay> {
+    let last = std::fs::read_to_string(kept).ok().and_then(|text| text.trim().parse().ok());
+    if let Some(port) = last
+        && let Ok(relay) = Relay::start(RelayConfig { port, ..config.clone() }).await
+    {
+        return Ok(relay);
+    }
+    let relay = Relay::start(config).await?;
+    std::fs::write(kept, relay.port().to_string())
+        .with_context(|| format!("{} cannot be written", kept.display()))?;
+    Ok(relay)
 }
 
 /// What the LSP begins with: channels four times as large as first payments, and a reserve for each.

@@ -1,17 +1,21 @@
 //! `earnest sandbox`: everything on real parts, on a local chain, without real money.
 
 use std::path::{Path, PathBuf};
+use std::pin::pin;
+use std::time::Duration;
 
 use serde::Serialize;
+use tokio::sync::broadcast::error::RecvError;
 
 use crate::cli::session::{Session, interrupted, runtime};
 use crate::cli::{Column, Exit, Failure, Out, log};
-use crate::sandbox::{Play, StepTaken, Story, Summary};
+use crate::sandbox::{Market, MarketSetup, Pace, Places, Play, StepTaken, Story, Summary};
 use crate::text::Align;
 
 /// Try everything on real parts without real money.
 ///
-/// A chain, a relay and a Lightning service provider of its own, all on this machine.
+/// A chain, a relay and a Lightning service provider of its own, all on this machine, and people who post gigs,
+/// bid, work and pay. You come with nothing; what happens is told line by line until Ctrl-C.
 #[derive(Debug, clap::Args)]
 #[command(args_conflicts_with_subcommands = true)]
 pub(crate) struct Sandbox {
@@ -24,6 +28,12 @@ pub(crate) struct Sandbox {
     /// Run chain, relay and LSP alone, for any earnest to join, until SIGTERM
     #[arg(long)]
     serve: bool,
+    /// With --serve: people, too, and a place for a newcomer
+    #[arg(long, requires = "serve")]
+    people: bool,
+    /// About so many seconds between two gigs of the people
+    #[arg(long, value_name = "SECONDS", conflicts_with = "script", value_parser = clap::value_parser!(u64).range(1..=3600))]
+    pace: Option<u64>,
     /// Where everything is kept; a temporary folder if left out
     #[arg(long, value_name = "DIR", global = true)]
     dir: Option<PathBuf>,
@@ -33,8 +43,8 @@ pub(crate) struct Sandbox {
     /// What the job pays, in sats
     #[arg(long, value_name = "SATS", requires = "script")]
     price: Option<u64>,
-    /// Makes keys that are the same every time
-    #[arg(long, value_name = "N", requires = "script")]
+    /// Makes keys, gigs and tempers that are the same every time
+    #[arg(long, value_name = "N")]
     seed: Option<u64>,
     /// Sabotage one thing that the story guards
     #[arg(long = "break", value_name = "WAY", requires = "script")]
@@ -78,20 +88,55 @@ impl Sandbox {
             list(out)?;
             return Ok(Exit::Done);
         }
-        if self.script.is_none() && !self.serve {
-            let said = "Say what to do in the sandbox.";
-            return Err(Failure::new(Exit::Usage, "usage", said)
-                .next("earnest sandbox --list")
-                .next("earnest sandbox --script NAME")
-                .next("earnest sandbox --serve --dir DIR"));
-        }
         if let Some(dir) = &self.dir {
             log::to_file(&dir.join("earnest.log"), "info")?;
         }
         match &self.script {
             Some(name) => self.play(name, session, out),
-            None => self.serve(out),
+            None if self.serve && !self.people => self.serve(out),
+            None => self.live(session, out),
         }
+    }
+
+    /// The living market.
+    fn live(&self, session: &Session, out: &mut Out) -> Result<Exit, Failure> {
+        let temporary = match &self.dir {
+            Some(_) => None,
+            None => Some(tempfile::Builder::new().prefix("earnest-sandbox-").tempdir()?),
+        };
+        let dir = self.dir.clone().or(temporary.as_ref().map(|t| t.path().to_owned()));
+        let pace = self.pace.map(|secs| Pace::of(Duration::from_secs(secs))).unwrap_or_default();
+        let setup = MarketSetup {
+            dir: dir.unwrap_or_default(),
+            seed: self.seed,
+            relay: session.globals.relay.first().cloned(),
+            pace,
+        };
+        runtime()?.block_on(async {
+            let mut stop = pin!(interrupted());
+            let market = tokio::select! {
+                biased;
+                // An opening that is cut short leaves nothing that the next one does not put right.
+                failure = &mut stop => return Err(failure),
+                market = Market::start(setup) => market.map_err(|why| broken(&why))?,
+            };
+            let told = match self.serve {
+                true => {
+                    let told = settled(market.places(), out);
+                    stop.await;
+                    told
+                }
+                false => {
+                    let told = welcome(market.places(), temporary.is_some(), out);
+                    tokio::select! {
+                        told = stream(&market, told, out) => told,
+                        _ = stop => Ok(()),
+                    }
+                }
+            };
+            let stopped = market.stop().await.map_err(|why| broken(&why));
+            told.and(stopped).map(|()| Exit::Done)
+        })
     }
 
     fn play(&self, name: &str, session: &Session, out: &mut Out) -> Result<Exit, Failure> {
@@ -160,7 +205,7 @@ impl Sandbox {
             interrupted().await;
         };
         runtime()?
-            .block_on(crate::sandbox::serve(dir, on_ready, stop))
+            .block_on(crate::sandbox::serve(dir, self.seed, on_ready, stop))
             .map_err(|why| broken(&why))?;
         told.map(|()| Exit::Done)
     }
@@ -189,6 +234,54 @@ impl Sandbox {
         }
         Ok(Exit::Done)
     }
+}
+
+/// One line for everything that happens, until nobody reads any more.
+async fn stream(market: &Market, told: Result<(), Failure>, out: &mut Out) -> Result<(), Failure> {
+    told?;
+    let mut happenings = market.happenings();
+    loop {
+        match happenings.recv().await {
+            Ok(happening) => {
+                out.record(&happening)?;
+                out.line(&format!("{}.", happening.text.trim_end_matches('.')))?;
+            }
+            Err(RecvError::Lagged(missed)) => out.say(&format!("({missed} lines were missed.)"))?,
+            Err(RecvError::Closed) => return Ok(()),
+        }
+    }
+}
+
+/// What programs read first.
+fn settled(places: &Places, out: &mut Out) -> Result<(), Failure> {
+    out.record(places)?;
+    let Places { served, newcomer } = places;
+    for (name, value) in [
+        ("relay", served.relay.clone()),
+        ("bitcoind", format!("{}:{}", served.bitcoind.host, served.bitcoind.port)),
+        ("lsp", served.lsp.clone()),
+        ("control", served.control.display().to_string()),
+        ("newcomer", newcomer.data_dir.display().to_string()),
+    ] {
+        out.line(&format!("{name:<9} {value}"))?;
+    }
+    Ok(out.say("Serving, with people. Ctrl-C ends it.")?)
+}
+
+/// What a newcomer reads first.
+fn welcome(places: &Places, temporary: bool, out: &mut Out) -> Result<(), Failure> {
+    let Places { newcomer, served } = places;
+    let at = newcomer.data_dir.display();
+    let dir = served.control.parent().unwrap_or(Path::new("."));
+    out.say(&format!(
+        "A market of your own, without real money. You are {} and own nothing yet; your keys lie in {at}, \
+         not encrypted.\nIn another shell: earnest gigs --data-dir {at}\nCoins for a wallet: earnest \
+         sandbox fund ADDRESS SATS --dir {}\nCtrl-C ends it{}.",
+        newcomer.npub,
+        dir.display(),
+        if temporary { " and removes all of it; with --dir DIR it is kept" } else { "" }
+    ))?;
+    Ok(())
 }
 
 fn broken(why: &anyhow::Error) -> Failure {
