@@ -134,6 +134,7 @@ fn terms() -> Terms {
         tranches: 1,
         max_bytes: 1000,
         deadlines: Deadlines { deliver: Span::DAY, pay: Span::HOUR },
+        escrow: None,
         network: Network::Regtest,
     }
 }
@@ -174,6 +175,7 @@ fn gig(inbox: Pubkey) -> Gig {
             price: terms().price,
             max_bytes: 1000,
             deadlines: terms().deadlines,
+            escrow: None,
             pow: 5,
             inbox: Inbox { key: inbox, relays: vec!["wss://a.example".into()] },
             inputs: vec![],

@@ -103,6 +103,8 @@ pub struct Core<S> {
     notices: Vec<Notice>,
     changed: BTreeSet<BidId>,
     reposted: bool,
+    /// The node's best block; 0 until it has said so.
+    height: u32,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -137,6 +139,7 @@ impl<S: Store> Core<S> {
             notices: Vec::new(),
             changed: BTreeSet::new(),
             reposted: false,
+            height: 0,
         };
         for (id, rows) in logs {
             match fold(&id, &rows)? {
@@ -208,6 +211,9 @@ impl<S: Store> Core<S> {
                 self.by_hash.insert(*hash, id);
             }
         }
+        if let Some(escrow) = &job.escrow {
+            self.by_hash.insert(escrow.lock.hash, id);
+        }
         for hash in &job.former {
             self.by_hash.entry(*hash).or_insert(id);
         }
@@ -237,7 +243,10 @@ impl<S: Store> Core<S> {
             job.role == Role::Requester
                 && job.gig.d == gig.d
                 && job.job.is_some()
-                && !matches!(job.phase, Phase::Cancelled | Phase::Expired | Phase::Withdrawn)
+                && !matches!(
+                    job.phase,
+                    Phase::Cancelled | Phase::Expired | Phase::Withdrawn | Phase::Refunded
+                )
         });
         gig.offer.slots.saturating_sub(u32::try_from(taken.count()).unwrap_or(u32::MAX))
     }
@@ -251,6 +260,10 @@ impl<S: Store> Core<S> {
                 hash_known |= hashes.iter().any(|h| self.by_hash.contains_key(h));
             }
             let bill = invoice.as_ref().map(|i| i.hash);
+            if let Some(lock) = record.draft.body.lock() {
+                hash_known |= self.by_hash.contains_key(&lock.hash);
+                hashes.push(lock.hash);
+            }
             for hash in hashes {
                 hash_known |= self.store.payment(&hash)?.is_some();
             }
@@ -266,16 +279,24 @@ impl<S: Store> Core<S> {
             spendable: self.me.spendable.saturating_sub(self.in_flight(job)),
             slots_left: self.slots_left(&job.gig),
             hash_known,
+            height: self.height,
         })
     }
 
     /// What other jobs have accepted to pay and the node does not show as spent yet.
     fn in_flight(&self, except: &Job) -> Msat {
         let accepted = self.jobs.values().filter(|job| {
-            job.id != except.id && job.role == Role::Requester && job.phase == Phase::Accepted
+            let accepted = match &job.escrow {
+                Some(escrow) => escrow.wanted.is_some() && job.phase == Phase::Awarded,
+                None => job.phase == Phase::Accepted,
+            };
+            job.id != except.id && job.role == Role::Requester && accepted
         });
         accepted
             .filter_map(|job| {
+                if job.escrow.is_some() {
+                    return Some(job.terms().price);
+                }
                 let t = job.attempt.as_ref()?.next_unpaid();
                 job.terms().price.tranche(t, job.terms().tranches)
             })
@@ -288,6 +309,8 @@ impl<S: Store> Core<S> {
             .jobs
             .values()
             .filter(|job| job.role == Role::Requester && job.job.is_some() && !job.phase.is_over());
+        // What is locked in escrow the node itself does not show as ours to spend any more.
+        let open = open.filter(|job| !job.escrow.as_ref().is_some_and(|e| e.is_locked()));
         open.map(|job| {
             let paid: Msat = job
                 .attempt

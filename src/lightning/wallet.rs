@@ -158,7 +158,7 @@ impl Node {
                 let read = wire::decode(&invoice).map_err(|why| never(&format!("{why}.")))?;
                 let amount = one_amount(amount, read.amount)?;
                 let hash = read.hash;
-                let order = PayOrder { hash, amount, invoice, max_fee };
+                let order = PayOrder { hash, amount, invoice, max_fee, tips: None };
                 let sent = self.call(move |inner| inner.pay_once(&order, &read)).await?;
                 let state = self.wait(sent, move |inner| inner.lookup(&hash)).await?;
                 Ok(WalletAnswer::Payment(by_hand(state)))

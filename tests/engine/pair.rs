@@ -322,8 +322,7 @@ impl Pair {
         self.open(who, store);
         let Replays { claims, payments } = self.core(who).replays();
         for claim in claims {
-            let attempt = self.core(who).job(&claim.job).unwrap().attempt.clone().unwrap();
-            let key = self.side(who).keys.tranche_key(&attempt.nonce.unwrap(), claim.tranche);
+            let key = self.core(who).claim_key(&claim).unwrap();
             self.claim(who, &claim.hash, &key);
         }
         for hash in payments {
@@ -495,6 +494,8 @@ impl Pair {
                 let count = terms.terms.tranches;
                 let sealing: Vec<_> = (0..count).map(|t| keys.tranche_key(&nonce, t)).collect();
                 let hashes = sealing.iter().map(Preimage::hash).collect();
+                let escrow = job.terms().mode == Mode::Escrow;
+                let given = if escrow { sealing.clone() } else { Vec::new() };
                 let order = SealOrder { terms, source: source.clone(), nonce, keys: sealing };
                 let sealed = self.rt.block_on(files.seal(&order))?;
                 Ok(Outcome::Sealed {
@@ -503,13 +504,15 @@ impl Pair {
                     blob: sealed.blob,
                     vector: sealed.vector,
                     vector_size: sealed.vector_size,
+                    keys: given,
                 })
             }
             Effect::Open { tranche } => {
                 let job = job.unwrap();
                 let at = self.sealed_at(who, &job)?;
                 let attempt = job.attempt.as_ref().unwrap();
-                let key = attempt.tranches[*tranche as usize].key.unwrap();
+                let given = attempt.delivery().unwrap().keys.first().copied();
+                let key = attempt.tranches[*tranche as usize].key.or(given).unwrap();
                 let name = attempt.delivery().unwrap().name.clone();
                 match self.rt.block_on(files.open(&at, *tranche, &key, &name))? {
                     OpenedTranche::Right { path, digest } => Ok(Outcome::Opened { path, digest }),
@@ -520,7 +523,8 @@ impl Pair {
                 let job = job.unwrap();
                 let at = self.sealed_at(who, &job)?;
                 let attempt = job.attempt.as_ref().unwrap();
-                let key = attempt.tranches[*tranche as usize].key.unwrap();
+                let given = attempt.delivery().unwrap().keys.first().copied();
+                let key = attempt.tranches[*tranche as usize].key.or(given).unwrap();
                 let record = attempt.record.as_ref().unwrap();
                 let proof =
                     files.prove(&at, *tranche, &key, *chunk, &job.worker.event, &record.event);
@@ -543,10 +547,12 @@ impl Pair {
                 Ok(Outcome::Payment { hash: order.hash, state })
             }
             Effect::Claim { tranche, hash, .. } => {
-                let nonce = job.unwrap().attempt.and_then(|a| a.nonce);
-                let nonce = nonce.ok_or_else(|| Fault::Never("no nonce".into()))?;
-                self.claim(who, hash, &keys.tranche_key(&nonce, *tranche));
+                let key = claim_key(&job.unwrap(), *tranche, &*keys);
+                self.claim(who, hash, &key.ok_or_else(|| Fault::Never("no key".into()))?);
                 Ok(Outcome::Done)
+            }
+            Effect::Look { hash } => {
+                Ok(Outcome::Looked { hash: *hash, holding: self.holding(hash) })
             }
             Effect::Fail { hash } => {
                 self.fail(hash);
@@ -677,6 +683,7 @@ impl Pair {
             price: sats(21_000),
             max_bytes: 1 << 20,
             deadlines: Deadlines { deliver: Span::DAY, pay: Span::DAY },
+            escrow: None,
             pow: 0,
             expires_at: self.now().after(Span::DAY.times(7)),
         }

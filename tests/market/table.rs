@@ -103,7 +103,7 @@ pub(crate) fn stages() -> Vec<(Job, Time)> {
 }
 
 fn world(now: Time) -> World {
-    World { now, spendable: sats(1_000_000), slots_left: 1, hash_known: false }
+    World { now, spendable: sats(1_000_000), slots_left: 1, hash_known: false, height: 100 }
 }
 
 /// One ask for each verb.
@@ -119,6 +119,7 @@ fn ask(verb: Verb, job: &Job) -> Ask {
             inputs: Vec::new(),
             audit: Digest([1; 32]),
             audit_nonce: nonce,
+            lock: None,
         })),
         Verb::Decline => Ask::Decline { reason, nonce },
         Verb::Withdraw => Ask::Withdraw { reason },
@@ -129,6 +130,7 @@ fn ask(verb: Verb, job: &Job) -> Ask {
             message: reason,
             nonce,
         },
+        Verb::Fund => Ask::Fund { max_fee: sats(1), nonce, hash: PaymentHash([77; 32]) },
         Verb::Accept => Ask::Accept { max_fee: sats(1) },
         Verb::Reject => Ask::Reject { reason },
         Verb::Cancel => Ask::Cancel { reason },
@@ -137,8 +139,9 @@ fn ask(verb: Verb, job: &Job) -> Ask {
     }
 }
 
-const VERBS: [Verb; 9] = [
+const VERBS: [Verb; 10] = [
     Verb::Award,
+    Verb::Fund,
     Verb::Decline,
     Verb::Withdraw,
     Verb::Deliver,
@@ -209,7 +212,7 @@ pub(crate) fn inputs(job: &Job, stages: &[(Job, Time)]) -> Vec<Input> {
         Body::Bid(job.bid.clone()),
     ];
     for manifest in [manifest.unwrap_or(EventId([4; 32])), EventId([5; 32])] {
-        bodies.push(Body::Accept { manifest });
+        bodies.push(Body::Accept { manifest, x: None });
         bodies.push(Body::Settled { manifest });
         bodies.push(Body::Reject { manifest, reason: reason() });
         for tranche in [0, 1, u32::MAX] {
@@ -262,7 +265,13 @@ fn outcomes(job: &Job) -> Vec<Input> {
         again: false,
         hold_blocks: None,
     };
-    let pay = |hash| PayOrder { invoice: "x".into(), hash, amount: sats(1), max_fee: sats(1) };
+    let pay = |hash| PayOrder {
+        invoice: "x".into(),
+        hash,
+        amount: sats(1),
+        max_fee: sats(1),
+        tips: None,
+    };
     let own = job.attempt.as_ref().and_then(|a| a.hashes.first().copied());
     let hash = own.unwrap_or(PaymentHash([9; 32]));
     let failed = || Outcome::Failed { why: "no".into() };

@@ -57,6 +57,7 @@ pub(super) fn gig() -> Gig {
             price: Msat::new(21_000_500).unwrap(),
             max_bytes: 1 << 20,
             deadlines: Deadlines { deliver: Span::DAY, pay: Span::HOUR },
+            escrow: None,
             pow: 8,
             inbox: Inbox {
                 key: key(9).pubkey(),
@@ -80,6 +81,7 @@ pub(super) fn terms() -> Terms {
         tranches: 3,
         max_bytes: 1 << 20,
         deadlines: Deadlines { deliver: Span::DAY, pay: Span::HOUR },
+        escrow: None,
         network: Network::Regtest,
     }
 }
@@ -139,6 +141,7 @@ pub(super) fn award_with(bid: &Record, certificate: String) -> Draft {
         inputs: vec![attachment("a"), attachment("b")],
         audit: Digest([7; 32]),
         audit_nonce: Nonce([8; 32]),
+        lock: None,
     });
     let job = Some(JobId(bid.id.0));
     Draft { job, seq: 0, prev: None, seen: Some(bid.id), at: NOW, body }
@@ -177,10 +180,11 @@ pub(super) fn bodies() -> Vec<Body> {
             name: raw("out.txt"),
             vector_size: 120,
             message: raw("done"),
+            keys: Vec::new(),
         }),
         Body::Ready { manifest: manifest_id, tranche: 2 },
         Body::Bill { manifest: manifest_id, tranche: 0, invoice: "lnbcrt210u1pj".into() },
-        Body::Accept { manifest: manifest_id },
+        Body::Accept { manifest: manifest_id, x: None },
         Body::Reject { manifest: manifest_id, reason: raw("not Finnish") },
         Body::Cancel { reason: raw("sorry") },
         Body::Settled { manifest: manifest_id },

@@ -1,6 +1,7 @@
 //! The outbox: effects leased, run elsewhere, and what came of them.
 
 use super::*;
+use crate::market::Preimage;
 
 impl<S: Store> Core<S> {
     /// Effects to run now, leased. Effects that were overtaken are dropped.
@@ -86,6 +87,11 @@ impl<S: Store> Core<S> {
             replays.payments.extend(job.payments().into_iter().map(|(_, hash)| hash));
         }
         replays
+    }
+
+    /// What an open claim is claimed with.
+    pub fn claim_key(&self, claim: &OpenClaim) -> Option<Preimage> {
+        crate::engine::effect::claim_key(self.jobs.get(&claim.job)?, claim.tranche, &*self.scribe)
     }
 
     /// What the node answered about a payment, asked after a restart.

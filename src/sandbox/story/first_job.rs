@@ -204,6 +204,7 @@ impl Course<'_> {
             price: self.price,
             max_bytes: 8 << 30,
             deadlines: Deadlines { deliver: Span::DAY, pay: Span::DAY },
+            escrow: None,
             pow: 8,
             expires_at: Time(now()).after(Span::DAY),
         };
