@@ -154,6 +154,12 @@ pub(crate) struct Nodes {
     pub(crate) no_route: u32,
     /// The payee's node shrugs: Ok to every claim, and nothing comes of it.
     pub(crate) claims_lost: bool,
+    /// The chain's tip.
+    pub(crate) height: u32,
+    /// Heights from which held payments go back by themselves, and nobody is told at the payee's.
+    pub(crate) deadlines: BTreeMap<PaymentHash, u32>,
+    /// Confirmations of the payee's channel.
+    pub(crate) confirmations: u32,
 }
 
 pub(crate) struct Side {
@@ -237,7 +243,7 @@ impl Pair {
             dir,
             rt,
             events: Vec::new(),
-            nodes: Nodes::default(),
+            nodes: Nodes { height: 1000, confirmations: 6, ..Nodes::default() },
             sides,
             restarts: 0,
             twice: false,
@@ -343,7 +349,7 @@ impl Pair {
         let mut bent = Bend {
             currency: Currency::Regtest,
             node: self.side(who).node,
-            cltv: 44,
+            cltv: order.hold_blocks.map_or(44, |blocks| u64::from(blocks) + 39),
             at: self.now(),
             order: order.clone(),
             any_amount: false,
@@ -396,14 +402,21 @@ impl Pair {
             PaymentState::Unknown | PaymentState::Failed { .. } => {}
             state => return Ok(state),
         }
+        let tip = self.nodes.height;
+        if order.tips.is_some_and(|(first, last)| !(first..=last).contains(&tip)) {
+            return Err(Fault::Never("The invoice is too old. Nothing was paid.".into()));
+        }
         if self.nodes.no_route > 0 {
             self.nodes.no_route -= 1;
             return Ok(PaymentState::Failed { reason: "No route was found.".into() });
         }
         self.nodes.sent.push((who, order.hash, order.amount));
         self.nodes.htlcs.insert(order.hash, (who, order.amount, Htlc::Held));
-        let event =
-            NodeEvent::Claimable { hash: order.hash, amount: order.amount, deadline: Some(1000) };
+        let cltv = self.side(who).keys.read_invoice(&order.invoice).map(|i| i.min_final_cltv);
+        let deadline = tip + 1 + u32::try_from(cltv.unwrap_or(44)).unwrap() - 39;
+        self.nodes.deadlines.insert(order.hash, deadline);
+        let (hash, amount, deadline) = (order.hash, order.amount, Some(deadline));
+        let event = NodeEvent::Claimable { hash, amount, deadline };
         self.side_mut(who.other()).queue.push_back(event);
         Ok(PaymentState::InFlight)
     }
@@ -424,6 +437,30 @@ impl Pair {
         self.side_mut(who).queue.push_back(NodeEvent::Received { hash, amount });
         let paid = NodeEvent::Paid { hash, preimage, fee: sats(1) };
         self.side_mut(payer).queue.push_back(paid);
+    }
+
+    /// What the payee's channels show.
+    pub(crate) fn holding(&self, hash: &PaymentHash) -> Option<Holding> {
+        let (_, amount, htlc) = self.nodes.htlcs.get(hash)?;
+        (*htlc == Htlc::Held).then_some(Holding {
+            amount: *amount,
+            deadline: self.nodes.deadlines[hash],
+            confirmations: self.nodes.confirmations,
+        })
+    }
+
+    /// Blocks are found up to this height; these people's nodes see the last of them.
+    pub(crate) fn blocks(&mut self, to: u32, seen_by: &[Who]) {
+        self.nodes.height = to;
+        let dead = |(hash, at): (&PaymentHash, &u32)| (*at <= to).then_some(*hash);
+        let dead: Vec<_> = self.nodes.deadlines.iter().filter_map(dead).collect();
+        for hash in dead {
+            self.fail(&hash);
+        }
+        for who in seen_by {
+            let _ = self.core_mut(*who).height(to);
+            self.restart_if_dead(*who);
+        }
     }
 
     pub(crate) fn fail(&mut self, hash: &PaymentHash) {
