@@ -334,19 +334,13 @@ pub(super) fn done(job: &Job, effect: &Effect, outcome: &Outcome, world: &World)
             }
         }
         (Effect::Open { tranche }, Outcome::Opened { path, digest }) => {
-            let waits = job.attempt.as_ref().is_some_and(|work| {
-                work.inspected && work.cheat.is_none() && work.tranches.iter().any(|t| !t.opened)
-            });
-            if !waits || job.phase != Phase::Delivered {
+            if !opening(job, *tranche) {
                 return Some(step);
             }
             step.fact(Fact::Opened { tranche: *tranche, path: path.clone(), digest: *digest })
         }
         (Effect::Open { tranche }, Outcome::Mismatch { chunk }) => {
-            let waits = job.attempt.as_ref().is_some_and(|work| {
-                work.inspected && work.cheat.is_none() && work.tranches.iter().any(|t| !t.opened)
-            });
-            if !waits || job.phase != Phase::Delivered {
+            if !opening(job, *tranche) {
                 return Some(step);
             }
             step.fact(Fact::Cheated { tranche: *tranche, chunk: *chunk })
@@ -367,6 +361,14 @@ pub(super) fn done(job: &Job, effect: &Effect, outcome: &Outcome, world: &World)
         }
         _ => return None,
     })
+}
+
+/// Whether the delivery that stands waits to be opened.
+fn opening(job: &Job, tranche: u32) -> bool {
+    let waits = |work: &crate::market::Attempt| {
+        work.inspected && work.cheat.is_none() && work.tranches.iter().any(|t| !t.opened)
+    };
+    tranche == 0 && job.phase == Phase::Delivered && job.attempt.as_ref().is_some_and(waits)
 }
 
 /// Worker: the invoice leaves with the height that everything counts from, once the node knows one.
