@@ -19,7 +19,7 @@ mod snapshot;
 mod wallet;
 
 pub use core::{BID_STANDS, Core, Me, OpenClaim, Replays, Taken, Trouble};
-pub use effect::{Done, Workbench, perform};
+pub use effect::{Done, Workbench, claim_key, perform};
 pub use handle::{Answer, Call, Command, Handle, Line, MOST_INPUT, Receipt};
 pub use history::*;
 pub use notice::{Notice, Severity};

@@ -8,6 +8,7 @@ mod bill;
 mod channels;
 mod events;
 mod hashes;
+mod holding;
 mod holdings;
 mod invoice;
 mod journal;

@@ -4,6 +4,7 @@
 mod bid;
 mod book;
 mod effect;
+mod escrow;
 mod fact;
 mod id;
 mod input;
@@ -23,6 +24,7 @@ mod time;
 pub use bid::*;
 pub use book::*;
 pub use effect::*;
+pub use escrow::*;
 pub use fact::*;
 pub use id::*;
 pub use input::*;

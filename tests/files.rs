@@ -61,6 +61,7 @@ impl Pair {
             tranches: self.tranches,
             max_bytes: 10_000_000,
             deadlines: Deadlines { deliver: Span::DAY, pay: Span::DAY },
+            escrow: None,
             network: Network::Regtest,
         };
         SealTerms { log: LOG, job: JOB, delivery: 0, terms, shared: SharedSecret([42; 32]) }

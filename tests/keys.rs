@@ -134,6 +134,7 @@ fn terms() -> Terms {
         tranches: 1,
         max_bytes: 1000,
         deadlines: Deadlines { deliver: Span::DAY, pay: Span::HOUR },
+        escrow: None,
         network: Network::Regtest,
     }
 }
@@ -174,6 +175,7 @@ fn gig(inbox: Pubkey) -> Gig {
             price: terms().price,
             max_bytes: 1000,
             deadlines: terms().deadlines,
+            escrow: None,
             pow: 5,
             inbox: Inbox { key: inbox, relays: vec!["wss://a.example".into()] },
             inputs: vec![],
@@ -415,6 +417,10 @@ fn the_vectors_of_every_key() {
     assert_eq!(keys.tranche_key(&nonce, t).hash().to_string(), text("h_t"));
     assert_eq!(hex::encode(keys.audit_seed(&nonce).expose()), text("s_r"));
     assert_eq!(keys.audit_seed(&nonce).hash().to_string(), text("a_r"));
+    let escrow = |name: &str| all["escrow"][name].as_str().unwrap().to_owned();
+    let x = keys.escrow_key(&Nonce(hex32(&escrow("nonce"))));
+    assert_eq!(hex::encode(x.expose()), escrow("x"));
+    assert_eq!(x.hash().to_string(), escrow("hash"));
     assert_eq!(hex::encode(*keys.endpoint_secret()), text("endpoint_secret"));
 }
 

@@ -154,7 +154,7 @@ fn order(hash: PaymentHash, amount: Msat, hold_blocks: Option<u32>) -> BillOrder
 }
 
 fn payment(invoice: &str, hash: PaymentHash, amount: Msat) -> PayOrder {
-    PayOrder { invoice: invoice.to_owned(), hash, amount, max_fee: sats(100) }
+    PayOrder { invoice: invoice.to_owned(), hash, amount, max_fee: sats(100), tips: None }
 }
 
 /// The next event that is not about channels, committed.

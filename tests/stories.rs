@@ -41,3 +41,49 @@ fn first_job_notices_every_way_in_which_it_is_broken() {
         assert!(summary.asserts.iter().any(|a| !a.ok), "`{way}` names no failed assert");
     }
 }
+
+/// What every story of an escrow tells besides.
+fn tells_of_an_escrow(summary: &Summary, resolved_by: &str) {
+    for key in
+        ["window_blocks", "funded_height", "claim_deadline", "judge_received_msat", "invoice"]
+    {
+        assert!(summary.extra.get(key).is_some_and(|v| !v.is_null()), "{key} is not told");
+    }
+    assert_eq!(summary.extra["resolved_by"], resolved_by);
+    assert_eq!(summary.diff_msat, 0);
+}
+
+fn notices_every_way_in_which_it_is_broken(name: &str) {
+    let story = sandbox::list().into_iter().find(|s| s.name == name).unwrap();
+    assert!(!story.breaks.is_empty());
+    for (way, what) in story.breaks {
+        let break_way = Some((*way).into());
+        let summary = play(Play { name: name.into(), break_way, ..Play::default() });
+        assert!(!summary.ok, "`{way}` ({what}) went unnoticed");
+        assert!(summary.asserts.iter().any(|a| !a.ok), "`{way}` names no failed assert");
+    }
+}
+
+#[test]
+fn money_in_escrow_is_released_and_claimed() {
+    let summary = play(Play { name: "escrow".into(), ..Play::default() });
+    assert!(summary.ok, "{:#?}", summary.asserts);
+    tells_of_an_escrow(&summary, "claim");
+}
+
+#[test]
+fn money_in_escrow_comes_back_when_the_worker_vanishes() {
+    let summary = play(Play { name: "escrow-timeout".into(), ..Play::default() });
+    assert!(summary.ok, "{:#?}", summary.asserts);
+    tells_of_an_escrow(&summary, "timeout");
+}
+
+#[test]
+fn escrow_notices_every_way_in_which_it_is_broken() {
+    notices_every_way_in_which_it_is_broken("escrow");
+}
+
+#[test]
+fn escrow_timeout_notices_every_way_in_which_it_is_broken() {
+    notices_every_way_in_which_it_is_broken("escrow-timeout");
+}

@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde::de::{Deserializer, Error as _, Visitor};
 
 use super::{Exit, Failure};
-use crate::market::{Deadlines, GigDraft, Mode, Msat, Span, Time, Work};
+use crate::market::{Deadlines, EscrowTerms, GigDraft, Mode, Msat, Span, Time, Work};
 
 /// Bytes of a file that describes a gig: a listing has at most 16 KiB.
 pub(super) const LONGEST: u64 = 64 * 1024;
@@ -44,6 +44,7 @@ expires = "7d"
 max_bytes = "10MiB"
 
 # sealed: the key that opens the work is what the payment buys. direct: in the open, paid on acceptance.
+# escrow: locked at the worker's node before the work, released by you. For how many blocks: window = 288
 modes = ["sealed"]
 "#;
 
@@ -77,6 +78,7 @@ struct Form {
     deliver: Length,
     #[serde(default = "a_day")]
     pay: Length,
+    window: Option<u32>,
     #[serde(default = "some_work")]
     pow: u8,
     #[serde(default = "a_week")]
@@ -154,6 +156,7 @@ pub(super) fn read(text: &str, name: &str, beside: &Path, now: Time) -> Result<W
         price: form.price.0,
         max_bytes: form.max_bytes.0,
         deadlines: Deadlines { deliver: form.deliver.0, pay: form.pay.0 },
+        escrow: form.window.map(|window| EscrowTerms { window, judge: None }),
         pow: form.pow,
         expires_at: now.after(form.expires.0),
     };

@@ -91,6 +91,11 @@ impl<'a> Writer<'a> {
     fn say(&mut self, job: &mut Job, say: Say) -> Result<(), Fault> {
         let seen = job.theirs.last.as_ref().map(|r| r.id);
         let (nonce, draft) = match &say {
+            Say::Release { manifest, nonce } => {
+                let x = Some(self.scribe.escrow_key(nonce));
+                let body = Body::Accept { manifest: *manifest, x };
+                (nonce_of(job)?, self.draft(job, job.job, body, seen))
+            }
             Say::Post(body) => (nonce_of(job)?, self.draft(job, job.job, (**body).clone(), seen)),
             Say::Award(parts) => {
                 let body = Body::Award(award(job, parts));
@@ -213,10 +218,14 @@ fn ledger(
         }
         Fact::Paid { hash, fee, .. } => commit.moves.push((*hash, "paid".into(), *fee)),
         Fact::PayFailed { tranche, .. } => {
-            let hash = job
-                .attempt
-                .as_ref()
-                .and_then(|a| a.hashes.get(usize::try_from(*tranche).ok()?).copied());
+            let delivered = || {
+                let hashes = &job.attempt.as_ref()?.hashes;
+                hashes.get(usize::try_from(*tranche).ok()?).copied()
+            };
+            let hash = match &job.escrow {
+                Some(escrow) => Some(escrow.lock.hash),
+                None => delivered(),
+            };
             let ours = |row: LedgerRow| row.log == job.id && row.state != "paid";
             if let Some(hash) = hash
                 && store.payment(&hash)?.is_some_and(ours)
@@ -227,11 +236,20 @@ fn ledger(
         Fact::Claiming { tranche, hash, .. } | Fact::Received { tranche, hash, .. } => {
             let received = matches!(fact, Fact::Received { .. });
             let state = if received { "received" } else { "claimable" };
-            let fee = job
-                .attempt
-                .as_ref()
-                .and_then(|a| a.tranches.get(usize::try_from(*tranche).ok()?).map(|t| t.lsp_fee));
+            let fee = match &job.escrow {
+                Some(escrow) => Some(escrow.lsp_fee),
+                None => job.attempt.as_ref().and_then(|a| {
+                    a.tranches.get(usize::try_from(*tranche).ok()?).map(|t| t.lsp_fee)
+                }),
+            };
             commit.moves.push((*hash, state.into(), fee.unwrap_or_default()));
+        }
+        Fact::Held { hash, .. } => {
+            let fee = job.escrow.as_ref().map(|escrow| escrow.lsp_fee).unwrap_or_default();
+            commit.moves.push((*hash, "claimable".into(), fee));
+        }
+        Fact::Returned { hash } => {
+            commit.moves.push((*hash, "failed".into(), crate::market::Msat::ZERO));
         }
         Fact::Lost { hash, .. } => {
             commit.moves.push((*hash, "lost".into(), crate::market::Msat::ZERO));
@@ -250,6 +268,7 @@ fn award(job: &Job, parts: &AwardParts) -> crate::market::Award {
         inputs: parts.inputs.iter().map(|(file, _)| file.clone()).collect(),
         audit: parts.audit,
         audit_nonce: parts.audit_nonce,
+        lock: parts.lock,
     }
 }
 

@@ -109,6 +109,8 @@ pub struct Core<S> {
     tell_at: Time,
     tidy_at: Time,
     muted: BTreeMap<Pubkey, Time>,
+    /// The node's best block; 0 until it has said so.
+    height: u32,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -148,6 +150,7 @@ impl<S: Store> Core<S> {
             tell_at: Time(0),
             tidy_at: Time(0),
             muted,
+            height: 0,
         };
         for (id, rows) in logs {
             match fold(&id, &rows)? {
@@ -220,6 +223,9 @@ impl<S: Store> Core<S> {
                 self.by_hash.insert(*hash, id);
             }
         }
+        if let Some(escrow) = &job.escrow {
+            self.by_hash.insert(escrow.lock.hash, id);
+        }
         for hash in &job.former {
             self.by_hash.entry(*hash).or_insert(id);
         }
@@ -249,7 +255,10 @@ impl<S: Store> Core<S> {
             job.role == Role::Requester
                 && job.gig.d == gig.d
                 && job.job.is_some()
-                && !matches!(job.phase, Phase::Cancelled | Phase::Expired | Phase::Withdrawn)
+                && !matches!(
+                    job.phase,
+                    Phase::Cancelled | Phase::Expired | Phase::Withdrawn | Phase::Refunded
+                )
         });
         gig.offer.slots.saturating_sub(u32::try_from(taken.count()).unwrap_or(u32::MAX))
     }
@@ -263,6 +272,10 @@ impl<S: Store> Core<S> {
                 hash_known |= hashes.iter().any(|h| self.by_hash.contains_key(h));
             }
             let bill = invoice.as_ref().map(|i| i.hash);
+            if let Some(lock) = record.draft.body.lock() {
+                hash_known |= self.by_hash.contains_key(&lock.hash);
+                hashes.push(lock.hash);
+            }
             for hash in hashes {
                 hash_known |= self.store.payment(&hash)?.is_some();
             }
@@ -278,16 +291,24 @@ impl<S: Store> Core<S> {
             spendable: self.me.spendable.saturating_sub(self.in_flight(job)),
             slots_left: self.slots_left(&job.gig),
             hash_known,
+            height: self.height,
         })
     }
 
     /// What other jobs have accepted to pay and the node does not show as spent yet.
     fn in_flight(&self, except: &Job) -> Msat {
         let accepted = self.jobs.values().filter(|job| {
-            job.id != except.id && job.role == Role::Requester && job.phase == Phase::Accepted
+            let accepted = match &job.escrow {
+                Some(escrow) => escrow.wanted.is_some() && job.phase == Phase::Awarded,
+                None => job.phase == Phase::Accepted,
+            };
+            job.id != except.id && job.role == Role::Requester && accepted
         });
         accepted
             .filter_map(|job| {
+                if job.escrow.is_some() {
+                    return Some(job.terms().price);
+                }
                 let t = job.attempt.as_ref()?.next_unpaid();
                 job.terms().price.tranche(t, job.terms().tranches)
             })
@@ -300,6 +321,8 @@ impl<S: Store> Core<S> {
             .jobs
             .values()
             .filter(|job| job.role == Role::Requester && job.job.is_some() && !job.phase.is_over());
+        // What is locked in escrow the node itself does not show as ours to spend any more.
+        let open = open.filter(|job| !job.escrow.as_ref().is_some_and(|e| e.is_locked()));
         open.map(|job| {
             let paid: Msat = job
                 .attempt

@@ -2,10 +2,10 @@
 
 use crate::engine::run::{Ports, Progress};
 use crate::engine::{
-    Channel, Fault, FetchOrder, Inspection, OpenedTranche, SealOrder, SealTerms, SealedAt,
+    Channel, Fault, FetchOrder, Inspection, OpenedTranche, Scribe, SealOrder, SealTerms, SealedAt,
     WireEvent,
 };
-use crate::market::{Attempt, Effect, EventId, Job, Nonce, Outcome, Preimage};
+use crate::market::{Attempt, Effect, EventId, Job, Mode, Nonce, Outcome, Preimage};
 
 /// What running an effect needs: the ports and the job as it was when the effect was started.
 pub struct Workbench {
@@ -55,10 +55,19 @@ impl Workbench {
     fn paid_key(&self, tranche: u32) -> Result<Preimage, Fault> {
         let index = usize::try_from(tranche).unwrap_or(usize::MAX);
         let slot = self.attempt()?.tranches.get(index);
-        slot.and_then(|t| t.key).ok_or_else(|| gone("key"))
+        let given = || self.attempt().ok()?.delivery()?.keys.get(index).copied();
+        slot.and_then(|t| t.key).or_else(given).ok_or_else(|| gone("key"))
     }
     fn keys(&self, nonce: &Nonce, count: u32) -> Vec<Preimage> {
         (0..count).map(|t| self.ports.scribe.tranche_key(nonce, t)).collect()
+    }
+}
+
+/// What claims a held payment: the tranche's key, drawn again; in escrow, what the requester released.
+pub fn claim_key(job: &Job, tranche: u32, scribe: &dyn Scribe) -> Option<Preimage> {
+    match &job.escrow {
+        Some(escrow) => escrow.x,
+        None => Some(scribe.tranche_key(&job.attempt.as_ref()?.nonce?, tranche)),
     }
 }
 
@@ -112,6 +121,11 @@ pub async fn perform(work: &Workbench, log: &EventId, effect: &Effect) -> Result
             let terms = work.seal_terms(*number)?;
             let keys = work.keys(&nonce, terms.terms.tranches);
             let hashes = keys.iter().map(Preimage::hash).collect();
+            // In escrow the money is locked already, and the keys are handed over.
+            let given = match terms.terms.mode {
+                Mode::Escrow => keys.clone(),
+                Mode::Sealed | Mode::Direct => Vec::new(),
+            };
             let order = SealOrder { terms, source: source.clone(), nonce, keys };
             let sealed = ports.files.seal(&order).await?;
             outcome(Outcome::Sealed {
@@ -120,6 +134,7 @@ pub async fn perform(work: &Workbench, log: &EventId, effect: &Effect) -> Result
                 blob: sealed.blob,
                 vector: sealed.vector,
                 vector_size: sealed.vector_size,
+                keys: given,
             })
         }
         Effect::Inspect { .. } => match ports.files.inspect(&work.sealed_at()?).await? {
@@ -162,14 +177,18 @@ pub async fn perform(work: &Workbench, log: &EventId, effect: &Effect) -> Result
             outcome(Outcome::Payment { hash: order.hash, state })
         }
         Effect::Claim { tranche, hash, amount } => {
-            let nonce = work.attempt()?.nonce.ok_or_else(|| gone("nonce"))?;
-            let key = ports.scribe.tranche_key(&nonce, *tranche);
+            let key = claim_key(work.job()?, *tranche, &*ports.scribe);
+            let key = key.ok_or_else(|| gone("secret"))?;
             ports.lightning.claim(hash, *amount, &key).await?;
             outcome(Outcome::Done)
         }
         Effect::Fail { hash } => {
             ports.lightning.fail(hash).await?;
             outcome(Outcome::Done)
+        }
+        Effect::Look { hash } => {
+            let holding = ports.lightning.holding(hash).await?;
+            outcome(Outcome::Looked { hash: *hash, holding })
         }
     }
 }

@@ -67,7 +67,14 @@ pub enum Command {
         /// For a person.
         message: String,
     },
-    /// Pay for what was delivered.
+    /// Lock the money of a job in escrow.
+    Fund {
+        /// The job.
+        job: BidId,
+        /// The most to pay in routing fees.
+        max_fee: Msat,
+    },
+    /// Pay for what was delivered; in escrow, release the money.
     Accept {
         /// The job.
         job: BidId,

@@ -48,6 +48,14 @@ impl Notice {
                 Untouched,
                 format!("A bid of {price} came in. Next: earnest award {id}"),
             ),
+            Fact::Awarded { .. } if mine(Role::Worker) && job.escrow.is_some() => (
+                Info,
+                "awarded",
+                Untouched,
+                format!(
+                    "Job {id} is yours, for {price}, once the requester has locked the money. Do not work before."
+                ),
+            ),
             Fact::Awarded { .. } if mine(Role::Worker) => (
                 Act,
                 "awarded",
@@ -66,6 +74,76 @@ impl Notice {
                 Untouched,
                 format!("The delivery for {id} could not be sealed: {why} Nothing was sent."),
             ),
+            Fact::Inspected if job.escrow.is_some() => return None,
+            Fact::Opened { .. } if job.escrow.is_some() => (
+                Act,
+                "opened",
+                Held,
+                format!(
+                    "The delivery for {id} is open. Look at it. Next: earnest accept {id}, or earnest reject {id}"
+                ),
+            ),
+            Fact::Cheated { .. } if job.escrow.is_some() => (
+                Warn,
+                "cheated",
+                Held,
+                format!(
+                    "The key for {id} does not open what the worker signed. A proof is being made; the money stays locked and comes back."
+                ),
+            ),
+            Fact::Proven { path } if job.escrow.is_some() => (
+                Warn,
+                "proven",
+                Held,
+                format!(
+                    "The proof lies at {}. Anybody can check it: earnest verify-proof FILE",
+                    path.display()
+                ),
+            ),
+            Fact::Offered { .. } if job.escrow.as_ref().is_some_and(|e| e.wanted.is_none()) => (
+                Act,
+                "offered",
+                Untouched,
+                format!("The hold invoice for {id} is here. Next: earnest fund {id}"),
+            ),
+            Fact::Held { amount, .. } => (
+                Info,
+                "held",
+                Held,
+                format!("{amount} for {id} are held here. Do not work before they are confirmed."),
+            ),
+            Fact::Returning { why, ends, .. } => {
+                let more = if *ends { "" } else { " It can be locked once more." };
+                let text = format!("The money for {id} goes back to the requester: {why}.{more}");
+                (Warn, "returning", Held, text)
+            }
+            Fact::Returned { .. } => (
+                Info,
+                "returned",
+                Untouched,
+                format!("The money for {id} has gone back to the requester."),
+            ),
+            Fact::Paying { .. } if job.escrow.is_some() => (
+                Info,
+                "locking",
+                Held,
+                format!("The money for {id} is on its way to be locked at the worker's node."),
+            ),
+            Fact::Paid { .. } if job.phase == Phase::Settled && job.reason.is_some() => {
+                (Warn, "taken", Spent, format!("{id}: {}.", job.reason.clone().unwrap_or_default()))
+            }
+            Fact::Paid { fee, .. } if job.escrow.is_some() => {
+                (Info, "paid", Spent, format!("{id} is paid. Routing fee {fee}."))
+            }
+            Fact::Said { record } => match &record.draft.body {
+                Body::Funded { .. } => (
+                    Act,
+                    "funded",
+                    Held,
+                    format!("The money for {id} is locked. Next: earnest deliver {id} FILE"),
+                ),
+                _ => return None,
+            },
             Fact::Inspected => (
                 Act,
                 "inspected",
@@ -154,6 +232,43 @@ impl Notice {
                 format!("{id}: the other side signed two records with one number. Both are kept."),
             ),
             Fact::Heard { record } => match &record.draft.body {
+                Body::Funded { .. } if job.phase == Phase::Working => (
+                    Info,
+                    "funded",
+                    Held,
+                    format!("The money for {id} is locked; the worker works."),
+                ),
+                Body::Cancel { .. } if job.phase == Phase::Refunding => {
+                    (Info, "returning", Held, format!("The worker sends the money for {id} back."))
+                }
+                Body::Cancel { .. }
+                    if mine(Role::Worker)
+                        && job.escrow.as_ref().is_some_and(|e| e.asked_back)
+                        && !job.phase.is_over() =>
+                {
+                    (
+                        Act,
+                        "asked-back",
+                        Held,
+                        format!(
+                            "The requester of {id} asks to have the money back. If you agree: earnest cancel {id}"
+                        ),
+                    )
+                }
+                Body::Reject { .. } if job.escrow.is_some() && job.phase == Phase::Working => (
+                    Act,
+                    "rejected",
+                    Held,
+                    format!(
+                        "The delivery for {id} was rejected; the money stays locked. Next: earnest deliver {id} FILE"
+                    ),
+                ),
+                Body::Accept { x: Some(_), .. } if job.phase == Phase::Paying => (
+                    Info,
+                    "released",
+                    Held,
+                    format!("The money for {id} is released and being claimed."),
+                ),
                 Body::Decline { .. } => {
                     (Info, "declined", Untouched, format!("Bid {id} was declined."))
                 }

@@ -10,8 +10,8 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
 use crate::market::{
-    Address, Attachment, Certificate, Digest, Draft, EndpointId, EventId, Gig, Invoice, JobId,
-    Msat, Network, NodeId, Nonce, PaymentHash, Preimage, Pubkey, Record, Role, Terms, Time,
+    Address, Attachment, Certificate, Digest, Draft, EndpointId, EventId, Gig, Holding, Invoice,
+    JobId, Msat, Network, NodeId, Nonce, PaymentHash, Preimage, Pubkey, Record, Role, Terms, Time,
 };
 use crate::seal::Manifest;
 use crate::text::Raw;
@@ -152,6 +152,8 @@ pub trait Scribe: Send + Sync {
     fn tranche_key(&self, nonce: &Nonce, tranche: u32) -> Preimage;
     /// S: the secret both sides of the channel share, from which every S_t follows.
     fn shared_secret(&self, channel: &Channel) -> SharedSecret;
+    /// x of an escrow's lock: HKDF(seed, tag, nonce). It is the preimage of H.
+    fn escrow_key(&self, nonce: &Nonce) -> Preimage;
     /// The audit seed s_R of an award.
     fn audit_seed(&self, nonce: &Nonce) -> Preimage;
 
@@ -366,6 +368,9 @@ pub trait Lightning: Send + Sync {
     ) -> Result<(), Fault>;
     /// Fails a held payment back to its payer.
     async fn fail(&self, hash: &PaymentHash) -> Result<(), Fault>;
+    /// What the channels show of a payment to us that waits for its preimage; `None` if nothing waits. Asked
+    /// of the channels each time: a payment that dies of age is nobody's event.
+    async fn holding(&self, hash: &PaymentHash) -> Result<Option<Holding>, Fault>;
     /// The next event; the same one until it is [`Lightning::handled`].
     async fn next(&self) -> NodeEvent;
     /// The last event was committed.

@@ -151,10 +151,9 @@ impl<S: Store + 'static> Runner<S> {
     /// What the node must be asked again after a restart.
     async fn replay(&mut self) {
         let crate::engine::Replays { claims, payments } = self.core.replays();
-        for crate::engine::OpenClaim { job, tranche, hash, amount } in claims {
-            let nonce = self.core.job(&job).and_then(|j| j.attempt.as_ref()?.nonce);
-            let Some(nonce) = nonce else { continue };
-            let key = self.ports.scribe.tranche_key(&nonce, tranche);
+        for claim in claims {
+            let Some(key) = self.core.claim_key(&claim) else { continue };
+            let crate::engine::OpenClaim { job, hash, amount, .. } = claim;
             if let Err(fault) = self.ports.lightning.claim(&hash, amount, &key).await {
                 tracing::warn!(%fault, job = %job.short(), "a claim will be asked for again");
             }
@@ -435,6 +434,9 @@ impl<S: Store + 'static> Runner<S> {
                 (job, Ask::Decline { reason, nonce })
             }
             Command::Withdraw { job, reason } => (job, Ask::Withdraw { reason }),
+            Command::Fund { job, max_fee } => {
+                return core.fund(&job, max_fee).map(|()| Receipt { log: job });
+            }
             Command::Accept { job, max_fee } => (job, Ask::Accept { max_fee }),
             Command::Reject { job, reason } => (job, Ask::Reject { reason }),
             Command::Cancel { job, reason } => (job, Ask::Cancel { reason }),

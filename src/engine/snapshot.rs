@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::engine::{NodeStatus, PendingRow, RelayHealth};
 use crate::market::{
-    Attempt, BidId, Digest, EventId, Gig, Job, JobId, Mode, Msat, Network, Phase, Post, Pubkey,
-    Refusal, Role, Side, Status, Time, Verb, Work, legal,
+    Attempt, BidId, Digest, EventId, Gig, Job, JobId, Mode, Msat, Network, PaymentHash, Phase,
+    Post, Pubkey, Refusal, Role, Side, Status, Time, Verb, Work, escrow_risk, legal,
 };
 use crate::text::{Clean, Limit};
 
@@ -78,6 +78,9 @@ pub struct JobView {
     pub materials: Vec<MaterialView>,
     /// The delivery that stands.
     pub delivery: Option<DeliveryView>,
+    /// The escrow, once awarded.
+    #[serde(default)]
+    pub escrow: Option<EscrowView>,
     /// Bytes fetched of what is being fetched.
     pub fetched: Option<(u64, u64)>,
     /// What a person should look at.
@@ -176,6 +179,69 @@ pub struct DeliveryView {
     pub proof: Option<PathBuf>,
 }
 
+/// An escrow, for eyes. Heights are of the chain.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EscrowView {
+    /// Blocks that the hold lasts.
+    pub window: u32,
+    /// Whether there is a judge.
+    pub judged: bool,
+    /// The ledger's key.
+    pub hash: PaymentHash,
+    /// How often it was tried to lock the money before.
+    pub attempt: u32,
+    /// P, which every height counts from.
+    pub end: Option<u32>,
+    /// A delivery by here.
+    pub deliver_by: Option<u32>,
+    /// The secret by here.
+    pub claim_by: Option<u32>,
+    /// The height that ends the phase if nobody does anything, and what happens then.
+    pub otherwise: Option<(u32, Cow<'static, str>)>,
+    /// The real deadline that the worker signed.
+    pub funded: Option<u32>,
+    /// Requester: the worst height at which the money is back if nothing happens.
+    pub refund_by: Option<u32>,
+    /// Whether the money is locked or on its way.
+    pub locked: bool,
+    /// Whether the requester asks to have it back.
+    pub asked_back: bool,
+    /// Worker: what came in.
+    pub received: Option<Msat>,
+    /// Worker: what the LSP keeps.
+    pub lsp_fee: Msat,
+    /// Requester: routing fees paid.
+    pub fee: Msat,
+    /// What it does not cover, in a sentence.
+    pub risk: Cow<'static, str>,
+}
+
+impl EscrowView {
+    /// The escrow of a job, if it is in one.
+    pub fn of(job: &Job) -> Option<Self> {
+        let (escrow, terms) = (job.escrow.as_ref()?, job.terms().escrow.as_ref()?);
+        let t = escrow.timetable(terms.window);
+        Some(Self {
+            window: terms.window,
+            judged: terms.judge.is_some(),
+            hash: escrow.lock.hash,
+            attempt: escrow.lock.attempt,
+            end: escrow.end,
+            deliver_by: t.map(|t| t.deliver()),
+            claim_by: t.map(|t| t.claim()),
+            otherwise: job.height_deadline().map(|(at, what)| (at, what.into())),
+            funded: escrow.funded,
+            refund_by: escrow.worst_refund(terms.window),
+            locked: escrow.is_locked(),
+            asked_back: escrow.asked_back,
+            received: escrow.received,
+            lsp_fee: escrow.lsp_fee,
+            fee: escrow.fee,
+            risk: escrow_risk(job.role).into(),
+        })
+    }
+}
+
 /// A gig of ours, for eyes.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct PostView {
@@ -226,6 +292,10 @@ pub struct GigView {
     pub max_bytes: u64,
     /// Seconds from award to delivery.
     pub deliver_secs: u64,
+    /// Blocks that an escrow lasts, and what it does not cover for a worker; absent where none is
+    /// offered.
+    #[serde(default)]
+    pub escrow: Option<(u32, Cow<'static, str>)>,
     /// Seconds from delivery to payment.
     pub pay_secs: u64,
     /// Proof of work asked of a bid.
@@ -262,6 +332,11 @@ impl GigView {
             slots: gig.offer.slots,
             max_bytes: gig.offer.max_bytes,
             deliver_secs: gig.offer.deadlines.deliver.0,
+            escrow: gig
+                .offer
+                .escrow
+                .as_ref()
+                .map(|terms| (terms.window, escrow_risk(Role::Worker).into())),
             pay_secs: gig.offer.deadlines.pay.0,
             pow: gig.offer.pow,
             published_at: gig.published_at,
@@ -358,6 +433,7 @@ impl JobView {
                     proof: attempt.proof.clone(),
                 }
             }),
+            escrow: EscrowView::of(job),
             fetched,
             stuck: job.stuck.clone(),
             unheard: u32::try_from(job.unacknowledged.len()).unwrap_or(u32::MAX),

@@ -81,7 +81,8 @@ pub(super) fn seal_file(
 /// The market's word for a mode in the seal's.
 pub(super) fn seal_mode(mode: Mode) -> seal::Mode {
     match mode {
-        Mode::Sealed => seal::Mode::Sealed,
+        // In escrow the keys travel with the delivery.
+        Mode::Sealed | Mode::Escrow => seal::Mode::Sealed,
         Mode::Direct => seal::Mode::Direct,
     }
 }

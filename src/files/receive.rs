@@ -26,7 +26,7 @@ const LEAST_TRANCHE: Option<Msat> = Msat::sats(1000);
 pub(super) fn inspect_files(at: &SealedAt, workers: NonZeroUsize) -> Result<Inspection, Fault> {
     let (terms, job) = (&at.terms.terms, hash(at.terms.job.0));
     let secrets: Vec<TrancheSecret> = match terms.mode {
-        Mode::Sealed => {
+        Mode::Sealed | Mode::Escrow => {
             let channel = ChannelSecret::new(at.terms.shared.0);
             (0..terms.tranches).map(|t| channel.tranche(&job, at.terms.delivery, t)).collect()
         }

@@ -15,6 +15,7 @@ use crate::wire::SigningKey;
 const SESSION: &str = "earnest/v1/key/session";
 const INBOX: &str = "earnest/v1/key/inbox";
 const TRANCHE: &str = "earnest/v1/key/tranche";
+const ESCROW: &str = "earnest/v1/key/escrow";
 const AUDIT: &str = "earnest/v1/key/audit";
 const ALONE: &str = "earnest/v1/key/alone";
 const ENDPOINT: &str = "earnest/v1/key/endpoint";
@@ -59,6 +60,11 @@ impl Seed {
     /// K_t: one nonce a manifest, t in the tag.
     pub(crate) fn tranche(&self, nonce: &Nonce, t: u32) -> Zeroizing<[u8; 32]> {
         self.bytes(&nonce.0, &[TRANCHE.as_bytes(), &t.to_le_bytes()])
+    }
+
+    /// x of an escrow's lock.
+    pub(crate) fn escrow(&self, nonce: &Nonce) -> Zeroizing<[u8; 32]> {
+        self.bytes(&nonce.0, &[ESCROW.as_bytes()])
     }
 
     /// s_R.
@@ -144,6 +150,7 @@ mod tests {
             *seed.tranche(&n, 0),
             *seed.tranche(&n, 1),
             *seed.tranche(&n, 256),
+            *seed.escrow(&n),
             *seed.audit(&n),
             *seed.alone(&n),
             *seed.endpoint(),

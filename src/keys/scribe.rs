@@ -211,6 +211,10 @@ impl Scribe for Keys {
         SharedSecret(self.channel(channel).map_or_else(|_| alone(), |keys| *keys.shared()))
     }
 
+    fn escrow_key(&self, nonce: &Nonce) -> Preimage {
+        Preimage::new(*self.seed.escrow(nonce))
+    }
+
     fn audit_seed(&self, nonce: &Nonce) -> Preimage {
         Preimage::new(*self.seed.audit(nonce))
     }

@@ -16,7 +16,7 @@ use super::invoice::FAIL_BACK;
 use super::node::{ANCHOR_RESERVE_SATS, Inner, Lsp, Node, unix_now};
 use super::pay::payment_id;
 use crate::engine::{BillOrder, Billed, Fault};
-use crate::market::{Msat, NodeId, PaymentHash, Time};
+use crate::market::{MOST_WINDOW_JIT, Msat, NodeId, PaymentHash, Time};
 use crate::wire;
 
 /// The longest hold we bill for, in blocks: with a payer's margin it stays below the 2,016 blocks after
@@ -108,6 +108,13 @@ impl Inner {
             );
             (made.map_err(|why| later("No invoice could be made", why))?, Msat::ZERO)
         } else {
+            if order.hold_blocks.is_some_and(|blocks| blocks > MOST_WINDOW_JIT) {
+                return Err(Fault::Never(format!(
+                    "No channel of the node can receive {}, and through one that opens just in time a \
+                     payment is held for {MOST_WINDOW_JIT} blocks at most. No money moved.",
+                    order.amount
+                )));
+            }
             self.just_in_time(order.amount, all, |cap| {
                 self.ldk.bolt11_payment().receive_via_jit_channel_for_hash(
                     order.amount.get(),

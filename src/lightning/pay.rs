@@ -72,7 +72,9 @@ impl Inner {
         // proves nothing where an earlier try may still be under way.
         let pending = details.as_ref().is_some_and(|p| p.status == PaymentStatus::Pending);
         let doubt = pending || self.hashes.sent(&order.hash)? == Some(Sent::Intent);
-        if read.expires_at.0 <= unix_now() {
+        let tip = self.ldk.status().current_best_block.height;
+        let elsewhere = order.tips.is_some_and(|(first, last)| !(first..=last).contains(&tip));
+        if read.expires_at.0 <= unix_now() || elsewhere {
             // An HTLC of this size shows in its channel; a smaller one need not.
             const SHOWS: u64 = 1_000_000;
             let shown = order.amount.get() >= SHOWS
@@ -80,6 +82,10 @@ impl Inner {
                 && self.ldk.list_channels().iter().all(|c| c.is_usable);
             return Err(if doubt && !shown {
                 in_doubt()
+            } else if elsewhere {
+                never(
+                    "Blocks came since the invoice was made, so that it would hold the payment too long or too short. Ask for a new one.",
+                )
             } else {
                 never("This invoice has expired. Ask for a new one.")
             });

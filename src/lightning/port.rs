@@ -11,7 +11,7 @@ use super::pay::payment_id;
 use crate::engine::{
     BillOrder, Billed, Fault, Lightning, NodeEvent, NodeStatus, PayOrder, PaymentState,
 };
-use crate::market::{Msat, NodeId, PaymentHash, Preimage};
+use crate::market::{Holding, Msat, NodeId, PaymentHash, Preimage};
 
 #[async_trait]
 impl Lightning for Node {
@@ -89,6 +89,11 @@ impl Lightning for Node {
             failed.map_err(|why| later("The payment is not sent back yet", why))
         })
         .await
+    }
+
+    async fn holding(&self, hash: &PaymentHash) -> Result<Option<Holding>, Fault> {
+        let hash = *hash;
+        self.call(move |inner| Ok(inner.holding(&hash))).await
     }
 
     async fn next(&self) -> NodeEvent {

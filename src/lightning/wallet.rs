@@ -111,7 +111,7 @@ impl Node {
                 let amount = one_amount(amount.or(named), read.amount)?;
                 one_amount(Some(amount), named)?;
                 let hash = read.hash;
-                let order = PayOrder { hash, amount, invoice, max_fee };
+                let order = PayOrder { hash, amount, invoice, max_fee, tips: None };
                 let sent = self.call(move |inner| Ok(inner.pay_invoice(&order, &read, promised)));
                 let state = self.wait(sent.await??, move |inner| inner.lookup(&hash)).await?;
                 Ok(WalletAnswer::Payment(by_hand(state)))

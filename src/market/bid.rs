@@ -95,6 +95,7 @@ pub fn propose(gig: &Gig, wish: Wish, bidder: &Bidder) -> Result<(Terms, Msat), 
         max_bytes: offer.max_bytes,
         deadlines: offer.deadlines,
         network,
+        escrow: offer.escrow.clone().filter(|_| mode == Mode::Escrow),
     };
     fits(&terms, gig)?;
     if bidder.open {
@@ -145,7 +146,7 @@ fn fits(terms: &Terms, gig: &Gig) -> Result<(), Refusal> {
         return Err(no("price-too-small", sentence));
     }
     let tranches = terms.tranches;
-    if tranches == 0 || tranches > MOST_TRANCHES || terms.mode == Mode::Direct && tranches != 1 {
+    if tranches == 0 || tranches > MOST_TRANCHES || terms.mode != Mode::Sealed && tranches != 1 {
         return Err(no("bad-tranches", format!("{tranches} tranches are not possible here.")));
     }
     if terms.price.tranche(0, tranches).is_none_or(|part| part < LEAST_PRICE) {
@@ -156,7 +157,15 @@ fn fits(terms: &Terms, gig: &Gig) -> Result<(), Refusal> {
     if deliver > LONGEST_PHASE || pay > LONGEST_PHASE || deliver.0 == 0 || pay.0 == 0 {
         return Err(no("bad-deadlines", "A deadline is nothing or over 90 days."));
     }
+    let escrow = offer.escrow.as_ref().filter(|_| terms.mode == Mode::Escrow);
+    if terms.mode == Mode::Escrow {
+        let Some(escrow) = escrow else {
+            return Err(no("no-escrow", "The gig does not say how its escrow would be."));
+        };
+        escrow.check()?;
+    }
     let same = terms.v == 1
+        && terms.escrow.as_ref() == escrow
         && terms.work == offer.work
         && terms.max_bytes == offer.max_bytes
         && terms.deadlines == offer.deadlines

@@ -101,6 +101,11 @@ pub enum Effect {
         /// Which.
         hash: PaymentHash,
     },
+    /// See what the node's channels hold for a hash.
+    Look {
+        /// Which.
+        hash: PaymentHash,
+    },
 }
 
 /// What a fetched file is for: decides where it is put.
@@ -131,6 +136,7 @@ impl Effect {
             Self::Pay { .. } => "pay",
             Self::Claim { .. } => "claim",
             Self::Fail { .. } => "fail",
+            Self::Look { .. } => "look",
         }
     }
 
@@ -164,14 +170,19 @@ impl Effect {
             | Self::Inspect { .. }
             | Self::Open { .. }
             | Self::Prove { .. } => Lane::Files,
-            Self::Bill { .. } | Self::Pay { .. } | Self::Claim { .. } | Self::Fail { .. } => {
-                Lane::Money
-            }
+            Self::Bill { .. }
+            | Self::Pay { .. }
+            | Self::Claim { .. }
+            | Self::Fail { .. }
+            | Self::Look { .. } => Lane::Money,
         }
     }
 
     /// Whether the job still wants it: an effect that has been overtaken is dropped, not run.
     pub fn is_wanted(&self, job: &Job) -> bool {
+        if let Some(wanted) = job.escrow.as_ref().and_then(|e| e.wants(job, self)) {
+            return wanted;
+        }
         let attempt = job.attempt.as_ref();
         let slot = |t: u32| attempt?.tranches.get(usize::try_from(t).ok()?);
         match self {
@@ -197,9 +208,11 @@ impl Effect {
             }
             Self::Open { tranche } => slot(*tranche).is_some_and(|t| t.key.is_some() && !t.opened),
             Self::Prove { .. } => attempt.is_some_and(|a| a.proof.is_none()),
-            Self::First { .. } | Self::Publish { .. } | Self::Accuse { .. } | Self::Fail { .. } => {
-                true
-            }
+            Self::First { .. }
+            | Self::Publish { .. }
+            | Self::Accuse { .. }
+            | Self::Fail { .. }
+            | Self::Look { .. } => true,
         }
     }
 }

@@ -187,6 +187,46 @@ pub enum Fact {
         /// Lost after this height.
         deadline: Option<u32>,
     },
+    /// Requester, in escrow: the worker's hold invoice, decoded.
+    Offered {
+        /// Of which lock.
+        attempt: u32,
+        /// Not checked yet.
+        invoice: Invoice,
+        /// P.
+        height: u32,
+    },
+    /// Requester, in escrow: a person or policy says lock the money.
+    Funding {
+        /// The most to pay in routing fees.
+        max_fee: Msat,
+    },
+    /// Worker, in escrow: the payment is held at our node.
+    Held {
+        /// Of which lock.
+        attempt: u32,
+        /// The ledger's key.
+        hash: PaymentHash,
+        /// What arrived.
+        amount: Msat,
+        /// It goes back from this height.
+        deadline: u32,
+    },
+    /// In escrow: the worker's node sends the payment back. At the worker, the decision, before the node
+    /// is asked; at the requester, what the height says. No secret is taken any more.
+    Returning {
+        /// The ledger's key.
+        hash: PaymentHash,
+        /// Why.
+        why: String,
+        /// Whether the job ends with it; else the money can be locked once more.
+        ends: bool,
+    },
+    /// Worker, in escrow: the node holds it no more.
+    Returned {
+        /// The ledger's key.
+        hash: PaymentHash,
+    },
     /// Worker: less arrived than was billed; it goes back.
     Underpaid {
         /// For which tranche.
@@ -272,6 +312,11 @@ impl Fact {
             Self::Cheated { .. } => "cheated",
             Self::Proven { .. } => "proven",
             Self::Claiming { .. } => "claiming",
+            Self::Offered { .. } => "offered",
+            Self::Funding { .. } => "funding",
+            Self::Held { .. } => "held",
+            Self::Returning { .. } => "returning",
+            Self::Returned { .. } => "returned",
             Self::Underpaid { .. } => "underpaid",
             Self::Received { .. } => "received",
             Self::Lost { .. } => "lost",

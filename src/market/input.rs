@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use crate::market::{
-    Address, Attachment, Billed, Certificate, Digest, Effect, Invoice, Msat, NodeEvent, Nonce,
-    PaymentHash, PaymentState, Record, Time,
+    Address, Attachment, Billed, Certificate, Digest, Effect, Holding, Invoice, Lock, Msat,
+    NodeEvent, Nonce, PaymentHash, PaymentState, Preimage, Record, Time,
 };
 use crate::seal::Manifest;
 
@@ -21,6 +21,8 @@ pub struct World {
     pub slots_left: u32,
     /// A payment hash in this input is in the ledger already, for anything else.
     pub hash_known: bool,
+    /// The node's best block; 0 until it has said so.
+    pub height: u32,
 }
 
 /// What a person, a bot or an agent asks of one job.
@@ -57,6 +59,15 @@ pub enum Ask {
     Accept {
         /// The most to pay in routing fees.
         max_fee: Msat,
+    },
+    /// Requester, in escrow: lock the money.
+    Fund {
+        /// The most to pay in routing fees.
+        max_fee: Msat,
+        /// For the next lock, if one is needed.
+        nonce: Nonce,
+        /// H of the secret that this nonce gives.
+        hash: PaymentHash,
     },
     /// Requester: it is not; deliver again.
     Reject {
@@ -99,6 +110,8 @@ pub struct AwardParts {
     pub audit: Digest,
     /// What s_R is derived from.
     pub audit_nonce: Nonce,
+    /// In escrow: the first lock.
+    pub lock: Option<Lock>,
 }
 
 /// What became of an effect.
@@ -131,6 +144,8 @@ pub enum Outcome {
         vector: PathBuf,
         /// Bytes of the vector file.
         vector_size: u64,
+        /// In escrow: the keys, which are delivered with it.
+        keys: Vec<Preimage>,
     },
     /// Everything but the keys is as the manifest says.
     Inspected,
@@ -154,6 +169,13 @@ pub enum Outcome {
         hash: PaymentHash,
         /// How it stands.
         state: PaymentState,
+    },
+    /// What the node's channels show of a payment to us; `None` if nothing is held for it.
+    Looked {
+        /// Of which.
+        hash: PaymentHash,
+        /// What is there.
+        holding: Option<Holding>,
     },
     /// A tranche opened.
     Opened {

@@ -28,6 +28,9 @@ pub struct Invoice {
     pub description_hash: Option<Digest>,
     /// Blocks the last HTLC must live.
     pub min_final_cltv: u64,
+    /// Blocks that the longest of its route hints adds.
+    #[serde(default)]
+    pub hint_cltv: u64,
 }
 
 impl fmt::Debug for Invoice {
@@ -75,6 +78,7 @@ pub fn purpose(mode: Mode, delivery: &EventId, tranche: u32) -> Digest {
     let tag: &[u8] = match mode {
         Mode::Sealed => b"earnest/v1/sealed",
         Mode::Direct => b"earnest/v1/direct",
+        Mode::Escrow => b"earnest/v1/escrow",
     };
     let mut hasher = sha2::Sha256::new();
     hasher.update(tag);
@@ -86,6 +90,16 @@ pub fn purpose(mode: Mode, delivery: &EventId, tranche: u32) -> Digest {
 impl Invoice {
     /// Whether this invoice asks for exactly what is due, and can still be paid.
     pub fn check(&self, due: &Due, now: Time) -> Result<(), Refusal> {
+        self.check_held(due, 0..=MOST_FINAL_CLTV, now)
+    }
+
+    /// The same, for an invoice whose last HTLC must live so many blocks.
+    pub fn check_held(
+        &self,
+        due: &Due,
+        blocks: std::ops::RangeInclusive<u64>,
+        now: Time,
+    ) -> Result<(), Refusal> {
         let no = |code: &str, what: String| {
             Err(Refusal::new(code, format!("The invoice {what}. Nothing was paid."))
                 .next("Ask the worker for a right one; if it comes wrong again, cancel the job."))
@@ -106,9 +120,14 @@ impl Invoice {
         if self.description_hash != Some(due.description_hash) {
             return no("invoice-purpose", "does not say that it is for this delivery".into());
         }
-        if self.min_final_cltv > MOST_FINAL_CLTV {
-            let blocks = self.min_final_cltv;
-            return no("invoice-lock", format!("could lock the money for {blocks} blocks"));
+        if !blocks.contains(&self.min_final_cltv) {
+            let asked = self.min_final_cltv;
+            let (least, most) = blocks.into_inner();
+            let what = match asked > most {
+                true => format!("could lock the money for {asked} blocks, and {most} are the most"),
+                false => format!("locks the money for {asked} blocks, and {least} are needed"),
+            };
+            return no("invoice-lock", what);
         }
         if now.after(LEAST_LEFT) >= self.expires_at {
             return no("invoice-expired", "has expired".into());
@@ -141,6 +160,7 @@ mod tests {
             expires_at: Time(4600),
             description_hash: Some(purpose(Mode::Sealed, &EventId([3; 32]), 0)),
             min_final_cltv: 44,
+            hint_cltv: 0,
         }
     }
 

@@ -1,6 +1,9 @@
 //! A job: the fold of its facts, and what follows from it (phase, next deadline, channel, grants).
 
+mod escrow;
 mod fold;
+
+pub use escrow::Escrow;
 
 use std::path::PathBuf;
 
@@ -18,14 +21,20 @@ use crate::market::{
 pub enum Phase {
     /// A bid waits for an answer.
     Bid,
-    /// Awarded: the worker works.
+    /// Awarded, in escrow: the money is not locked yet, so nobody works.
+    Awarded,
+    /// In escrow: the money is on its way to the worker's node, or held there and not yet confirmed.
+    Funding,
+    /// Awarded, and in escrow the money is locked: the worker works.
     Working,
     /// A delivery is signed: the requester fetches, inspects and decides.
     Delivered,
     /// The requester said pay: the worker bills.
     Accepted,
-    /// A payment is in flight: it ends by the node's word and by nothing else.
+    /// A payment is in flight, in escrow released: it ends by the node's word and by nothing else.
     Paying,
+    /// In escrow: the worker's node sends the money back. It ends by the node's word.
+    Refunding,
     /// Everything is paid and everything opened. The end.
     Settled,
     /// The requester said no. An award can still come.
@@ -36,6 +45,8 @@ pub enum Phase {
     Cancelled,
     /// A deadline passed. The end, but for money that is on its way.
     Expired,
+    /// In escrow: the requester has the money back. The end.
+    Refunded,
     /// A paid key did not open what was signed; the proof is made. The end.
     Cheated,
 }
@@ -43,18 +54,22 @@ pub enum Phase {
 impl Phase {
     /// Whether nothing more is expected of anybody.
     pub fn is_over(self) -> bool {
-        use Phase::{Cancelled, Cheated, Expired, Settled, Withdrawn};
-        matches!(self, Settled | Withdrawn | Cancelled | Expired | Cheated)
+        use Phase::{Cancelled, Cheated, Expired, Refunded, Settled, Withdrawn};
+        matches!(self, Settled | Withdrawn | Cancelled | Expired | Refunded | Cheated)
     }
 
     /// One word for people.
     pub fn word(self) -> &'static str {
         match self {
             Self::Bid => "bid",
+            Self::Awarded => "awarded",
+            Self::Funding => "funding",
             Self::Working => "working",
             Self::Delivered => "delivered",
             Self::Accepted => "accepted",
             Self::Paying => "paying",
+            Self::Refunding => "refunding",
+            Self::Refunded => "refunded",
             Self::Settled => "settled",
             Self::Declined => "declined",
             Self::Withdrawn => "withdrawn",
@@ -261,6 +276,8 @@ pub struct Job {
     pub materials: Vec<Material>,
     /// The delivery that stands.
     pub attempt: Option<Attempt>,
+    /// The escrow, once awarded; there exactly in that mode.
+    pub escrow: Option<Escrow>,
     /// How many deliveries there were, refused ones included.
     pub deliveries: u32,
     /// Payment hashes of deliveries that stand no more: none of them is ever used again.
@@ -320,6 +337,7 @@ impl Job {
             resent: 0,
             materials: Vec::new(),
             attempt: None,
+            escrow: None,
             deliveries: 0,
             former: Vec::new(),
             equivocated: false,
@@ -375,7 +393,10 @@ impl Job {
         let mut grants = Vec::new();
         // Who was paid for some of it goes on serving it: the requester's disk may lose it.
         let sold = |work: &Attempt| work.tranches.iter().any(|t| t.received.is_some());
-        let ended = matches!(self.phase, Phase::Withdrawn | Phase::Cancelled | Phase::Expired);
+        let ended = matches!(
+            self.phase,
+            Phase::Withdrawn | Phase::Cancelled | Phase::Expired | Phase::Refunded
+        );
         if self.job.is_none() || ended && !self.attempt.as_ref().is_some_and(sold) {
             return grants;
         }
@@ -396,6 +417,9 @@ impl Job {
 
     /// Claims that were begun and not yet confirmed: asked for again at every start (lightning.md 2.4).
     pub fn claims(&self) -> Vec<(u32, PaymentHash, Msat)> {
+        if let Some(escrow) = &self.escrow {
+            return escrow.claim().into_iter().collect();
+        }
         let Some(work) = &self.attempt else { return Vec::new() };
         let open = |(t, (hash, tranche)): (usize, (&PaymentHash, &Tranche))| {
             let amount = tranche.claiming.filter(|_| tranche.received.is_none())?;
@@ -405,6 +429,10 @@ impl Job {
     }
     /// Payments that were begun and have not ended: asked about at every start.
     pub fn payments(&self) -> Vec<(u32, PaymentHash)> {
+        if let Some(escrow) = &self.escrow {
+            let open = escrow.paying.then_some((escrow.lock.attempt, escrow.lock.hash));
+            return open.into_iter().collect();
+        }
         let Some(work) = &self.attempt else { return Vec::new() };
         let open = |(t, (hash, tranche)): (usize, (&PaymentHash, &Tranche))| {
             let flying = tranche.paying.is_some() && tranche.key.is_none();
@@ -417,6 +445,9 @@ impl Job {
     /// word ends it, or nothing does.
     pub fn deadline(&self) -> Option<(Time, &'static str)> {
         let d = self.deadlines();
+        if self.escrow.is_some() {
+            return self.escrow_deadline(WORKER_GRACE);
+        }
         match self.phase {
             Phase::Bid | Phase::Declined => {
                 Some((self.bid.valid_until, "the bid lapses; nobody owes anything"))

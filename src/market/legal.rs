@@ -1,6 +1,8 @@
 //! What can be done now, and for what cannot, the refusal that says why. Every front end is drawn from it,
 //! and `step` asks the same function.
 
+mod escrow;
+
 use serde::{Deserialize, Serialize};
 
 use crate::market::{Job, Phase, Refusal, Role, Span, Time};
@@ -21,11 +23,14 @@ pub enum Verb {
     Withdraw,
     /// Worker: hand the work over.
     Deliver,
-    /// Requester: pay for what was delivered.
+    /// Requester, in escrow: lock the money.
+    Fund,
+    /// Requester: pay for what was delivered; in escrow, release the money.
     Accept,
     /// Requester: send it back.
     Reject,
-    /// Either: stop here.
+    /// Either: stop here. In escrow, once the money is on its way: the requester asks for it back, the
+    /// worker sends it back.
     Cancel,
     /// Either: words.
     Note,
@@ -36,9 +41,9 @@ pub enum Verb {
 impl Verb {
     /// The verbs of a role, in the order in which they are shown.
     pub fn of(role: Role) -> &'static [Self] {
-        use Verb::{Accept, Award, Cancel, Decline, Deliver, Note, Rate, Reject, Withdraw};
+        use Verb::{Accept, Award, Cancel, Decline, Deliver, Fund, Note, Rate, Reject, Withdraw};
         match role {
-            Role::Requester => &[Award, Accept, Reject, Decline, Cancel, Note, Rate],
+            Role::Requester => &[Award, Fund, Accept, Reject, Decline, Cancel, Note, Rate],
             Role::Worker => &[Deliver, Withdraw, Cancel, Note, Rate],
         }
     }
@@ -49,6 +54,7 @@ impl Verb {
             Self::Decline => "decline",
             Self::Withdraw => "withdraw",
             Self::Deliver => "deliver",
+            Self::Fund => "fund",
             Self::Accept => "accept",
             Self::Reject => "reject",
             Self::Cancel => "cancel",
@@ -72,6 +78,9 @@ pub fn may(job: &Job, verb: Verb, now: Time) -> Result<(), Refusal> {
     };
     let late = |code: &str, sentence: &str| Err(Refusal::new(code, sentence));
     let past_deadline = job.deadline().is_some_and(|(at, _)| now >= at);
+    if let Some(said) = escrow::may(job, verb, now) {
+        return said;
+    }
     match verb {
         Verb::Award => match phase {
             Phase::Bid if past_deadline => {
@@ -108,6 +117,7 @@ pub fn may(job: &Job, verb: Verb, now: Time) -> Result<(), Refusal> {
             Phase::Paying => late("paying", "It is being paid already."),
             _ => wrong("There is nothing to pay for."),
         },
+        Verb::Fund => late("not-escrow", "Nothing is locked in this settlement mode."),
         Verb::Reject => match phase {
             Phase::Delivered | Phase::Accepted if !job.money_moved() => Ok(()),
             Phase::Delivered | Phase::Accepted | Phase::Paying | Phase::Settled => {
@@ -128,7 +138,11 @@ pub fn may(job: &Job, verb: Verb, now: Time) -> Result<(), Refusal> {
             None => wrong("Words can be exchanged once the job is awarded."),
         },
         Verb::Rate => match phase {
-            Phase::Settled | Phase::Cheated | Phase::Cancelled | Phase::Expired
+            Phase::Settled
+            | Phase::Cheated
+            | Phase::Cancelled
+            | Phase::Expired
+            | Phase::Refunded
                 if job.job.is_some() =>
             {
                 Ok(())

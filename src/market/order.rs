@@ -52,6 +52,10 @@ pub struct PayOrder {
     pub amount: Msat,
     /// The most to pay in routing fees.
     pub max_fee: Msat,
+    /// Sent only while the node's tip is in here, both included: an escrow counts from it. A payment
+    /// that is on its way already is not stopped by it.
+    #[serde(default)]
+    pub tips: Option<(u32, u32)>,
 }
 
 impl fmt::Debug for PayOrder {

@@ -6,8 +6,8 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use crate::market::{
-    Attachment, Deadlines, EventId, Fact, Gig, LEAST_PRICE, LONGEST_PHASE, Mode, Msat, Nonce,
-    Refusal, Status, Time, Work,
+    Attachment, Deadlines, EscrowTerms, EventId, Fact, Gig, LEAST_PRICE, LONGEST_PHASE, Mode, Msat,
+    Nonce, Refusal, Status, Time, Work,
 };
 
 /// What a requester writes.
@@ -33,6 +33,9 @@ pub struct GigDraft {
     pub max_bytes: u64,
     /// Deadlines.
     pub deadlines: Deadlines,
+    /// How an escrow would be; the usual one when absent and the modes name it.
+    #[serde(default)]
+    pub escrow: Option<EscrowTerms>,
     /// Proof of work asked of a bid, in leading zero bits.
     pub pow: u8,
     /// No bids after this.
@@ -61,6 +64,14 @@ impl GigDraft {
         }
         if self.modes.is_empty() {
             return no("no-mode", "The gig names no settlement mode.".into());
+        }
+        let named = self.modes.contains(&Mode::Escrow);
+        if self.escrow.is_some() && !named {
+            let sentence = "The gig says how an escrow would be and does not offer one.";
+            return no("no-escrow", sentence.into());
+        }
+        if let Some(Err(why)) = self.escrow.as_ref().map(EscrowTerms::check) {
+            return no(&why.code, why.sentence);
         }
         if self.slots == 0 || self.slots > MOST_SLOTS {
             return no("bad-slots", format!("Slots are from 1 to {MOST_SLOTS}."));

@@ -8,8 +8,8 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::market::{
-    Address, Attachment, Digest, EndpointId, EventId, JobId, Msat, Network, NodeId, Nonce, Pubkey,
-    Terms, Time,
+    Address, Attachment, Digest, EndpointId, EventId, JobId, Lock, Msat, Network, NodeId, Nonce,
+    PaymentHash, Preimage, Pubkey, Terms, Time,
 };
 use crate::seal::Manifest;
 use crate::text::Raw;
@@ -99,8 +99,12 @@ pub enum Body {
     },
     /// Requester: it is what was asked; after verification, never before.
     Accept {
-        /// The `deliver` record it accepts.
+        /// The `deliver` record it accepts; in escrow, where x is given before there is one, the record
+        /// that holds the lock.
         manifest: EventId,
+        /// In escrow: x, which releases the money.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        x: Option<Preimage>,
     },
     /// Requester: it is not.
     Reject {
@@ -109,7 +113,77 @@ pub enum Body {
         /// Why, for a person.
         reason: Raw,
     },
-    /// Either: let us stop here.
+    /// Requester, in escrow: the money will be locked for this hash. The first stands in the award.
+    Lock(Lock),
+    /// Worker, in escrow: the hold invoice for the lock.
+    Fund {
+        /// Of which lock.
+        attempt: u32,
+        /// BOLT 11.
+        invoice: String,
+        /// P: the worker's tip and the window. Every height of the escrow is counted from it.
+        height: u32,
+    },
+    /// Worker, in escrow: the money is held at my node, over a channel that the chain has confirmed.
+    Funded {
+        /// Of which lock.
+        attempt: u32,
+        /// The height from which it really goes back; not before P.
+        deadline: u32,
+    },
+    /// Requester, to the judge's inbox: this is the job that you are asked to judge.
+    Appoint {
+        /// The signed bid.
+        bid: String,
+        /// The signed award.
+        award: String,
+        /// The signed record that holds the lock; absent where the award does.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        lock: Option<String>,
+        /// The signed `funded`.
+        funded: String,
+        /// x.
+        x: Preimage,
+    },
+    /// Judge: I hold x of this lock.
+    Holding {
+        /// H.
+        hash: PaymentHash,
+    },
+    /// Judge: this record was given to me at this height.
+    Lodged {
+        /// Which.
+        record: EventId,
+        /// The judge's tip.
+        height: u32,
+    },
+    /// Either, to the judge: we do not agree.
+    Dispute {
+        /// The `deliver` record that it is about, if there is one.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        manifest: Option<EventId>,
+        /// Why, for a person.
+        reason: Raw,
+    },
+    /// Either, to the judge: what the other side says is not so.
+    Objection {
+        /// The `dispute` record that it answers.
+        dispute: EventId,
+        /// Why, for a person.
+        reason: Raw,
+    },
+    /// Judge: the end of a dispute.
+    Ruling {
+        /// The `dispute` record that it answers.
+        dispute: EventId,
+        /// x, if the worker is to be paid; without it the money goes back.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        x: Option<Preimage>,
+        /// Why, for a person.
+        reason: Raw,
+    },
+    /// Either: let us stop here. In escrow, once the money is on its way: the requester asks the worker
+    /// to send it back, and the worker does by saying the same.
     Cancel {
         /// Why, for a person.
         reason: Raw,
@@ -173,6 +247,9 @@ pub struct Award {
     pub audit: Digest,
     /// What s_R was derived from.
     pub audit_nonce: Nonce,
+    /// The first lock; there exactly in escrow.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lock: Option<Lock>,
 }
 
 /// The body of a delivery.
@@ -187,6 +264,9 @@ pub struct Delivery {
     pub vector_size: u64,
     /// For a person.
     pub message: Raw,
+    /// In escrow: the keys themselves, one a tranche, since the money is locked already.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub keys: Vec<Preimage>,
 }
 
 impl fmt::Debug for Body {
@@ -200,11 +280,21 @@ impl fmt::Debug for Body {
             Self::Ready { manifest, tranche } | Self::Bill { manifest, tranche, .. } => {
                 write!(f, "{}({manifest:?}, {tranche})", self.kind())
             }
-            Self::Accept { manifest }
+            Self::Accept { manifest, .. }
             | Self::Reject { manifest, .. }
             | Self::Settled { manifest } => write!(f, "{}({manifest:?})", self.kind()),
             Self::Rate { stars, .. } => write!(f, "rate({stars})"),
-            Self::Decline { .. }
+            Self::Lock(lock) => write!(f, "lock({}, {:?})", lock.attempt, lock.hash),
+            Self::Fund { attempt, height, .. } => write!(f, "fund({attempt}, {height})"),
+            Self::Funded { attempt, deadline } => write!(f, "funded({attempt}, {deadline})"),
+            Self::Holding { hash } => write!(f, "holding({hash:?})"),
+            Self::Lodged { record, height } => write!(f, "lodged({record:?}, {height})"),
+            Self::Objection { dispute, .. } | Self::Ruling { dispute, .. } => {
+                write!(f, "{}({dispute:?})", self.kind())
+            }
+            Self::Appoint { .. }
+            | Self::Dispute { .. }
+            | Self::Decline { .. }
             | Self::Withdraw { .. }
             | Self::Cancel { .. }
             | Self::Note { .. } => f.write_str(self.kind()),
@@ -226,6 +316,15 @@ impl Body {
             Self::Bill { .. } => "bill",
             Self::Accept { .. } => "accept",
             Self::Reject { .. } => "reject",
+            Self::Lock(_) => "lock",
+            Self::Fund { .. } => "fund",
+            Self::Funded { .. } => "funded",
+            Self::Appoint { .. } => "appoint",
+            Self::Holding { .. } => "holding",
+            Self::Lodged { .. } => "lodged",
+            Self::Dispute { .. } => "dispute",
+            Self::Objection { .. } => "objection",
+            Self::Ruling { .. } => "ruling",
             Self::Cancel { .. } => "cancel",
             Self::Settled { .. } => "settled",
             Self::Rate { .. } => "rate",
@@ -233,21 +332,48 @@ impl Body {
         }
     }
 
-    /// The one role that may author it; `None` for either. Both sides hold the channel's outer key,
-    /// so the outer signature says nothing about who speaks (PROTOCOL.md 3).
+    /// The one role that may author it; `None` for either, and for what only a judge says
+    /// ([`Body::is_judges`]). Both sides hold the channel's outer key, so the outer signature says nothing
+    /// about who speaks (PROTOCOL.md 3).
     pub fn author(&self) -> Option<Role> {
         match self {
             Self::Bid(_)
             | Self::Withdraw { .. }
             | Self::Deliver(_)
             | Self::Bill { .. }
+            | Self::Fund { .. }
+            | Self::Funded { .. }
             | Self::Settled { .. } => Some(Role::Worker),
             Self::Decline { .. }
             | Self::Award(_)
             | Self::Ready { .. }
             | Self::Accept { .. }
+            | Self::Lock(_)
+            | Self::Appoint { .. }
             | Self::Reject { .. } => Some(Role::Requester),
-            Self::Material(_) | Self::Cancel { .. } | Self::Rate { .. } | Self::Note { .. } => None,
+            Self::Material(_)
+            | Self::Holding { .. }
+            | Self::Lodged { .. }
+            | Self::Dispute { .. }
+            | Self::Objection { .. }
+            | Self::Ruling { .. }
+            | Self::Cancel { .. }
+            | Self::Rate { .. }
+            | Self::Note { .. } => None,
+        }
+    }
+
+    /// Whether neither side of a job may author it, but the judge alone.
+    pub fn is_judges(&self) -> bool {
+        matches!(self, Self::Holding { .. } | Self::Lodged { .. } | Self::Ruling { .. })
+    }
+
+    /// The hash that it would lock money under.
+    pub fn lock(&self) -> Option<&Lock> {
+        match self {
+            Self::Lock(lock) => Some(lock),
+            Self::Award(award) => award.lock.as_ref(),
+            _ => None,
         }
     }
 }

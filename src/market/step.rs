@@ -1,11 +1,12 @@
 //! `step`: the only place where anything is decided. Pure.
 
 mod done;
+mod escrow;
 mod heard;
 
 use crate::market::{
-    Address, Ask, Attachment, AwardParts, Body, Delivery, Digest, Effect, Fact, Input, Job, Msat,
-    Nonce, Purpose, Refusal, Verb, World, may,
+    Address, Ask, Attachment, AwardParts, Body, Delivery, Digest, Effect, EventId, Fact, Input,
+    Job, Msat, Nonce, Purpose, Refusal, Verb, World, may,
 };
 use crate::text::Raw;
 
@@ -14,6 +15,13 @@ use crate::text::Raw;
 pub enum Say {
     /// In the job's channel.
     Post(Box<Body>),
+    /// In an escrow's channel: accept, with the secret that only the scribe can draw.
+    Release {
+        /// What is accepted.
+        manifest: EventId,
+        /// What x is derived from.
+        nonce: Nonce,
+    },
     /// As a first contact to the bidder.
     Award(Box<AwardParts>),
     /// As a first contact to the bidder, by a key that stands for nothing.
@@ -58,6 +66,14 @@ impl Step {
         self.effects.push(effect);
         self
     }
+    /// This step, and then the other.
+    fn and(mut self, other: Self) -> Self {
+        self.facts.extend(other.facts);
+        self.says.extend(other.says);
+        self.effects.extend(other.effects);
+        self.repeats += other.repeats;
+        self
+    }
     /// Whether nothing happens.
     pub fn is_empty(&self) -> bool {
         self.facts.is_empty()
@@ -77,6 +93,7 @@ pub fn step(job: &Job, input: &Input, world: &World) -> Result<Step, Refusal> {
         }
         Input::Done { effect, outcome } => done::done(job, effect, outcome, world),
         Input::Node(event) => done::node(job, event),
+        Input::Height(height) if job.escrow.is_some() => Ok(escrow::height(job, *height)),
         Input::Height(height) => Ok(done::height(job, *height)),
         Input::Tick => Ok(tick(job, world)),
     }
@@ -122,6 +139,7 @@ fn asked(job: &Job, ask: &Ask, world: &World) -> Result<Step, Refusal> {
                 return Err(Refusal::new("gig-full", sentence)
                     .next("Cancel a job of it first, or post another gig."));
             }
+            escrow::awards(job, award)?;
             Ok(Step { says: vec![Say::Award(award.clone())], ..step })
         }
         Ask::Decline { reason, nonce } => {
@@ -159,6 +177,14 @@ fn asked(job: &Job, ask: &Ask, world: &World) -> Result<Step, Refusal> {
                 })
                 .effect(Effect::Seal { number, source: source.clone() }))
         }
+        Ask::Fund { max_fee, nonce, hash } => {
+            can(Verb::Fund)?;
+            escrow::fund(job, *max_fee, nonce, hash, world)
+        }
+        Ask::Accept { .. } if job.escrow.is_some() => {
+            can(Verb::Accept)?;
+            escrow::release(job)
+        }
         Ask::Accept { max_fee } => {
             can(Verb::Accept)?;
             accept(job, *max_fee, world)
@@ -172,6 +198,7 @@ fn asked(job: &Job, ask: &Ask, world: &World) -> Result<Step, Refusal> {
         }
         Ask::Cancel { reason } => {
             can(Verb::Cancel)?;
+            let step = escrow::cancelled(job, step);
             Ok(step.say(Body::Cancel { reason: why(reason)? }))
         }
         Ask::Note { text } => {

@@ -5,7 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::market::{Digest, EndpointId, EventId, Msat, Pubkey, Span, Time};
+use crate::market::{Digest, EndpointId, EscrowTerms, EventId, Msat, Pubkey, Span, Time};
 use crate::text::Raw;
 
 /// Which chain the money is on. Regtest is the sandbox.
@@ -44,6 +44,8 @@ pub enum Mode {
     Sealed,
     /// Delivered in the open, paid on acceptance.
     Direct,
+    /// Locked at the worker's own node before the work, released by the requester.
+    Escrow,
 }
 
 /// Whether the author of a listing wants work or offers it.
@@ -106,6 +108,9 @@ pub struct Offer {
     pub max_bytes: u64,
     /// Deadlines.
     pub deadlines: Deadlines,
+    /// How an escrow would be; there exactly when the modes name it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub escrow: Option<EscrowTerms>,
     /// Proof of work asked of a first contact: leading zero bits (NIP-13).
     pub pow: u8,
     /// Where bids are read.
@@ -180,6 +185,9 @@ pub struct Terms {
     pub deadlines: Deadlines,
     /// Which chain.
     pub network: Network,
+    /// The escrow; there exactly in that mode.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub escrow: Option<EscrowTerms>,
 }
 
 /// Where an endpoint can be reached. Travels encrypted only.

@@ -1,6 +1,7 @@
 //! Stories: one whole course of events on the real parts, step by step, that asserts by asking the parts.
 //! Demo, documentation and acceptance test at once.
 
+mod escrow;
 mod first_job;
 mod sabotage;
 
@@ -28,7 +29,7 @@ pub struct Story {
 
 /// Every story.
 pub fn list() -> Vec<Story> {
-    vec![first_job::STORY]
+    vec![first_job::STORY, escrow::STORY, escrow::TIMEOUT]
 }
 
 /// How a story is played.
@@ -234,6 +235,10 @@ pub async fn play(
     }
     let mut teller = Teller::new(story.name, on_step);
     teller.summary.breaks.extend(play.break_way.clone());
-    first_job::tell(&play, &mut teller).await?;
+    match story.name {
+        "escrow" => escrow::tell(&play, &mut teller, escrow::End::Released).await?,
+        "escrow-timeout" => escrow::tell(&play, &mut teller, escrow::End::TimedOut).await?,
+        _ => first_job::tell(&play, &mut teller).await?,
+    }
     Ok(teller.end())
 }

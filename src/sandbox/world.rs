@@ -106,7 +106,7 @@ pub struct World {
     url: String,
     lsp: Lsp,
     lsp_stopped: bool,
-    seed: Option<u64>,
+    seed: u64,
     began_at: u32,
     faucet: u64,
     faucet_fees: u64,
@@ -140,8 +140,11 @@ impl World {
                 (Some(relay), url)
             }
         };
+        // Drawn once: a party that comes back is the same one.
+        let random = || OsDice.nonce().0.iter().take(8).fold(0, |n, b| n << 8 | u64::from(*b));
+        let seed = setup.seed.unwrap_or_else(random);
         let lsp = Lsp::start(LspConfig {
-            seed: secrets(setup.seed, "lsp").phrase_seed(),
+            seed: secrets(seed, "lsp").phrase_seed(),
             dir: dir.join("lsp"),
             chain: chain.endpoint().clone(),
             runtime: tokio::runtime::Handle::current(),
@@ -158,7 +161,7 @@ impl World {
             url,
             lsp,
             lsp_stopped: false,
-            seed: setup.seed,
+            seed,
             began_at,
             faucet: 0,
             faucet_fees: 0,
@@ -340,17 +343,12 @@ const LSP_COINS: u64 = 20_000_000;
 /// The keys of one party.
 struct PartySecrets(Secrets);
 
-fn secrets(seed: Option<u64>, name: &str) -> PartySecrets {
-    let entropy = match seed {
-        Some(seed) => {
-            let mut hasher = blake3::Hasher::new_derive_key("earnest/v1/sandbox-party");
-            hasher.update(&seed.to_le_bytes());
-            hasher.update(name.as_bytes());
-            // One seed names one world, but two runs of it must not share sessions.
-            hasher.finalize().into()
-        }
-        None => OsDice.nonce().0,
-    };
+fn secrets(seed: u64, name: &str) -> PartySecrets {
+    let mut hasher = blake3::Hasher::new_derive_key("earnest/v1/sandbox-party");
+    hasher.update(&seed.to_le_bytes());
+    hasher.update(name.as_bytes());
+    // One seed names one world, but two runs of it must not share sessions.
+    let entropy = hasher.finalize().into();
     PartySecrets(Secrets { phrase: Phrase::new(&entropy), imported: None })
 }
 

@@ -13,8 +13,8 @@ use super::peer::Peer;
 use super::relay::RelayNet;
 use crate::engine::{Channel, Trouble};
 use crate::market::{
-    Ask, Body, Deadlines, Draft, GigDraft, Job, Mode, Msat, Network, Phase, Query, Role, Side,
-    Sort, Span, Verb, Wish, Work, may,
+    Ask, Body, Deadlines, Draft, EscrowTerms, GigDraft, Job, Lock, Mode, Msat, Network,
+    PaymentHash, Phase, Preimage, Query, Role, Side, Sort, Span, Verb, WINDOW, Wish, Work, may,
 };
 use crate::text::Raw;
 
@@ -66,9 +66,11 @@ impl Stage {
         }
         let modes = match draw.range(0, 10) {
             0 => vec![Mode::Direct],
-            1..4 => vec![Mode::Direct, Mode::Sealed],
+            1..3 => vec![Mode::Direct, Mode::Sealed],
+            3..6 => vec![Mode::Escrow],
             _ => vec![Mode::Sealed],
         };
+        let escrow = modes.contains(&Mode::Escrow);
         let draft = GigDraft {
             title: format!("Gig {} of {}", core.posts().len(), peer.n),
             summary: String::new(),
@@ -83,6 +85,11 @@ impl Stage {
                 deliver: Span(draw.range(3_600, 8 * 3_600)),
                 pay: Span(draw.range(1_800, 6 * 3_600)),
             },
+            escrow: Some(EscrowTerms {
+                window: u32::try_from(draw.range(144, 289)).unwrap_or(WINDOW),
+                judge: None,
+            })
+            .filter(|_| escrow),
             pow: u8::try_from(draw.range(0, 4)).unwrap_or(0),
             expires_at: core_time(peer).after(Span(draw.range(3 * 3_600, 10 * 3_600))),
         };
@@ -150,6 +157,10 @@ impl Stage {
                 core.ask(&job.id, Ask::Decline { reason: reason(), nonce })
             }
             (_, Phase::Bid) if can(Verb::Award) => core.award(&job.id),
+            // Some lock the money and are never seen again.
+            (Asker::Vanishes, Phase::Awarded) if can(Verb::Fund) && first_word(job) => {
+                core.fund(&job.id, Msat::sats(200).unwrap_or_default())
+            }
             (Asker::Vanishes, _) => Ok(()),
             (Asker::Cancels, _) if can(Verb::Cancel) && draw.permille(200) => {
                 core.ask(&job.id, Ask::Cancel { reason: reason() })
@@ -162,9 +173,14 @@ impl Stage {
             (Asker::Fickle, Phase::Accepted) if first && can(Verb::Reject) => {
                 core.ask(&job.id, Ask::Reject { reason: reason() })
             }
-            (Asker::Hostile, Phase::Delivered | Phase::Paying) if draw.permille(500) => {
+            (Asker::Hostile, Phase::Delivered | Phase::Paying | Phase::Funding)
+                if draw.permille(500) =>
+            {
                 self.forge(peer, job, &mut draw);
                 Ok(())
+            }
+            (_, Phase::Awarded) if can(Verb::Fund) => {
+                core.fund(&job.id, Msat::sats(200).unwrap_or_default())
             }
             (_, Phase::Delivered) if can(Verb::Accept) => {
                 let max_fee = Msat::sats(200).unwrap_or_default();
@@ -252,9 +268,17 @@ impl Stage {
             }
             Body::Deliver(other)
         };
-        let body = match draw.range(0, 8) {
+        let locked = job.escrow.as_ref().map(|escrow| escrow.lock);
+        let body = match draw.range(0, if locked.is_some() { 12 } else { 8 }) {
+            8 => Body::Funded { attempt: 0, deadline: u32::MAX >> 4 },
+            9 => Body::Holding { hash: locked.map_or(PaymentHash([1; 32]), |lock| lock.hash) },
+            10 => Body::Accept { manifest, x: Some(Preimage::new([9; 32])) },
+            11 => match locked {
+                Some(lock) => Body::Lock(Lock { attempt: lock.attempt + 1, ..lock }),
+                None => Body::Note { text: Raw("no lock".into()) },
+            },
             0 => Body::Settled { manifest },
-            1 => Body::Accept { manifest },
+            1 => Body::Accept { manifest, x: None },
             2 => Body::Ready { manifest, tranche: 0 },
             3 => Body::Reject { manifest, reason: Raw("forged".into()) },
             4 => Body::Note { text: Raw("one of two".into()) },
@@ -280,6 +304,11 @@ impl Stage {
             let _ = lock(&self.relays).publish(peer.n, &event, &job.relays);
         }
     }
+}
+
+/// Half of all jobs.
+fn first_word(job: &Job) -> bool {
+    job.id.0[0] < 128
 }
 
 fn core_time(peer: &Peer) -> crate::market::Time {

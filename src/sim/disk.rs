@@ -131,7 +131,7 @@ pub(super) struct PeerDisk {
 }
 
 fn secrets(terms: &SealTerms) -> Vec<TrancheSecret> {
-    let count = if terms.terms.mode == Mode::Sealed { terms.terms.tranches } else { 0 };
+    let count = if terms.terms.mode == Mode::Direct { 0 } else { terms.terms.tranches };
     let channel = ChannelSecret::new(terms.shared.0);
     let job = Hash32::new(terms.job.0);
     (0..count).map(|t| channel.tranche(&job, terms.delivery, t)).collect()
@@ -139,7 +139,7 @@ fn secrets(terms: &SealTerms) -> Vec<TrancheSecret> {
 
 fn mode(terms: &SealTerms) -> seal::Mode {
     match terms.terms.mode {
-        Mode::Sealed => seal::Mode::Sealed,
+        Mode::Sealed | Mode::Escrow => seal::Mode::Sealed,
         Mode::Direct => seal::Mode::Direct,
     }
 }

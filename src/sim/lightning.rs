@@ -17,7 +17,7 @@ use super::clock::{Clockwork, lock};
 use crate::engine::{
     BillOrder, Billed, Fault, Lightning, NodeEvent, NodeStatus, PayOrder, PaymentState,
 };
-use crate::market::{Msat, NodeId, PaymentHash, Preimage};
+use crate::market::{Holding, Msat, NodeId, PaymentHash, Preimage};
 
 /// What the LSP opens for a just-in-time channel, and what it takes for it.
 const JIT_CAPACITY: u64 = 200_000_000;
@@ -144,6 +144,10 @@ impl Lightning for PeerNode {
     async fn fail(&self, hash: &PaymentHash) -> Result<(), Fault> {
         self.mood("fail", hash)?;
         lock(&self.net).fail(self.me, hash)
+    }
+    async fn holding(&self, hash: &PaymentHash) -> Result<Option<Holding>, Fault> {
+        self.mood("holding", hash)?;
+        Ok(lock(&self.net).holding(self.me, hash))
     }
     async fn next(&self) -> NodeEvent {
         std::future::poll_fn(|_| match lock(&self.net).nodes[self.me].events.front() {

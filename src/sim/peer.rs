@@ -100,10 +100,9 @@ impl Peer {
         }
         core.take_changed();
         let Replays { claims, payments } = core.replays();
-        for OpenClaim { job, tranche, hash, amount } in claims {
-            let nonce = core.job(&job).and_then(|j| j.attempt.as_ref()?.nonce);
-            let Some(nonce) = nonce else { continue };
-            let key = self.ports.scribe.tranche_key(&nonce, tranche);
+        for claim in claims {
+            let Some(key) = core.claim_key(&claim) else { continue };
+            let OpenClaim { hash, amount, .. } = claim;
             // A claim that fails is asked for again at the next block.
             let _ = self.ports.lightning.claim(&hash, amount, &key).now_or_never();
         }

@@ -1,6 +1,6 @@
 //! What must hold, whatever happened.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::clock::lock;
 use super::lightning::Sent;
@@ -42,6 +42,9 @@ fn every_job_ended(world: &World, n: usize) -> Result<(), Broken> {
         if !job.phase.is_over() {
             return broken(peer, &format!("{:?} for ever", job.phase), &job.id);
         }
+        if job.escrow.as_ref().is_some_and(|escrow| escrow.is_locked()) {
+            return broken(peer, "it is over, and a payment died unnoticed", &job.id);
+        }
         if job.phase == Phase::Cheated && job.attempt.as_ref().is_none_or(|a| a.proof.is_none()) {
             return broken(peer, "cheated, and no proof was made", &job.id);
         }
@@ -62,6 +65,7 @@ fn the_log_says_it_once(world: &World, n: usize) -> Result<(), Broken> {
     for (id, rows) in core.store().logs().map_err(|e| e.to_string())? {
         let mut once: BTreeMap<(&str, u32, u32), u32> = BTreeMap::new();
         let mut delivery = 0;
+        let mut held = BTreeSet::new();
         let mut job: Option<Job> = None;
         for row in rows {
             let fact: Fact = serde_json::from_str(&row.body).map_err(|e| e.to_string())?;
@@ -79,6 +83,11 @@ fn the_log_says_it_once(world: &World, n: usize) -> Result<(), Broken> {
                 Fact::PayFailed { tranche, .. } => ("failed", *tranche),
                 Fact::Received { tranche, .. } => ("received", *tranche),
                 Fact::Lost { tranche, .. } => ("lost", *tranche),
+                // A lock is used once, whatever was delivered meanwhile.
+                Fact::Held { attempt, .. } if held.insert(*attempt) => continue,
+                Fact::Held { attempt, .. } => {
+                    return broken(peer, &format!("lock {attempt} held twice"), &id);
+                }
                 Fact::Opened { tranche, .. } => ("opened", *tranche),
                 Fact::Cheated { tranche, .. } => ("cheated", *tranche),
                 _ => continue,
@@ -118,6 +127,7 @@ fn what_is_over_stays_over(
             | Fact::Paid { .. }
             | Fact::Opened { .. }
             | Fact::Cheated { .. }
+            | Fact::Returned { .. }
     );
     if was.is_over() && job.phase != was && !money {
         let what = format!("{was:?} became {:?} by `{}`", job.phase, fact.kind());
@@ -178,7 +188,10 @@ fn whoever_paid_has_it(world: &World) -> Result<(), Broken> {
         let paid = |r: &&LedgerRow| r.direction == Direction::Out && r.state == "paid";
         for job in core.jobs().values().filter(|job| job.role == Role::Requester) {
             let work = job.attempt.as_ref();
-            let keys = work.map_or(0, |w| w.tranches.iter().filter(|t| t.key.is_some()).count());
+            let keys = match &job.escrow {
+                Some(escrow) => usize::from(escrow.x.is_some()),
+                None => work.map_or(0, |w| w.tranches.iter().filter(|t| t.key.is_some()).count()),
+            };
             if rows.iter().filter(paid).filter(|r| r.log == job.id).count() != keys {
                 return broken(peer, "paid, and the key is not here", &job.id);
             }
@@ -218,10 +231,13 @@ fn settled_is_what_was_made(world: &World, peer: &Peer, job: &Job) -> Result<(),
         return broken(peer, "settled, and the plaintext is not what was sealed", id);
     }
     let paid = job.attempt.as_ref().map_or(0, |w| w.tranches.len());
-    let received = worker
-        .attempt
-        .as_ref()
-        .map_or(0, |w| w.tranches.iter().filter(|t| t.received.is_some()).count());
+    let received = match &worker.escrow {
+        Some(escrow) => usize::from(escrow.received.is_some()),
+        None => worker
+            .attempt
+            .as_ref()
+            .map_or(0, |w| w.tranches.iter().filter(|t| t.received.is_some()).count()),
+    };
     if paid != received || worker.phase != Phase::Settled {
         return broken(peer, "settled here, and the worker was not paid", id);
     }

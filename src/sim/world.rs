@@ -323,8 +323,10 @@ impl World {
 fn node(seed: Seed, i: usize) -> Node {
     let mut draw = seed.draw("node", &[i as u64]);
     let channel = match i % 4 {
-        0 | 1 => Some(Channel { local: 900_000_000, remote: draw.range(1, 900) * 1_000_000 }),
-        2 => Some(Channel { local: draw.range(1, 30) * 1_000_000, remote: 400_000_000 }),
+        0 | 1 => {
+            Some(Channel { local: 900_000_000, remote: draw.range(1, 900) * 1_000_000, since: 0 })
+        }
+        2 => Some(Channel { local: draw.range(1, 30) * 1_000_000, remote: 400_000_000, since: 0 }),
         _ => None,
     };
     Node::new(&seed.bytes("node-key", &[i as u64]), channel)

@@ -263,6 +263,7 @@ pub(super) fn mode(mode: Mode) -> &'static str {
     match mode {
         Mode::Sealed => "sealed",
         Mode::Direct => "direct",
+        Mode::Escrow => "escrow",
     }
 }
 

@@ -8,10 +8,12 @@ use super::read::{int, time};
 use crate::engine::{EffectEnd, EffectRow, Fault, PendingRow};
 use crate::market::{Digest, EventId, Time};
 
+/// The id covers log, place, second and body: what is there under it already is this very effect, asked for
+/// twice in one second, and is run once.
 pub(super) fn add(tx: &Transaction<'_>, row: &EffectRow) -> Result<(), Fault> {
     tx.prepare_cached(
         "INSERT INTO outbox (id, log, kind, body, not_before, due, tries)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?5, ?6)",
+         VALUES (?1, ?2, ?3, ?4, ?5, ?5, ?6) ON CONFLICT (id) DO NOTHING",
     )
     .and_then(|mut sql| {
         let due = int(row.not_before.0);

@@ -4,12 +4,14 @@ use std::net::SocketAddr;
 
 use super::event::is_point;
 use super::limits::{
-    ADDRESSES, BLOB_BYTES, DEADLINE_MAX, DEADLINE_MIN, INPUT_BYTES, INPUTS, INVOICE_BYTES,
-    MESSAGE_BYTES, MODES, NAME_BYTES, NOTE_BYTES, POW, PRICE_MAX, PRICE_MIN, REASON_BYTES,
-    RELAYS_MAX, RELAYS_MIN, SLOTS, TRANCHE_MIN, TRANCHES, URL_BYTES,
+    ADDRESSES, BLOB_BYTES, BLOCKS, DEADLINE_MAX, DEADLINE_MIN, INPUT_BYTES, INPUTS, INVOICE_BYTES,
+    LOCKS, MESSAGE_BYTES, MODES, NAME_BYTES, NOTE_BYTES, POW, PRICE_MAX, PRICE_MIN, REASON_BYTES,
+    RELAYS_MAX, RELAYS_MIN, SLOTS, TRANCHE_MIN, TRANCHES, URL_BYTES, WINDOW,
 };
 use super::rejected::{Code, Rejected};
-use crate::market::{Address, Attachment, Body, Deadlines, Msat, Offer, Terms};
+use crate::market::{
+    Address, Attachment, Body, Deadlines, EscrowTerms, Lock, Mode, Msat, Offer, Terms,
+};
 use crate::text::Raw;
 
 /// Text of at most so many bytes. What characters are in it is the reader's concern: see
@@ -105,6 +107,40 @@ fn deliverable(bytes: u64) -> Result<(), Rejected> {
     )))
 }
 
+/// Agreed on exactly where it is needed, and of a window that can be held.
+fn escrow(escrow: Option<&EscrowTerms>, named: bool) -> Result<(), Rejected> {
+    let fits = match escrow {
+        Some(terms) => named && WINDOW.contains(&terms.window),
+        None => !named,
+    };
+    if fits {
+        return Ok(());
+    }
+    Err(Rejected::limit("an escrow is missing, not asked for, or of a window that cannot be"))
+}
+
+fn lock(lock: &Lock) -> Result<(), Rejected> {
+    if lock.milestone == 0 && lock.attempt < LOCKS {
+        return Ok(());
+    }
+    Err(Rejected::limit("a lock is of a milestone or a try that cannot be"))
+}
+
+fn height(what: &str, height: u32) -> Result<(), Rejected> {
+    if (1..BLOCKS).contains(&height) {
+        return Ok(());
+    }
+    Err(Rejected::limit(format!("{what} {height} is no height of a chain")))
+}
+
+fn invoice(invoice: &str) -> Result<(), Rejected> {
+    let plain = invoice.bytes().all(|b| b.is_ascii_alphanumeric());
+    if plain && !invoice.is_empty() && invoice.len() <= INVOICE_BYTES {
+        return Ok(());
+    }
+    Err(Rejected::limit(format!("an invoice is not 1 to {INVOICE_BYTES} letters and digits")))
+}
+
 fn version(what: &str, v: u32) -> Result<(), Rejected> {
     if v == 1 {
         return Ok(());
@@ -128,6 +164,7 @@ pub(crate) fn offer(offer: &Offer) -> Result<(), Rejected> {
     price(offer.price)?;
     deliverable(offer.max_bytes)?;
     deadlines(&offer.deadlines)?;
+    escrow(offer.escrow.as_ref(), offer.modes.contains(&Mode::Escrow))?;
     if offer.pow > POW {
         let sentence = format!("{} bits of proof of work; at most {POW} may be asked", offer.pow);
         return Err(Rejected::limit(sentence));
@@ -151,6 +188,7 @@ fn terms(terms: &Terms) -> Result<(), Rejected> {
         return Err(Rejected::limit("a tranche of several would pay less than 1,000 sat"));
     }
     deliverable(terms.max_bytes)?;
+    escrow(terms.escrow.as_ref(), terms.mode == Mode::Escrow)?;
     deadlines(&terms.deadlines)
 }
 
@@ -166,29 +204,40 @@ pub(crate) fn check(body: &Body) -> Result<(), Rejected> {
         Body::Award(award) => {
             relays(&award.relays)?;
             address(&award.address)?;
+            award.lock.as_ref().map_or(Ok(()), lock)?;
             inputs(&award.inputs)
         }
         Body::Decline { reason }
         | Body::Withdraw { reason }
         | Body::Reject { reason, .. }
+        | Body::Dispute { reason, .. }
+        | Body::Objection { reason, .. }
+        | Body::Ruling { reason, .. }
         | Body::Cancel { reason } => text("a reason", reason, REASON_BYTES),
         Body::Material(material) => attachment(material, BLOB_BYTES),
         Body::Deliver(delivery) => {
             text("a file name", &delivery.name, NAME_BYTES)?;
             text("a message", &delivery.message, MESSAGE_BYTES)?;
+            if delivery.keys.len() > delivery.manifest.h.len() {
+                return Err(Rejected::limit("a delivery has more keys than tranches"));
+            }
             deliverable(delivery.vector_size)
         }
         Body::Ready { tranche: t, .. } => tranche(*t),
-        Body::Bill { tranche: t, invoice, .. } => {
-            tranche(*t)?;
-            let plain = invoice.bytes().all(|b| b.is_ascii_alphanumeric());
-            if plain && !invoice.is_empty() && invoice.len() <= INVOICE_BYTES {
-                return Ok(());
-            }
-            Err(Rejected::limit(format!(
-                "an invoice is not 1 to {INVOICE_BYTES} letters and digits"
-            )))
+        Body::Bill { tranche: t, invoice: text, .. } => tranche(*t).and_then(|()| invoice(text)),
+        Body::Lock(new) => lock(new),
+        Body::Fund { attempt, invoice: text, height: end } => {
+            attempts(*attempt)?;
+            height("the end", *end)?;
+            invoice(text)
         }
+        Body::Funded { attempt, deadline } => {
+            attempts(*attempt)?;
+            height("the deadline", *deadline)
+        }
+        Body::Lodged { height: at, .. } => height("the tip", *at),
+        // What travels inside is judged when it is read.
+        Body::Appoint { .. } | Body::Holding { .. } => Ok(()),
         Body::Rate { stars, comment } => {
             if !(1..=5).contains(stars) {
                 return Err(Rejected::limit("a rating is not one to five"));
@@ -198,6 +247,13 @@ pub(crate) fn check(body: &Body) -> Result<(), Rejected> {
         Body::Note { text: note } => text("a note", note, NOTE_BYTES),
         Body::Accept { .. } | Body::Settled { .. } => Ok(()),
     }
+}
+
+fn attempts(attempt: u32) -> Result<(), Rejected> {
+    if attempt < LOCKS {
+        return Ok(());
+    }
+    Err(Rejected::limit(format!("try {attempt} cannot be: there are at most {LOCKS}")))
 }
 
 fn tranche(t: u32) -> Result<(), Rejected> {

@@ -54,6 +54,11 @@ pub fn decode(text: &str) -> Result<Invoice, NotAnInvoice> {
         Bolt11InvoiceDescriptionRef::Hash(sha) => Some(Digest(sha.0.to_byte_array())),
         Bolt11InvoiceDescriptionRef::Direct(_) => None,
     };
+    let hints = parsed.route_hints();
+    let hints = hints
+        .iter()
+        .map(|hint| hint.0.iter().map(|hop| u64::from(hop.cltv_expiry_delta)).sum::<u64>());
+    let hint_cltv = hints.max().unwrap_or(0);
     let expires_at = parsed.expires_at().map_or(u64::MAX, |at| at.as_secs());
     Ok(Invoice {
         text: text.to_owned(),
@@ -64,6 +69,7 @@ pub fn decode(text: &str) -> Result<Invoice, NotAnInvoice> {
         expires_at: Time(expires_at),
         description_hash,
         min_final_cltv: parsed.min_final_cltv_expiry_delta(),
+        hint_cltv,
     })
 }
 
@@ -121,6 +127,7 @@ mod tests {
                 description_hash: Some(Digest(
                     sha256::Hash::hash(b"what it pays for").to_byte_array())),
                 min_final_cltv: cltv,
+                hint_cltv: 0,
             });
         }
 

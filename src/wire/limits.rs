@@ -36,8 +36,15 @@ pub const HASHTAGS: usize = 16;
 pub const HASHTAG_BYTES: usize = 48;
 /// Slots of one listing: more is another listing.
 pub const SLOTS: u32 = 10_000;
-/// Settlement modes of one listing: each at most once, and two exist.
-pub const MODES: usize = 2;
+/// Settlement modes of one listing: each at most once, and three exist.
+pub const MODES: usize = 3;
+/// The window of an escrow, in blocks.
+pub const WINDOW: std::ops::RangeInclusive<u32> =
+    crate::market::LEAST_WINDOW..=crate::market::MOST_WINDOW;
+/// Tries to lock the money of one milestone.
+pub const LOCKS: u32 = crate::market::MOST_LOCKS;
+/// Heights are below this: a later one is a time in a lock (BIP 65), and no height of a chain.
+pub const BLOCKS: u32 = 500_000_000;
 /// Input files named in a listing or an award.
 pub const INPUTS: usize = 16;
 /// One of them, in bytes: samples and instructions, fetched before anyone is bound to anything.

@@ -13,9 +13,30 @@ use crate::market::{Body, Draft, JobId, Record};
 pub const RECORD: u16 = 3921;
 
 /// Bodies of this version. Any other is refused, never guessed.
-const BODIES: [&str; 14] = [
-    "bid", "decline", "award", "withdraw", "material", "deliver", "ready", "bill", "accept",
-    "reject", "cancel", "settled", "rate", "note",
+const BODIES: [&str; 23] = [
+    "bid",
+    "decline",
+    "award",
+    "withdraw",
+    "material",
+    "deliver",
+    "ready",
+    "bill",
+    "accept",
+    "reject",
+    "lock",
+    "fund",
+    "funded",
+    "appoint",
+    "holding",
+    "lodged",
+    "dispute",
+    "objection",
+    "ruling",
+    "cancel",
+    "settled",
+    "rate",
+    "note",
 ];
 
 /// J in a bid, which begins a job and so has none yet.

@@ -45,8 +45,13 @@ fn certificate(role: Role) -> String {
 
 fn record(manifest: &Manifest) -> String {
     let (name, message) = (Raw::from("cats.txt"), Raw::from("done"));
-    let body =
-        Body::Deliver(Delivery { manifest: manifest.clone(), name, vector_size: 111, message });
+    let body = Body::Deliver(Delivery {
+        manifest: manifest.clone(),
+        name,
+        vector_size: 111,
+        message,
+        keys: Vec::new(),
+    });
     let id = EventId([1; 32]);
     let draft = Draft { job: Some(JobId(J)), seq: 1, prev: Some(id), seen: Some(id), at: AT, body };
     wire::sign_record(&key(2), &draft).unwrap().event

@@ -198,6 +198,7 @@ fn a_rejected_delivery_that_is_paid_all_the_same_is_handed_back() {
             hash: row.hash,
             amount: row.amount,
             max_fee: Msat::ZERO,
+            tips: None,
         };
         pair.pay(Requester, &order).unwrap();
         pair.quiet();

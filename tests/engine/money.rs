@@ -156,7 +156,8 @@ fn less_than_was_billed_is_sent_back_and_no_key_given() {
     let short = sats(20_999);
     let invoice = pair.nodes.invoices[&order.hash].1.invoice.clone();
     pair.side_mut(Requester).deaf = true;
-    let order = PayOrder { invoice, hash: order.hash, amount: short, max_fee: Msat::ZERO };
+    let order =
+        PayOrder { invoice, hash: order.hash, amount: short, max_fee: Msat::ZERO, tips: None };
     pair.pay(Requester, &order).unwrap();
     pair.quiet();
     assert_eq!(pair.nodes.htlcs[&order.hash].2, Htlc::Failed);

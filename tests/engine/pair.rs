@@ -160,6 +160,12 @@ pub(crate) struct Nodes {
     pub(crate) no_route: u32,
     /// The payee's node shrugs: Ok to every claim, and nothing comes of it.
     pub(crate) claims_lost: bool,
+    /// The chain's tip.
+    pub(crate) height: u32,
+    /// Heights from which held payments go back by themselves, and nobody is told at the payee's.
+    pub(crate) deadlines: BTreeMap<PaymentHash, u32>,
+    /// Confirmations of the payee's channel.
+    pub(crate) confirmations: u32,
 }
 
 pub(crate) struct Side {
@@ -243,7 +249,7 @@ impl Pair {
             dir,
             rt,
             events: Vec::new(),
-            nodes: Nodes::default(),
+            nodes: Nodes { height: 1000, confirmations: 6, ..Nodes::default() },
             sides,
             restarts: 0,
             twice: false,
@@ -328,8 +334,7 @@ impl Pair {
         self.open(who, store);
         let Replays { claims, payments } = self.core(who).replays();
         for claim in claims {
-            let attempt = self.core(who).job(&claim.job).unwrap().attempt.clone().unwrap();
-            let key = self.side(who).keys.tranche_key(&attempt.nonce.unwrap(), claim.tranche);
+            let key = self.core(who).claim_key(&claim).unwrap();
             self.claim(who, &claim.hash, &key);
         }
         for hash in payments {
@@ -350,7 +355,7 @@ impl Pair {
         let mut bent = Bend {
             currency: Currency::Regtest,
             node: self.side(who).node,
-            cltv: 44,
+            cltv: order.hold_blocks.map_or(44, |blocks| u64::from(blocks) + 39),
             at: self.now(),
             order: order.clone(),
             any_amount: false,
@@ -403,14 +408,21 @@ impl Pair {
             PaymentState::Unknown | PaymentState::Failed { .. } => {}
             state => return Ok(state),
         }
+        let tip = self.nodes.height;
+        if order.tips.is_some_and(|(first, last)| !(first..=last).contains(&tip)) {
+            return Err(Fault::Never("The invoice is too old. Nothing was paid.".into()));
+        }
         if self.nodes.no_route > 0 {
             self.nodes.no_route -= 1;
             return Ok(PaymentState::Failed { reason: "No route was found.".into() });
         }
         self.nodes.sent.push((who, order.hash, order.amount));
         self.nodes.htlcs.insert(order.hash, (who, order.amount, Htlc::Held));
-        let event =
-            NodeEvent::Claimable { hash: order.hash, amount: order.amount, deadline: Some(1000) };
+        let cltv = self.side(who).keys.read_invoice(&order.invoice).map(|i| i.min_final_cltv);
+        let deadline = tip + 1 + u32::try_from(cltv.unwrap_or(44)).unwrap() - 39;
+        self.nodes.deadlines.insert(order.hash, deadline);
+        let (hash, amount, deadline) = (order.hash, order.amount, Some(deadline));
+        let event = NodeEvent::Claimable { hash, amount, deadline };
         self.side_mut(who.other()).queue.push_back(event);
         Ok(PaymentState::InFlight)
     }
@@ -431,6 +443,30 @@ impl Pair {
         self.side_mut(who).queue.push_back(NodeEvent::Received { hash, amount });
         let paid = NodeEvent::Paid { hash, preimage, fee: sats(1) };
         self.side_mut(payer).queue.push_back(paid);
+    }
+
+    /// What the payee's channels show.
+    pub(crate) fn holding(&self, hash: &PaymentHash) -> Option<Holding> {
+        let (_, amount, htlc) = self.nodes.htlcs.get(hash)?;
+        (*htlc == Htlc::Held).then_some(Holding {
+            amount: *amount,
+            deadline: self.nodes.deadlines[hash],
+            confirmations: self.nodes.confirmations,
+        })
+    }
+
+    /// Blocks are found up to this height; these people's nodes see the last of them.
+    pub(crate) fn blocks(&mut self, to: u32, seen_by: &[Who]) {
+        self.nodes.height = to;
+        let dead = |(hash, at): (&PaymentHash, &u32)| (*at <= to).then_some(*hash);
+        let dead: Vec<_> = self.nodes.deadlines.iter().filter_map(dead).collect();
+        for hash in dead {
+            self.fail(&hash);
+        }
+        for who in seen_by {
+            let _ = self.core_mut(*who).height(to);
+            self.restart_if_dead(*who);
+        }
     }
 
     pub(crate) fn fail(&mut self, hash: &PaymentHash) {
@@ -501,6 +537,8 @@ impl Pair {
                 let count = terms.terms.tranches;
                 let sealing: Vec<_> = (0..count).map(|t| keys.tranche_key(&nonce, t)).collect();
                 let hashes = sealing.iter().map(Preimage::hash).collect();
+                let escrow = job.terms().mode == Mode::Escrow;
+                let given = if escrow { sealing.clone() } else { Vec::new() };
                 let order = SealOrder { terms, source: source.clone(), nonce, keys: sealing };
                 let sealed = self.rt.block_on(files.seal(&order))?;
                 Ok(Outcome::Sealed {
@@ -509,13 +547,15 @@ impl Pair {
                     blob: sealed.blob,
                     vector: sealed.vector,
                     vector_size: sealed.vector_size,
+                    keys: given,
                 })
             }
             Effect::Open { tranche } => {
                 let job = job.unwrap();
                 let at = self.sealed_at(who, &job)?;
                 let attempt = job.attempt.as_ref().unwrap();
-                let key = attempt.tranches[*tranche as usize].key.unwrap();
+                let given = attempt.delivery().unwrap().keys.first().copied();
+                let key = attempt.tranches[*tranche as usize].key.or(given).unwrap();
                 let name = attempt.delivery().unwrap().name.clone();
                 match self.rt.block_on(files.open(&at, *tranche, &key, &name))? {
                     OpenedTranche::Right { path, digest } => Ok(Outcome::Opened { path, digest }),
@@ -526,7 +566,8 @@ impl Pair {
                 let job = job.unwrap();
                 let at = self.sealed_at(who, &job)?;
                 let attempt = job.attempt.as_ref().unwrap();
-                let key = attempt.tranches[*tranche as usize].key.unwrap();
+                let given = attempt.delivery().unwrap().keys.first().copied();
+                let key = attempt.tranches[*tranche as usize].key.or(given).unwrap();
                 let record = attempt.record.as_ref().unwrap();
                 let proof =
                     files.prove(&at, *tranche, &key, *chunk, &job.worker.event, &record.event);
@@ -549,10 +590,12 @@ impl Pair {
                 Ok(Outcome::Payment { hash: order.hash, state })
             }
             Effect::Claim { tranche, hash, .. } => {
-                let nonce = job.unwrap().attempt.and_then(|a| a.nonce);
-                let nonce = nonce.ok_or_else(|| Fault::Never("no nonce".into()))?;
-                self.claim(who, hash, &keys.tranche_key(&nonce, *tranche));
+                let key = claim_key(&job.unwrap(), *tranche, &*keys);
+                self.claim(who, hash, &key.ok_or_else(|| Fault::Never("no key".into()))?);
                 Ok(Outcome::Done)
+            }
+            Effect::Look { hash } => {
+                Ok(Outcome::Looked { hash: *hash, holding: self.holding(hash) })
             }
             Effect::Fail { hash } => {
                 self.fail(hash);
@@ -683,6 +726,7 @@ impl Pair {
             price: sats(21_000),
             max_bytes: 1 << 20,
             deadlines: Deadlines { deliver: Span::DAY, pay: Span::DAY },
+            escrow: None,
             pow: 0,
             expires_at: self.now().after(Span::DAY.times(7)),
         }

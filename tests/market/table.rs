@@ -11,6 +11,64 @@ fn wish(mode: Mode) -> Wish {
     Wish { mode: Some(mode), price: None, tranches: Some(1) }
 }
 
+/// The phases of an escrow, up to the end and back.
+fn in_escrow(all: &mut Vec<(Job, Time)>) {
+    let both = [Requester, Worker];
+    let awarded = || {
+        let mut pair = Pair::new();
+        pair.blocks(1000, &both);
+        let gig = pair.posted(|draft| draft.modes = vec![Mode::Escrow]);
+        let id = pair.core_mut(Worker).bid(&gig, Wish::default(), "I can.").unwrap();
+        pair.quiet();
+        (pair, id)
+    };
+    let mut keep = |pair: &Pair| {
+        for who in both {
+            all.push((pair.job(who), pair.now()));
+        }
+    };
+    let (mut pair, id) = awarded();
+    keep(&pair);
+    pair.core_mut(Requester).award(&id).unwrap();
+    pair.quiet();
+    keep(&pair);
+    pair.nodes.confirmations = 0;
+    pair.core_mut(Requester).fund(&id, sats(100)).unwrap();
+    pair.quiet();
+    keep(&pair);
+    pair.nodes.confirmations = 3;
+    pair.blocks(1001, &both);
+    pair.quiet();
+    keep(&pair);
+    pair.side_mut(Requester).lazy = vec!["open"];
+    pair.deliver("work.bin", 20_000).unwrap();
+    pair.quiet();
+    keep(&pair);
+    pair.wake(Requester);
+    pair.quiet();
+    keep(&pair);
+    pair.side_mut(Worker).lazy = vec!["claim"];
+    pair.accept().unwrap();
+    pair.quiet();
+    keep(&pair);
+    pair.wake(Worker);
+    pair.quiet();
+    keep(&pair);
+
+    let (mut pair, id) = awarded();
+    pair.core_mut(Requester).award(&id).unwrap();
+    pair.quiet();
+    pair.core_mut(Requester).fund(&id, sats(100)).unwrap();
+    pair.quiet();
+    pair.side_mut(Worker).lazy = vec!["fail"];
+    pair.cancel(Worker).unwrap();
+    pair.quiet();
+    keep(&pair);
+    pair.wake(Worker);
+    pair.quiet();
+    keep(&pair);
+}
+
 /// A job in every phase that each side comes through, with when it stood there.
 pub(crate) fn stages() -> Vec<(Job, Time)> {
     let mut all = Vec::new();
@@ -53,6 +111,7 @@ pub(crate) fn stages() -> Vec<(Job, Time)> {
         pair.quiet();
         keep(&pair, &mut all);
     }
+    in_escrow(&mut all);
     let ended = |end: &dyn Fn(&mut Pair), all: &mut Vec<(Job, Time)>| {
         let mut pair = Pair::new();
         end(&mut pair);
@@ -103,7 +162,7 @@ pub(crate) fn stages() -> Vec<(Job, Time)> {
 }
 
 fn world(now: Time) -> World {
-    World { now, spendable: sats(1_000_000), slots_left: 1, hash_known: false }
+    World { now, spendable: sats(1_000_000), slots_left: 1, hash_known: false, height: 100 }
 }
 
 /// One ask for each verb.
@@ -119,6 +178,12 @@ fn ask(verb: Verb, job: &Job) -> Ask {
             inputs: Vec::new(),
             audit: Digest([1; 32]),
             audit_nonce: nonce,
+            lock: (job.terms().mode == Mode::Escrow).then_some(Lock {
+                milestone: 0,
+                attempt: 0,
+                hash: PaymentHash([76; 32]),
+                nonce,
+            }),
         })),
         Verb::Decline => Ask::Decline { reason, nonce },
         Verb::Withdraw => Ask::Withdraw { reason },
@@ -129,6 +194,7 @@ fn ask(verb: Verb, job: &Job) -> Ask {
             message: reason,
             nonce,
         },
+        Verb::Fund => Ask::Fund { max_fee: sats(1), nonce, hash: PaymentHash([77; 32]) },
         Verb::Accept => Ask::Accept { max_fee: sats(1) },
         Verb::Reject => Ask::Reject { reason },
         Verb::Cancel => Ask::Cancel { reason },
@@ -137,8 +203,9 @@ fn ask(verb: Verb, job: &Job) -> Ask {
     }
 }
 
-const VERBS: [Verb; 9] = [
+const VERBS: [Verb; 10] = [
     Verb::Award,
+    Verb::Fund,
     Verb::Decline,
     Verb::Withdraw,
     Verb::Deliver,
@@ -156,8 +223,8 @@ fn every_phase_is_reached() {
     phases.dedup();
     use Phase::*;
     let all = [
-        Bid, Working, Delivered, Accepted, Paying, Settled, Declined, Withdrawn, Cancelled,
-        Expired, Cheated,
+        Bid, Awarded, Funding, Working, Delivered, Accepted, Paying, Refunding, Settled, Declined,
+        Withdrawn, Cancelled, Expired, Refunded, Cheated,
     ];
     assert_eq!(phases, all);
 }
@@ -208,8 +275,17 @@ pub(crate) fn inputs(job: &Job, stages: &[(Job, Time)]) -> Vec<Input> {
         Body::Note { text: reason() },
         Body::Bid(job.bid.clone()),
     ];
+    for attempt in [0, 1, u32::MAX] {
+        let lock =
+            Lock { milestone: 0, attempt, hash: PaymentHash([8; 32]), nonce: Nonce([1; 32]) };
+        bodies.push(Body::Lock(lock));
+        bodies.push(Body::Fund { attempt, invoice: "lnbcrt1".into(), height: u32::MAX });
+        bodies.push(Body::Funded { attempt, deadline: u32::MAX });
+    }
+    bodies.push(Body::Holding { hash: PaymentHash([8; 32]) });
     for manifest in [manifest.unwrap_or(EventId([4; 32])), EventId([5; 32])] {
-        bodies.push(Body::Accept { manifest });
+        bodies.push(Body::Accept { manifest, x: None });
+        bodies.push(Body::Accept { manifest, x: Some(Preimage::new([3; 32])) });
         bodies.push(Body::Settled { manifest });
         bodies.push(Body::Reject { manifest, reason: reason() });
         for tranche in [0, 1, u32::MAX] {
@@ -262,7 +338,13 @@ fn outcomes(job: &Job) -> Vec<Input> {
         again: false,
         hold_blocks: None,
     };
-    let pay = |hash| PayOrder { invoice: "x".into(), hash, amount: sats(1), max_fee: sats(1) };
+    let pay = |hash| PayOrder {
+        invoice: "x".into(),
+        hash,
+        amount: sats(1),
+        max_fee: sats(1),
+        tips: None,
+    };
     let own = job.attempt.as_ref().and_then(|a| a.hashes.first().copied());
     let hash = own.unwrap_or(PaymentHash([9; 32]));
     let failed = || Outcome::Failed { why: "no".into() };

@@ -58,6 +58,9 @@ impl Lightning for Nobody {
     async fn fail(&self, _: &PaymentHash) -> Result<(), Fault> {
         alone()
     }
+    async fn holding(&self, _: &PaymentHash) -> Result<Option<Holding>, Fault> {
+        alone()
+    }
     async fn next(&self) -> NodeEvent {
         std::future::pending().await
     }
@@ -181,6 +184,7 @@ pub(crate) fn draft(title: &str) -> GigDraft {
         price: Msat::sats(5_000).unwrap(),
         max_bytes: 1 << 20,
         deadlines: Deadlines { deliver: Span::DAY, pay: Span::DAY },
+        escrow: None,
         pow: 0,
         expires_at: SystemClock.now().after(Span::DAY),
     }

@@ -68,6 +68,7 @@ pub(crate) fn gig(n: u64, title: &str) -> Gig {
             price: Msat::sats(1000 + n).unwrap(),
             max_bytes: 1 << 20,
             deadlines: Deadlines { deliver: Span::DAY, pay: Span::DAY },
+            escrow: None,
             pow: 0,
             inbox: Inbox { key: Pubkey(bytes(n)), relays: vec!["ws://localhost".into()] },
             inputs: vec![],

@@ -75,6 +75,15 @@ fn what_no_reader_would_take_is_not_signed() {
     limit(Body::Bill { manifest, tranche: 0, invoice: "x".repeat(5000) });
     limit(Body::Bill { manifest, tranche: 0, invoice: "ln bc".into() });
     limit(Body::Bill { manifest, tranche: 0, invoice: String::new() });
+    limit(Body::Lock(Lock { milestone: 1, ..lock() }));
+    limit(Body::Lock(Lock { attempt: 16, ..lock() }));
+    for height in [0, 500_000_000] {
+        limit(Body::Fund { attempt: 0, invoice: "lnbcrt1".into(), height });
+        limit(Body::Funded { attempt: 0, deadline: height });
+        limit(Body::Lodged { record: manifest, height });
+    }
+    limit(Body::Fund { attempt: 0, invoice: "ln bc".into(), height: 1 });
+    limit(Body::Funded { attempt: 16, deadline: 1 });
     limit(Body::Material(Attachment { size: 0, ..attachment("x") }));
     limit(Body::Material(Attachment { size: (1 << 40) + 1, ..attachment("x") }));
     limit(Body::Material(attachment(&"x".repeat(256))));
@@ -94,6 +103,18 @@ fn what_no_reader_would_take_is_not_signed() {
     assert_eq!(bid_draft(|b| b.terms.tranches = 65), Code::OutOfLimits);
     assert_eq!(bid_draft(|b| b.terms.tranches = 22), Code::OutOfLimits);
     assert_eq!(bid_draft(|b| b.terms.price = Msat::ZERO), Code::OutOfLimits);
+    // An escrow is agreed on exactly where it is meant, and of a window that can be held.
+    let escrow = |window| Some(EscrowTerms { window, judge: None });
+    assert_eq!(bid_draft(|b| b.terms.mode = Mode::Escrow), Code::OutOfLimits);
+    let sealed = |b: &mut Bid| b.terms.escrow = Some(EscrowTerms::default());
+    assert_eq!(bid_draft(sealed), Code::OutOfLimits);
+    for window in [0, 143, 721] {
+        let mut draft = bid().draft;
+        if let Body::Bid(bid) = &mut draft.body {
+            (bid.terms.mode, bid.terms.escrow) = (Mode::Escrow, escrow(window));
+        }
+        assert_eq!(code(&draft), Code::OutOfLimits, "{window}");
+    }
     assert_eq!(bid_draft(|b| b.relays.clear()), Code::OutOfLimits);
     assert_eq!(bid_draft(|b| b.message = Raw("x".repeat(5000))), Code::OutOfLimits);
     let nine = |b: &mut Bid| b.address.direct = (1..10).map(|i| format!("192.0.2.{i}:1")).collect();

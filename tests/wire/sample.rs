@@ -57,6 +57,7 @@ pub(super) fn gig() -> Gig {
             price: Msat::new(21_000_500).unwrap(),
             max_bytes: 1 << 20,
             deadlines: Deadlines { deliver: Span::DAY, pay: Span::HOUR },
+            escrow: None,
             pow: 8,
             inbox: Inbox {
                 key: key(9).pubkey(),
@@ -80,6 +81,7 @@ pub(super) fn terms() -> Terms {
         tranches: 3,
         max_bytes: 1 << 20,
         deadlines: Deadlines { deliver: Span::DAY, pay: Span::HOUR },
+        escrow: None,
         network: Network::Regtest,
     }
 }
@@ -139,6 +141,7 @@ pub(super) fn award_with(bid: &Record, certificate: String) -> Draft {
         inputs: vec![attachment("a"), attachment("b")],
         audit: Digest([7; 32]),
         audit_nonce: Nonce([8; 32]),
+        lock: None,
     });
     let job = Some(JobId(bid.id.0));
     Draft { job, seq: 0, prev: None, seen: Some(bid.id), at: NOW, body }
@@ -165,6 +168,10 @@ pub(super) fn manifest() -> Manifest {
     serde_json::from_value(whole).unwrap()
 }
 
+pub(super) fn lock() -> Lock {
+    Lock { milestone: 0, attempt: 1, hash: PaymentHash([1; 32]), nonce: Nonce([2; 32]) }
+}
+
 /// Every kind of body that may travel in a channel.
 pub(super) fn bodies() -> Vec<Body> {
     let manifest_id = EventId([3; 32]);
@@ -177,11 +184,30 @@ pub(super) fn bodies() -> Vec<Body> {
             name: raw("out.txt"),
             vector_size: 120,
             message: raw("done"),
+            keys: Vec::new(),
         }),
         Body::Ready { manifest: manifest_id, tranche: 2 },
         Body::Bill { manifest: manifest_id, tranche: 0, invoice: "lnbcrt210u1pj".into() },
-        Body::Accept { manifest: manifest_id },
+        Body::Accept { manifest: manifest_id, x: None },
         Body::Reject { manifest: manifest_id, reason: raw("not Finnish") },
+        Body::Accept { manifest: manifest_id, x: Some(Preimage::new([9; 32])) },
+        Body::Lock(lock()),
+        Body::Fund { attempt: 3, invoice: "lnbcrt210u1pj".into(), height: 900_288 },
+        Body::Funded { attempt: 3, deadline: 900_290 },
+        Body::Appoint {
+            bid: "{}".into(),
+            award: "{}".into(),
+            lock: Some("{}".into()),
+            funded: "{}".into(),
+            x: Preimage::new([9; 32]),
+        },
+        Body::Holding { hash: PaymentHash([1; 32]) },
+        Body::Lodged { record: manifest_id, height: 900_100 },
+        Body::Dispute { manifest: Some(manifest_id), reason: raw("not what was asked") },
+        Body::Dispute { manifest: None, reason: raw("no word") },
+        Body::Objection { dispute: manifest_id, reason: raw("it is") },
+        Body::Ruling { dispute: manifest_id, x: None, reason: raw("it is not") },
+        Body::Ruling { dispute: manifest_id, x: Some(Preimage::new([9; 32])), reason: raw("so") },
         Body::Cancel { reason: raw("sorry") },
         Body::Settled { manifest: manifest_id },
         Body::Rate { stars: 5, comment: raw("good") },

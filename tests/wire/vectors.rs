@@ -35,6 +35,39 @@ fn the_vectors_of_the_job_and_its_terms() {
 }
 
 #[test]
+fn the_vectors_of_an_escrow() {
+    let v = vectors();
+    let x = Preimage::new(bytes(&v, "/escrow/x"));
+    assert_eq!(x.hash().to_string(), text(&v, "/escrow/hash"));
+    let number = |path: &str| u32::try_from(v.pointer(path).unwrap().as_u64().unwrap()).unwrap();
+    let lock = Lock {
+        milestone: number("/escrow/milestone"),
+        attempt: number("/escrow/attempt"),
+        hash: x.hash(),
+        nonce: Nonce(bytes(&v, "/escrow/nonce")),
+    };
+    let purpose = hold_purpose(&JobId(bytes(&v, "/escrow/j")), &lock);
+    assert_eq!(purpose.to_string(), text(&v, "/escrow/description_hash"));
+    let tables = v["escrow"]["timetables"].as_array().unwrap();
+    assert!(tables.len() > 3);
+    for table in tables {
+        let n = |value: &Value| u32::try_from(value.as_u64().unwrap()).unwrap();
+        let t = Timetable { end: n(&table["p"]), window: n(&table["window"]) };
+        let ours = [
+            t.holding(),
+            t.deliver(),
+            t.verdict(),
+            t.escalate(),
+            t.objection(),
+            t.ruling(),
+            t.claim(),
+        ];
+        let theirs: Vec<u32> = table["marks"].as_array().unwrap().iter().map(n).collect();
+        assert_eq!(theirs, ours);
+    }
+}
+
+#[test]
 fn the_vectors_of_the_channel() {
     let v = vectors();
     let (a, b) = (secret(&v, "/channel/secret_a"), secret(&v, "/channel/secret_b"));

@@ -126,5 +126,6 @@ pub(super) fn mode(mode: Mode) -> &'static str {
     match mode {
         Mode::Sealed => "sealed",
         Mode::Direct => "direct",
+        Mode::Escrow => "escrow",
     }
 }

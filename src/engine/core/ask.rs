@@ -1,6 +1,7 @@
 //! What people ask of the core.
 
 use super::*;
+use crate::market::{Lock, Mode};
 
 impl<S: Store> Core<S> {
     /// Publishes a gig. Its inputs lie here already, in copies of our own.
@@ -64,6 +65,10 @@ impl<S: Store> Core<S> {
                 price: draft.price,
                 max_bytes: draft.max_bytes,
                 deadlines: draft.deadlines,
+                escrow: match draft.modes.contains(&Mode::Escrow) {
+                    true => Some(draft.escrow.clone().unwrap_or_default()),
+                    false => None,
+                },
                 pow: draft.pow,
                 inbox: Inbox { key: self.scribe.inbox(nonce), relays },
                 inputs: Vec::new(),
@@ -217,6 +222,14 @@ impl<S: Store> Core<S> {
             inputs,
             audit: Digest(self.scribe.audit_seed(&audit_nonce).hash().0),
             audit_nonce,
+            lock: match job.terms().mode {
+                Mode::Escrow => {
+                    let nonce = self.dice.nonce();
+                    let hash = self.scribe.escrow_key(&nonce).hash();
+                    Some(Lock { milestone: 0, attempt: 0, hash, nonce })
+                }
+                Mode::Sealed | Mode::Direct => None,
+            },
         };
         let gig = job.gig.clone();
         self.advance(id, &Input::Ask(Ask::Award(Box::new(parts))), None, Vec::new())?;
@@ -224,6 +237,13 @@ impl<S: Store> Core<S> {
             self.revise(&post, Status::Reserved)?;
         }
         Ok(())
+    }
+
+    /// Locks the money of a job in escrow.
+    pub fn fund(&mut self, id: &BidId, max_fee: Msat) -> Result<(), Trouble> {
+        let nonce = self.dice.nonce();
+        let hash = self.scribe.escrow_key(&nonce).hash();
+        self.ask(id, Ask::Fund { max_fee, nonce, hash })
     }
 
     /// Anything else that is asked of one job.

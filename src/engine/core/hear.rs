@@ -167,7 +167,9 @@ impl<S: Store> Core<S> {
         mark: Option<Mark>,
     ) -> Result<Taken, Hearing> {
         let invoice = match &record.draft.body {
-            Body::Bill { invoice, .. } => self.scribe.read_invoice(invoice).ok().map(Box::new),
+            Body::Bill { invoice, .. } | Body::Fund { invoice, .. } => {
+                self.scribe.read_invoice(invoice).ok().map(Box::new)
+            }
             _ => None,
         };
         let input = Input::Heard {
@@ -232,7 +234,8 @@ impl<S: Store> Core<S> {
 
     /// The node knows a new block: held payments are watched by height, not by the clock.
     pub fn height(&mut self, height: u32) -> Result<(), Fault> {
-        let open = |job: &&Job| !job.claims().is_empty();
+        self.height = height;
+        let open = |job: &&Job| job.watches_height();
         let ids: Vec<BidId> = self.jobs.values().filter(open).map(|job| job.id).collect();
         for id in ids {
             let input = Input::Height(height);

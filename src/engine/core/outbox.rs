@@ -2,6 +2,7 @@
 
 use super::again::Untold;
 use super::*;
+use crate::market::Preimage;
 
 impl<S: Store> Core<S> {
     /// Effects to run now, leased. Effects that were overtaken are dropped.
@@ -117,6 +118,11 @@ impl<S: Store> Core<S> {
             replays.payments.extend(job.payments().into_iter().map(|(_, hash)| hash));
         }
         replays
+    }
+
+    /// What an open claim is claimed with.
+    pub fn claim_key(&self, claim: &OpenClaim) -> Option<Preimage> {
+        crate::engine::effect::claim_key(self.jobs.get(&claim.job)?, claim.tranche, &*self.scribe)
     }
 
     /// What the node answered about a payment, asked after a restart.

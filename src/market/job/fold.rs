@@ -2,11 +2,11 @@
 
 use std::path::Path;
 
-use crate::market::job::{Attempt, Chain, Job, Material, Phase, Tranche};
+use crate::market::job::{Attempt, Chain, Escrow, Job, Material, Phase, Tranche};
 use crate::market::{Body, Digest, Fact, PaymentHash, Record, Role, Time};
 
 impl Job {
-    fn enter(&mut self, phase: Phase, at: Time) {
+    pub(super) fn enter(&mut self, phase: Phase, at: Time) {
         if self.phase != phase {
             self.phase = phase;
             self.since = at;
@@ -63,7 +63,9 @@ impl Job {
                         self.unacknowledged.clear();
                     }
                 }
-                self.enter(Phase::Working, at);
+                self.escrow = award.lock.map(|lock| Escrow::begin(lock, record.id));
+                let open = if self.escrow.is_some() { Phase::Awarded } else { Phase::Working };
+                self.enter(open, at);
             }
             Fact::Said { record } => {
                 self.said(record, at);
@@ -88,6 +90,7 @@ impl Job {
                 self.enter(Phase::Expired, at);
             }
             Fact::Fetched { blob, path } => self.fetched(blob, path),
+            _ if self.apply_escrow(fact, at) => {}
             _ => self.apply_work(fact, at),
         }
     }
@@ -117,6 +120,9 @@ impl Job {
 
     /// What a record of `author` changes beyond the chains.
     fn spoken(&mut self, record: &Record, author: Role, at: Time) {
+        if self.spoken_in_escrow(record, author, at) {
+            return;
+        }
         let moved = self.money_moved();
         match &record.draft.body {
             Body::Cancel { .. } | Body::Reject { .. } if moved || self.phase.is_over() => {}
@@ -176,6 +182,15 @@ impl Job {
             }
             Body::Bid(_)
             | Body::Award(_)
+            | Body::Lock(_)
+            | Body::Fund { .. }
+            | Body::Funded { .. }
+            | Body::Appoint { .. }
+            | Body::Holding { .. }
+            | Body::Lodged { .. }
+            | Body::Dispute { .. }
+            | Body::Objection { .. }
+            | Body::Ruling { .. }
             | Body::Ready { .. }
             | Body::Bill { .. }
             | Body::Rate { .. }

@@ -1,6 +1,6 @@
 //! What follows from what the world did: outcomes of effects, and what the node says by itself.
 
-use crate::market::step::halves;
+use crate::market::step::{escrow, halves};
 use crate::market::{
     Attempt, Body, Digest, Effect, EventId, Fact, Job, Msat, NodeEvent, Outcome, PaymentHash,
     PaymentState, Phase, Preimage, Purpose, Record, Refusal, Role, Step, Tranche, World,
@@ -12,8 +12,13 @@ pub(super) fn done(
     job: &Job,
     effect: &Effect,
     outcome: &Outcome,
-    _world: &World,
+    world: &World,
 ) -> Result<Step, Refusal> {
+    if job.escrow.is_some()
+        && let Some(step) = escrow::done(job, effect, outcome, world)
+    {
+        return Ok(step);
+    }
     let step = Step::default();
     Ok(match (effect, outcome) {
         (Effect::Fetch { purpose, .. }, Outcome::Fetched { blob, path }) => {
@@ -42,7 +47,7 @@ pub(super) fn done(
         }
         (
             Effect::Seal { number, .. },
-            Outcome::Sealed { manifest, hashes, blob, vector, vector_size },
+            Outcome::Sealed { manifest, hashes, blob, vector, vector_size, keys },
         ) => {
             let Some(work) = sealing(job, *number) else { return Ok(step) };
             let m = manifest.as_ref();
@@ -60,6 +65,7 @@ pub(super) fn done(
                 name: Raw(work.name.clone()),
                 vector_size: *vector_size,
                 message: Raw(work.message.clone()),
+                keys: keys.clone(),
             }))
         }
         (Effect::Seal { number, .. }, Outcome::Failed { why }) => match sealing(job, *number) {
@@ -147,7 +153,7 @@ fn sealing(job: &Job, number: u32) -> Option<&Attempt> {
 
 /// Whether this is the delivery that waits to be inspected: another one may stand there by now, and
 /// nobody has looked at that.
-fn inspecting(job: &Job, manifest: &EventId) -> bool {
+pub(super) fn inspecting(job: &Job, manifest: &EventId) -> bool {
     let work = job.attempt.as_ref();
     job.phase == Phase::Delivered && work.is_some_and(|w| w.is(manifest) && !w.inspected)
 }
@@ -171,6 +177,9 @@ pub(super) fn node(job: &Job, event: &NodeEvent) -> Result<Step, Refusal> {
         Some((tranche, slot))
     };
     let step = Step::default();
+    if job.escrow.is_some() {
+        return Ok(escrow::node(job, event));
+    }
     Ok(match event {
         NodeEvent::Claimable { hash, amount, deadline } => {
             let Some((tranche, slot)) = ours(hash).filter(|_| job.role == Role::Worker) else {
@@ -249,7 +258,7 @@ fn will_be_complete(work: &Attempt, blob: &Digest) -> bool {
         && have(m.vector.as_bytes(), work.vector.is_some())
 }
 
-fn stuck(step: Step, what: &str, why: &str) -> Step {
+pub(super) fn stuck(step: Step, what: &str, why: &str) -> Step {
     step.fact(Fact::Stuck { effect: what.into(), why: why.into() })
 }
 
@@ -329,7 +338,7 @@ fn opened(
     let step =
         step.fact(Fact::Opened { tranche, path: path.to_path_buf(), digest: digest.copied() });
     if work.tranches.iter().filter(|t| !t.opened).count() == 1 {
-        step.say(Body::Accept { manifest: record.id })
+        step.say(Body::Accept { manifest: record.id, x: None })
     } else {
         step.say(Body::Ready { manifest: record.id, tranche: work.next_unpaid() })
     }

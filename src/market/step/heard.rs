@@ -1,6 +1,6 @@
 //! What follows from what the other side says.
 
-use crate::market::step::{affordable, halves};
+use crate::market::step::{affordable, escrow, halves};
 use crate::market::{
     BILL_AGAIN_AFTER, BILL_EXPIRY, BillOrder, Body, Certificate, Delivery, Due, Effect, Fact,
     Invoice, Job, Mode, PayOrder, Phase, Purpose, Record, Refusal, Role, Step, World, job_id,
@@ -38,6 +38,9 @@ pub(super) fn heard(
     if record.draft.body.author().is_some_and(|role| role == job.role) {
         return Err(no("wrong-role", "The record says what only our own side may say."));
     }
+    if record.draft.body.is_judges() {
+        return Err(no("wrong-role", "The record says what only a judge may say."));
+    }
     let draft = &record.draft;
     if draft.seq < job.theirs.next {
         let same = job.theirs.last.as_ref().filter(|last| last.draft.seq == draft.seq);
@@ -56,6 +59,9 @@ pub(super) fn heard(
         return Err(no("broken-chain", "The record does not follow the one before it."));
     }
     let step = Step::default().fact(Fact::Heard { record: record.clone() });
+    if job.escrow.is_some() && !matches!(draft.body, Body::Deliver(_) | Body::Material(_)) {
+        return escrow::heard(job, record, invoice, world, step);
+    }
     Ok(match &draft.body {
         Body::Deliver(delivery) => deliver(job, record, delivery, world, step),
         Body::Ready { manifest, tranche } => {
@@ -131,13 +137,18 @@ fn award(
     if record.draft.job.map(|j| j.0) != Some(job.id.0) || record.draft.seq != 0 {
         return Err(no("broken-chain", "The award does not begin a chain on this bid."));
     }
+    escrow::awarded(job, award, world)?;
+    let id = job_id(&job.id, &record.id);
     let mut step = Step::default().fact(Fact::Awarded {
         record: record.clone(),
         certificate: c.clone(),
         nonce: None,
-        job: job_id(&job.id, &record.id),
+        job: id,
         paths: Vec::new(),
     });
+    if let Some(lock) = &award.lock {
+        step = step.effect(escrow::bill(job, &id, lock));
+    }
     for file in award.inputs.iter().filter(|f| f.size <= MOST_MATERIAL) {
         step = step.effect(Effect::Fetch {
             file: file.clone(),
@@ -172,7 +183,7 @@ fn withdraw(job: &Job, record: &Record) -> Result<Step, Refusal> {
     // It beats an award that is not acknowledged; nothing beats what its author has acknowledged.
     let unanswered = job.theirs.next == 1;
     if !(matches!(job.phase, Phase::Bid | Phase::Declined)
-        || job.phase == Phase::Working && unanswered)
+        || matches!(job.phase, Phase::Working | Phase::Awarded) && unanswered)
     {
         return Err(no("wrong-phase", "The job has gone on since; it can be cancelled."));
     }
@@ -206,6 +217,8 @@ fn deliver(job: &Job, record: &Record, delivery: &Delivery, world: &World, step:
         > m.n.saturating_mul(MOST_VECTOR_BYTES_PER_CHUNK).saturating_add(VECTOR_HEAD)
     {
         Some(("too-large", "The delivery's vector file is larger than its chunks allow."))
+    } else if !escrow::keys_fit(job, delivery) {
+        Some(("wrong-keys", "The delivery does not come with the keys that its manifest names."))
     } else if world.hash_known {
         Some(("hash-reused", "The delivery uses a payment hash that was seen before."))
     } else {
@@ -283,6 +296,7 @@ fn bill(job: &Job, tranche: u32, invoice: Option<&Invoice>, world: &World, step:
     let hash = match job.terms().mode {
         Mode::Sealed => work.hashes.get(index),
         Mode::Direct => Some(&invoice.hash),
+        Mode::Escrow => None,
     };
     let Some(hash) = hash else { return step };
     let due = Due {
@@ -306,6 +320,6 @@ fn bill(job: &Job, tranche: u32, invoice: Option<&Invoice>, world: &World, step:
     let max_fee = work.max_fee;
     step.fact(Fact::Paying { tranche, invoice: invoice.clone(), max_fee }).effect(Effect::Pay {
         tranche,
-        order: PayOrder { invoice: invoice.text.clone(), hash: *hash, amount, max_fee },
+        order: PayOrder { invoice: invoice.text.clone(), hash: *hash, amount, max_fee, tips: None },
     })
 }

@@ -75,7 +75,8 @@ pub(super) async fn tell(play: &Play, teller: &mut Teller<'_>) -> anyhow::Result
     let parties = [&requester, &worker];
     world.still(&parties).await?;
     world.mine(6, &parties).await?;
-    account(teller, &world, &parties, before, &seen).await?;
+    let fees = (seen.lsp_fee, seen.routing_fee);
+    account(teller, &world, &parties, before, fees).await?;
 
     teller.claim("the worker began with no channel", 0, channels_before);
     teller.claim("the worker began with no bitcoin", 0, before[1].total());
@@ -204,6 +205,7 @@ impl Course<'_> {
             price: self.price,
             max_bytes: 8 << 30,
             deadlines: Deadlines { deliver: Span::DAY, pay: Span::DAY },
+            escrow: None,
             pow: 8,
             expires_at: Time(now()).after(Span::DAY),
         };
@@ -406,17 +408,17 @@ impl Course<'_> {
     }
 }
 
-fn view(snapshot: &Snapshot, job: BidId) -> Option<&JobView> {
+pub(super) fn view(snapshot: &Snapshot, job: BidId) -> Option<&JobView> {
     snapshot.jobs.get(&job).map(|v| &**v)
 }
 
 /// Adds everything up.
-async fn account(
+pub(super) async fn account(
     teller: &mut Teller<'_>,
     world: &World,
     parties: &[&Party],
     before: [Purse; 3],
-    seen: &Seen,
+    (lsp_fee, routing_fee): (Msat, Msat),
 ) -> anyhow::Result<()> {
     let summary = &mut teller.summary;
     let mut after_all = 0i128;
@@ -452,8 +454,8 @@ async fn account(
     let (faucet, onchain) = world.books().await?;
     summary.faucet_msat = faucet;
     summary.fees_msat.onchain = onchain;
-    summary.fees_msat.lsp = seen.lsp_fee.get();
-    summary.fees_msat.routing = seen.routing_fee.get();
+    summary.fees_msat.lsp = lsp_fee.get();
+    summary.fees_msat.routing = routing_fee.get();
     summary.diff_msat = after_all + i128::from(onchain) - i128::from(faucet);
     summary.events_by_kind = events_by_kind(world.relay_url()).await.unwrap_or_default();
     Ok(())
@@ -470,11 +472,11 @@ fn people_csv() -> String {
     text
 }
 
-fn sha256_hex(preimage_hex: &String) -> String {
+pub(super) fn sha256_hex(preimage_hex: &String) -> String {
     hex::decode(preimage_hex).map(|x| hex::encode(sha2::Sha256::digest(x))).unwrap_or_default()
 }
 
-async fn sha256_file(path: &Path) -> anyhow::Result<String> {
+pub(super) async fn sha256_file(path: &Path) -> anyhow::Result<String> {
     let path = path.to_owned();
     tokio::task::spawn_blocking(move || {
         let mut file = std::fs::File::open(&path)?;

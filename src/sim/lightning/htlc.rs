@@ -2,7 +2,7 @@
 
 use super::{JIT_CAPACITY, LightningNet};
 use crate::engine::{Fault, NodeEvent};
-use crate::market::{Msat, PaymentHash, Preimage};
+use crate::market::{Holding, Msat, PaymentHash, Preimage};
 
 use super::super::chance::word;
 use super::super::clock::What;
@@ -98,7 +98,9 @@ impl LightningNet {
         let net = htlc.amount - skim;
         if self.nodes[htlc.to].channel.is_none() {
             self.lsp -= JIT_CAPACITY;
-            self.nodes[htlc.to].channel = Some(Channel { local: 0, remote: JIT_CAPACITY });
+            let since = self.height;
+            let fresh = Channel { local: 0, remote: JIT_CAPACITY, since };
+            self.nodes[htlc.to].channel = Some(fresh);
         }
         let there = self.nodes[htlc.to].channel.as_mut().filter(|c| c.remote >= net);
         let Some(channel) = there else {
@@ -139,6 +141,16 @@ impl LightningNet {
     fn held(&self, me: usize, hash: &PaymentHash) -> Option<u64> {
         let mine = |h: &Htlc| h.to == me && h.hash == *hash && h.stage == Stage::Held;
         self.htlcs.iter().find(|(_, h)| mine(h)).map(|(n, _)| *n)
+    }
+
+    /// What the channel shows of a payment that waits.
+    pub(super) fn holding(&self, me: usize, hash: &PaymentHash) -> Option<Holding> {
+        let htlc = self.htlcs.get(&self.held(me, hash)?)?;
+        Some(Holding {
+            amount: Msat::new(htlc.amount - htlc.skim)?,
+            deadline: htlc.expires - MARGIN,
+            confirmations: self.height.saturating_sub(self.nodes[me].channel?.since),
+        })
     }
 
     pub(super) fn claim(

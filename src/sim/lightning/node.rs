@@ -10,11 +10,14 @@ use ldk_node::lightning_invoice::{Currency, InvoiceBuilder, PaymentSecret};
 use super::htlc::{Htlc, Stage};
 use super::{JIT_CAPACITY, JIT_FEE_PPM, JIT_LEAST, LightningNet};
 use crate::engine::{Balances, BillOrder, Billed, Fault, NodeEvent, NodeStatus, PayOrder};
-use crate::market::{Msat, NodeId, PaymentHash, PaymentState, Preimage};
+use crate::market::{MOST_WINDOW_JIT, Msat, NodeId, PaymentHash, PaymentState, Preimage};
 use crate::wire;
 
-/// Blocks that an HTLC lives when it is sent.
-const LIFE: u32 = 44;
+/// Blocks that an HTLC lives, beyond the final CLTV of its invoice, when it is sent.
+const HOPS: u32 = 2;
+/// LDK's own final CLTV, and the margin that it adds to a hold.
+const FINAL_CLTV: u64 = 42;
+const FAIL_BACK: u64 = 39;
 /// A hash is billed again so long after its invoice expired.
 const AGAIN: u64 = 3 * 3600;
 
@@ -23,6 +26,8 @@ const AGAIN: u64 = 3 * 3600;
 pub(in super::super) struct Channel {
     pub(in super::super) local: u64,
     pub(in super::super) remote: u64,
+    /// The height at which it was opened.
+    pub(in super::super) since: u32,
 }
 
 /// What a node knows of a payment it sent.
@@ -90,7 +95,9 @@ impl Node {
             .payment_secret(PaymentSecret(secret))
             .duration_since_epoch(Duration::from_secs(now))
             .expiry_time(Duration::from_secs(u64::from(order.expiry_secs)))
-            .min_final_cltv_expiry_delta(42)
+            .min_final_cltv_expiry_delta(
+                order.hold_blocks.map_or(FINAL_CLTV, |blocks| u64::from(blocks) + FAIL_BACK),
+            )
             .amount_milli_satoshis(order.amount.get())
             .build_signed(|hash| SECP256K1.sign_ecdsa_recoverable(hash, &self.key))
             .map(|invoice| invoice.to_string())
@@ -101,7 +108,7 @@ impl Node {
 impl LightningNet {
     pub(super) fn status(&self, me: usize) -> NodeStatus {
         let node = &self.nodes[me];
-        let channel = node.channel.unwrap_or(Channel { local: 0, remote: 0 });
+        let channel = node.channel.unwrap_or(Channel { local: 0, remote: 0, since: 0 });
         let least = if node.channel.is_some() { 1000 } else { JIT_LEAST };
         NodeStatus {
             node: node.id,
@@ -137,6 +144,9 @@ impl LightningNet {
         let lsp_fee = match &self.nodes[me].channel {
             Some(channel) if channel.remote >= amount => 0,
             Some(_) => return Err(Fault::Never("nothing can be received".into())),
+            None if order.hold_blocks.is_some_and(|blocks| blocks > MOST_WINDOW_JIT) => {
+                return Err(Fault::Never("too long a hold for a channel just in time".into()));
+            }
             None if !(JIT_LEAST..JIT_CAPACITY).contains(&amount) => {
                 return Err(Fault::Never("the LSP opens no channel for this amount".into()));
             }
@@ -197,6 +207,9 @@ impl LightningNet {
             }
             Some(Sent::Failed(_)) | None => {}
         }
+        if order.tips.is_some_and(|(first, last)| !(first..=last).contains(&self.height)) {
+            return Err(Fault::Never("blocks came since this invoice was made".into()));
+        }
         if read.expires_at.0 <= self.clockwork.now() / 1000 {
             return Err(Fault::Never("this invoice has expired".into()));
         }
@@ -215,7 +228,8 @@ impl LightningNet {
         };
         channel.local -= amount + fee;
         self.nodes[me].sent.insert(order.hash, Sent::InFlight);
-        let expires = self.height + LIFE;
+        let life = u32::try_from(read.min_final_cltv).unwrap_or(u32::MAX / 2) + HOPS;
+        let expires = self.height + life;
         let (from, hash) = (me, order.hash);
         let stage = Stage::Travelling;
         self.launch(Htlc { from, to, hash, amount, fee, skim: 0, expires, stage });

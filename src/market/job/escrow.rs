@@ -1,0 +1,372 @@
+//! The escrow of a job: what its facts say of the money, and what follows from it.
+
+use crate::market::job::{Job, Phase};
+use crate::market::{
+    Body, Effect, EventId, Fact, Invoice, Lock, MOST_LOCKS, Msat, PaymentHash, Preimage, Record,
+    Role, Span, Time, Timetable, payable_at,
+};
+
+/// Blocks that a payer of ours adds for the route at most, and one for the block that is being found.
+const ROUTE: u64 = 289;
+
+/// An escrow, from the award to the word of the node that ends it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Escrow {
+    /// The lock that stands.
+    pub lock: Lock,
+    /// The record that holds it.
+    pub record: EventId,
+    /// The hold invoice: made by the worker, decoded at the requester.
+    pub invoice: Option<Invoice>,
+    /// Worker: what the LSP keeps of it.
+    pub lsp_fee: Msat,
+    /// P, once the worker has signed it.
+    pub end: Option<u32>,
+    /// The lock can be used no more: a payment for it failed, came back or was refused.
+    pub spent: bool,
+    /// Requester: the most to pay in routing fees, once a person says lock it.
+    pub wanted: Option<Msat>,
+    /// Requester: it was sent and has not ended.
+    pub paying: bool,
+    /// Worker: held at our node: how much, and from which height it goes back.
+    pub held: Option<(Msat, u32)>,
+    /// It goes back: no secret is taken any more. Whether the job ends with it.
+    pub returning: Option<bool>,
+    /// The deadline that the worker signed when the channel was confirmed.
+    pub funded: Option<u32>,
+    /// The requester asks to have the money back.
+    pub asked_back: bool,
+    /// Requester: x was given away.
+    pub released: bool,
+    /// x, at the worker; at the requester as learned from the payment.
+    pub x: Option<Preimage>,
+    /// Worker: ours: how much.
+    pub received: Option<Msat>,
+    /// Requester: routing fees paid.
+    pub fee: Msat,
+}
+
+impl Escrow {
+    /// With a lock and nothing in it.
+    pub(super) fn begin(lock: Lock, record: EventId) -> Self {
+        Self {
+            lock,
+            record,
+            invoice: None,
+            lsp_fee: Msat::ZERO,
+            end: None,
+            spent: false,
+            wanted: None,
+            paying: false,
+            held: None,
+            returning: None,
+            funded: None,
+            asked_back: false,
+            released: false,
+            x: None,
+            received: None,
+            fee: Msat::ZERO,
+        }
+    }
+
+    /// Whether this lock may follow on the one that stands: a higher number, another hash, and no money
+    /// under the old one but what is on its way back.
+    pub fn takes(&self, phase: Phase, lock: &Lock) -> bool {
+        let going = phase == Phase::Refunding && self.returning == Some(false);
+        let free = going || phase == Phase::Awarded && !self.is_locked();
+        free && lock.milestone == 0
+            && lock.attempt > self.lock.attempt
+            && lock.attempt < MOST_LOCKS
+            && lock.hash != self.lock.hash
+    }
+
+    /// Heights, once P is known.
+    pub fn timetable(&self, window: u32) -> Option<Timetable> {
+        self.end.map(|end| Timetable { end, window })
+    }
+
+    /// Requester: the height at which the money is back at the latest if nothing happens: the payer's tip,
+    /// the invoice's final CLTV and hints, and the most that is added for a route.
+    pub fn worst_refund(&self, window: u32) -> Option<u32> {
+        let (invoice, end) = (self.invoice.as_ref()?, self.end?);
+        let (_, tip) = payable_at(end, window);
+        let blocks = invoice.min_final_cltv.saturating_add(invoice.hint_cltv).saturating_add(ROUTE);
+        Some(tip.saturating_add(u32::try_from(blocks).unwrap_or(u32::MAX)))
+    }
+
+    /// Worker: a claim that was begun and is not confirmed.
+    pub(super) fn claim(&self) -> Option<(u32, PaymentHash, Msat)> {
+        let (amount, _) = self.held.filter(|_| self.x.is_some() && self.received.is_none())?;
+        Some((self.lock.attempt, self.lock.hash, amount))
+    }
+
+    /// Whether money is locked or on its way.
+    pub fn is_locked(&self) -> bool {
+        self.paying || self.held.is_some() && self.received.is_none()
+    }
+
+    /// Whether this escrow still wants an effect; `None` where it has no say.
+    pub fn wants(&self, job: &Job, effect: &Effect) -> Option<bool> {
+        Some(match effect {
+            Effect::Bill { order, .. } => {
+                order.hash == self.lock.hash && self.end.is_none() && job.phase == Phase::Awarded
+            }
+            Effect::Pay { order, .. } => order.hash == self.lock.hash && self.paying,
+            Effect::Claim { hash, .. } => self.claim().is_some_and(|claim| claim.1 == *hash),
+            Effect::Look { hash } => *hash == self.lock.hash && self.held.is_some(),
+            Effect::Open { .. } => job.attempt.as_ref().is_some_and(|work| {
+                work.inspected && work.tranches.iter().any(|t| !t.opened) && work.cheat.is_none()
+            }),
+            _ => return None,
+        })
+    }
+}
+
+impl Job {
+    /// The escrow of a job whose lock this is, if it still stands.
+    fn escrow_of(&mut self, hash: &PaymentHash) -> Option<&mut Escrow> {
+        self.escrow.as_mut().filter(|escrow| escrow.lock.hash == *hash)
+    }
+
+    /// What a record changes in an escrow. False if it is nothing to it, or there is none.
+    pub(super) fn spoken_in_escrow(&mut self, record: &Record, author: Role, at: Time) -> bool {
+        let (mine, phase, role) = (author == self.role, self.phase, self.role);
+        let standing = self.attempt.as_ref().and_then(|work| work.record.as_ref()).map(|r| r.id);
+        let Some(escrow) = &mut self.escrow else { return false };
+        match &record.draft.body {
+            Body::Lock(lock) => {
+                if escrow.takes(phase, lock) {
+                    let wanted = escrow.wanted;
+                    self.former.push(escrow.lock.hash);
+                    *escrow = Escrow { wanted, ..Escrow::begin(*lock, record.id) };
+                    self.enter(Phase::Awarded, at);
+                }
+            }
+            Body::Fund { attempt, height, .. } => {
+                // The requester takes it from the fact that holds the decoded invoice.
+                if mine && *attempt == escrow.lock.attempt {
+                    escrow.end = Some(*height);
+                }
+            }
+            Body::Funded { attempt, deadline } => {
+                let on_time = escrow.end.is_some_and(|end| *deadline >= end);
+                if phase == Phase::Funding && *attempt == escrow.lock.attempt && on_time {
+                    escrow.funded = Some(*deadline);
+                    self.enter(Phase::Working, at);
+                }
+            }
+            Body::Accept { x: Some(_), .. } if mine => {
+                escrow.released = true;
+                if !phase.is_over() {
+                    self.enter(Phase::Paying, at);
+                }
+            }
+            Body::Accept { x: Some(x), .. } => {
+                let open = escrow.held.is_some() && escrow.returning.is_none() && !phase.is_over();
+                if open && x.hash() == escrow.lock.hash {
+                    escrow.x = Some(*x);
+                    self.enter(Phase::Paying, at);
+                }
+            }
+            Body::Accept { x: None, .. } => {}
+            Body::Reject { manifest, reason } => {
+                let decided = escrow.released || escrow.x.is_some();
+                if phase == Phase::Delivered && standing == Some(*manifest) && !decided {
+                    self.reason = Some(reason.0.clone());
+                    if let Some(work) = self.attempt.take() {
+                        self.former.extend(work.hashes);
+                    }
+                    self.enter(Phase::Working, at);
+                }
+            }
+            Body::Cancel { reason } => {
+                let locked = escrow.is_locked();
+                let stands = matches!(
+                    phase,
+                    Phase::Awarded | Phase::Funding | Phase::Working | Phase::Delivered
+                );
+                // Nothing beats a secret that was released.
+                if !stands || escrow.released || escrow.x.is_some() {
+                    return true;
+                }
+                if !locked {
+                    self.reason = Some(reason.0.clone());
+                    self.enter(Phase::Cancelled, at);
+                } else if author == Role::Requester {
+                    escrow.asked_back = true;
+                } else if role == Role::Requester {
+                    // The worker gives it back; its node's word follows.
+                    escrow.returning = Some(true);
+                    self.reason = Some(reason.0.clone());
+                    self.enter(Phase::Refunding, at);
+                }
+            }
+            Body::Settled { .. } => {
+                if mine {
+                    self.enter(Phase::Settled, at);
+                }
+            }
+            _ => return false,
+        }
+        true
+    }
+
+    /// What a fact changes in an escrow. False if it is nothing to it, or there is none.
+    pub(super) fn apply_escrow(&mut self, fact: &Fact, at: Time) -> bool {
+        let over = self.phase.is_over();
+        let Some(escrow) = &mut self.escrow else { return false };
+        let current = |attempt: &u32| *attempt == escrow.lock.attempt;
+        match fact {
+            Fact::Billed { tranche, invoice, lsp_fee } => {
+                if current(tranche) {
+                    escrow.invoice = Some(invoice.clone());
+                    escrow.lsp_fee = *lsp_fee;
+                }
+            }
+            Fact::Offered { attempt, invoice, height } => {
+                if current(attempt) {
+                    escrow.invoice = Some(invoice.clone());
+                    escrow.end = Some(*height);
+                }
+            }
+            Fact::Funding { max_fee } => {
+                escrow.wanted = Some(*max_fee);
+                self.reason = None;
+            }
+            Fact::Paying { .. } => {
+                escrow.paying = true;
+                self.enter(Phase::Funding, at);
+            }
+            Fact::PayFailed { tranche, reason } => {
+                if current(tranche) {
+                    self.money_is_back(reason, at);
+                }
+            }
+            Fact::Paid { hash, preimage, fee, .. } => {
+                if let Some(escrow) = self.escrow_of(hash) {
+                    (escrow.x, escrow.fee, escrow.paying) = (Some(*preimage), *fee, false);
+                    if !escrow.released {
+                        let why = "the payment was taken before you released it: somebody on its way knew \
+                                   the secret. The worker was sent it, to be paid by it";
+                        self.reason = Some(why.into());
+                    }
+                    self.enter(Phase::Settled, at);
+                }
+            }
+            Fact::Held { hash, amount, deadline, .. } => {
+                if let Some(escrow) = self.escrow_of(hash) {
+                    escrow.held = Some((*amount, *deadline));
+                    if !over {
+                        self.enter(Phase::Funding, at);
+                    }
+                }
+            }
+            Fact::Returning { hash, why, ends } => {
+                if let Some(escrow) = self.escrow_of(hash) {
+                    escrow.returning = Some(*ends);
+                    self.reason = Some(why.clone());
+                    if !over {
+                        self.enter(Phase::Refunding, at);
+                    }
+                }
+            }
+            Fact::Returned { hash } => {
+                if let Some(escrow) = self.escrow_of(hash) {
+                    (escrow.held, escrow.spent) = (None, true);
+                    let ends = escrow.returning.take() != Some(false);
+                    if !over {
+                        self.enter(if ends { Phase::Refunded } else { Phase::Awarded }, at);
+                    }
+                }
+            }
+            Fact::Lost { hash, .. } => {
+                if let Some(escrow) = self.escrow_of(hash) {
+                    (escrow.held, escrow.spent) = (None, true);
+                    let why = "the payment went back by age before the secret was used";
+                    self.reason = Some(why.into());
+                    if !over {
+                        self.enter(Phase::Refunded, at);
+                    }
+                }
+            }
+            Fact::Received { hash, amount, .. } => {
+                if let Some(escrow) = self.escrow_of(hash) {
+                    escrow.received = Some(*amount);
+                    self.enter(Phase::Settled, at);
+                }
+            }
+            Fact::Opened { path, digest, .. } => {
+                if let Some(work) = &mut self.attempt {
+                    work.tranches.iter_mut().for_each(|t| t.opened = true);
+                    (work.output, work.digest) = (Some(path.clone()), *digest);
+                }
+            }
+            Fact::Cheated { tranche, chunk } => {
+                if let Some(work) = &mut self.attempt {
+                    work.cheat = Some((*tranche, *chunk));
+                }
+            }
+            _ => return false,
+        }
+        true
+    }
+
+    /// Requester: no HTLC is left, and none was taken.
+    fn money_is_back(&mut self, reason: &str, at: Time) {
+        let over = self.phase.is_over();
+        let Some(escrow) = &mut self.escrow else { return };
+        let began = escrow.funded.is_some()
+            || escrow.released
+            || escrow.asked_back
+            || escrow.returning == Some(true);
+        (escrow.paying, escrow.spent, escrow.wanted) = (false, true, None);
+        if over {
+            return;
+        }
+        if began {
+            // Why it was sent back says more than that it came.
+            if self.phase != Phase::Refunding || self.reason.is_none() {
+                self.reason = Some(reason.to_owned());
+            }
+            self.enter(Phase::Refunded, at);
+        } else {
+            self.reason = Some(reason.to_owned());
+            self.enter(Phase::Awarded, at);
+        }
+    }
+
+    /// When time alone ends a phase of an escrow: only before the money is locked. After that, heights do.
+    pub(super) fn escrow_deadline(&self, grace: Span) -> Option<(Time, &'static str)> {
+        if self.phase != Phase::Awarded {
+            return None;
+        }
+        let end = self.awarded_at?.after(self.deadlines().pay);
+        Some(match self.role {
+            Role::Requester => (end, "the job expires; no money was locked"),
+            Role::Worker => (end.after(grace), "the job expires; no money was locked, do not work"),
+        })
+    }
+
+    /// The height that ends the phase if nobody does anything, and what happens then.
+    pub fn height_deadline(&self) -> Option<(u32, &'static str)> {
+        let window = self.terms().escrow.as_ref()?.window;
+        let t = self.escrow.as_ref()?.timetable(window)?;
+        match self.phase {
+            Phase::Funding | Phase::Working => {
+                Some((t.deliver(), "without a delivery the worker's node sends the money back"))
+            }
+            Phase::Delivered => {
+                Some((t.claim(), "without the secret the worker's node sends the money back"))
+            }
+            _ => None,
+        }
+    }
+
+    /// Whether blocks alone may change something.
+    pub fn watches_height(&self) -> bool {
+        match &self.escrow {
+            Some(escrow) => escrow.is_locked() || self.phase == Phase::Awarded,
+            None => !self.claims().is_empty(),
+        }
+    }
+}

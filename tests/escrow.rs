@@ -1,0 +1,18 @@
+//! Mode escrow: two real cores, and whatever heights, crashes, nodes and liars do to the money that is held.
+
+#![allow(
+    clippy::unwrap_used,
+    dead_code,
+    reason = "a test that cannot go on says so; the two people are shared with other tests"
+)]
+
+#[path = "escrow/course.rs"]
+mod course;
+#[path = "escrow/crash.rs"]
+mod crash;
+#[path = "escrow/heights.rs"]
+mod heights;
+#[path = "escrow/liars.rs"]
+mod liars;
+#[path = "engine/pair.rs"]
+mod pair;
