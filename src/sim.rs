@@ -60,6 +60,8 @@ pub struct Report {
     pub effects: BTreeMap<&'static str, u64>,
     /// Machines that died.
     pub crashes: u64,
+    /// Restarts after which what was folded from the store was compared with what stood in memory.
+    pub replays: u64,
     /// Commits that found the disk full.
     pub full: u64,
     /// Deliveries that a requester's disk lost after they were inspected.

@@ -6,8 +6,14 @@
     reason = "a test that cannot go on says so; the two people are shared with other tests"
 )]
 
+#[path = "engine/away.rs"]
+mod away;
+#[path = "engine/cheat.rs"]
+mod cheat;
 #[path = "engine/crash.rs"]
 mod crash;
+#[path = "engine/disk.rs"]
+mod disk;
 #[path = "engine/late.rs"]
 mod late;
 #[path = "engine/money.rs"]

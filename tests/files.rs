@@ -220,10 +220,19 @@ async fn a_wrong_preimage_opens_nothing() {
     assert!(never(wrong).contains("not the key of tranche 0"));
     // The files were damaged after the inspection: say so, and accuse nobody.
     flip(&at.blob, 20_000);
-    assert!(never(pair.open(&at, 0, "logo.svg").await).contains("damaged here"));
+    assert_eq!(pair.open(&at, 0, "logo.svg").await, Ok(OpenedTranche::Damaged));
     let proof = pair.requester.prove(&at, 0, &key(0), 1, "certificate", "record").await;
     assert!(never(proof).contains("damaged here"));
     assert_eq!(fs::read_dir(pair.requester.folder(&LOG).join("out")).unwrap().count(), 0);
+    // Lost altogether, or half of the vector file.
+    for path in [&at.blob, &at.vector] {
+        let whole = fs::read(path).unwrap();
+        fs::write(path, &whole[..whole.len() / 3]).unwrap();
+        assert_eq!(pair.open(&at, 0, "logo.svg").await, Ok(OpenedTranche::Damaged));
+        fs::remove_file(path).unwrap();
+        assert_eq!(pair.open(&at, 0, "logo.svg").await, Ok(OpenedTranche::Damaged));
+        fs::write(path, whole).unwrap();
+    }
 }
 
 /// A worker that seals under one key and signs the hash of another.

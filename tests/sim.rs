@@ -58,10 +58,11 @@ fn whatever_happens_no_money_is_lost_and_every_job_ends() {
     let secs = began.elapsed().as_secs_f64();
     let (jobs, steps) = (sum(|r| r.jobs), sum(|r| r.steps));
     eprintln!(
-        "{} worlds, {} bids, {jobs} jobs, {steps} steps, {} crashes, {} commits on a full disk, {} deliveries lost, {secs:.1} s: {:.1} jobs/s, {:.0} steps/s; {ends:?}",
+        "{} worlds, {} bids, {jobs} jobs, {steps} steps, {} crashes, {} replays compared, {} commits on a full disk, {} deliveries lost, {secs:.1} s: {:.1} jobs/s, {:.0} steps/s; {ends:?}",
         reports.len(),
         sum(|r| r.bids),
         sum(|r| r.crashes),
+        sum(|r| r.replays),
         sum(|r| r.full),
         sum(|r| r.damaged),
         jobs as f64 / secs,

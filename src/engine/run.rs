@@ -435,7 +435,7 @@ impl<S: Store + 'static> Runner<S> {
             }
             Command::Withdraw { job, reason } => (job, Ask::Withdraw { reason }),
             Command::Fund { job, max_fee } => {
-                return core.fund(&job, max_fee).map(|()| Receipt { log: job });
+                return core.fund(&job, max_fee).map(|()| job);
             }
             Command::Accept { job, max_fee } => (job, Ask::Accept { max_fee }),
             Command::Reject { job, reason } => (job, Ask::Reject { reason }),

@@ -26,11 +26,12 @@ impl<K: Ord, V> Ring<K, V> {
 
     /// The key that hangs there, or the one that `make` derives. What cannot be derived is not kept.
     pub(super) fn get<E>(&self, name: K, make: impl FnOnce() -> Result<V, E>) -> Result<Arc<V>, E> {
-        if let Some(key) = self.halves().take(&name) {
-            self.halves().hang(self.size, name, key.clone());
-            return Ok(key);
-        }
-        let key = Arc::new(make()?);
+        let hangs = self.halves().take(&name);
+        let key = match hangs {
+            Some(key) => key,
+            // Derived without the lock: two may derive the same at once, and both are right.
+            None => Arc::new(make()?),
+        };
         self.halves().hang(self.size, name, key.clone());
         Ok(key)
     }

@@ -446,7 +446,7 @@ impl Job {
     pub fn deadline(&self) -> Option<(Time, &'static str)> {
         let d = self.deadlines();
         if self.escrow.is_some() {
-            return self.escrow_deadline(WORKER_GRACE);
+            return self.escrow_deadline(GRACE);
         }
         match self.phase {
             Phase::Bid | Phase::Declined => {

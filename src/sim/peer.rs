@@ -46,6 +46,7 @@ pub(super) struct Peer {
     height: u32,
     wake: Option<Ms>,
     pub(super) notices: u64,
+    pub(super) replays: u64,
 }
 
 /// Something that must never happen, in words.
@@ -79,6 +80,7 @@ impl Peer {
             height: 0,
             wake: None,
             notices: 0,
+            replays: 0,
         }
     }
 
@@ -93,6 +95,7 @@ impl Peer {
         let core = Core::open(store, ports.scribe.clone(), clock, dice, self.me.clone());
         let mut core = core.map_err(|e| format!("the store does not open again: {e}"))?;
         if let Some((jobs, posts)) = self.before.take() {
+            self.replays += 1;
             same(&jobs, core.jobs()).map_err(|why| format!("a restart changed {why}"))?;
             if posts != *core.posts() {
                 return Err("a restart changed a gig".into());

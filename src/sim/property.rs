@@ -337,6 +337,7 @@ fn count(world: &mut World) {
     for peer in &world.peers {
         let Some(core) = &peer.core else { continue };
         world.report.notices += peer.notices;
+        world.report.replays += peer.replays;
         for job in core.jobs().values().filter(|job| job.role == Role::Requester) {
             world.report.bids += 1;
             world.report.jobs += u64::from(job.job.is_some());

@@ -6,8 +6,18 @@ use earnest::market::*;
 use crate::pair::*;
 use crate::whole::{assert_settled, wish};
 
-/// What both people want, looked at anew after every crash.
-fn live(pair: &mut Pair, mode: Mode, tranches: u32) {
+/// What both people want, looked at anew after every crash, until it is settled.
+pub(crate) fn live(pair: &mut Pair, mode: Mode, tranches: u32) {
+    live_until(pair, mode, tranches, |r, w| (r.phase, w.phase) == (Phase::Settled, Phase::Settled));
+}
+
+/// The same until something else.
+pub(crate) fn live_until(
+    pair: &mut Pair,
+    mode: Mode,
+    tranches: u32,
+    over: impl Fn(&Job, &Job) -> bool,
+) {
     for _ in 0..40 {
         pair.quiet();
         let posts: Vec<_> = pair.core(Requester).posts().values().cloned().collect();
@@ -26,8 +36,10 @@ fn live(pair: &mut Pair, mode: Mode, tranches: u32) {
             continue;
         }
         let (r, w) = (pair.job(Requester), pair.job(Worker));
+        if over(&r, &w) {
+            return;
+        }
         match (r.phase, w.phase) {
-            (Phase::Settled, Phase::Settled) => return,
             (Phase::Bid, _) => {
                 let _ = pair.core_mut(Requester).award(&r.id);
             }

@@ -1,0 +1,94 @@
+//! What is asked, of whom, and who is told nothing.
+
+use crate::*;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn listings_and_wraps_come_by_their_tags() {
+    let relay = honest().await;
+    let (author, us, them) = (Keys::generate(), Keys::generate(), Keys::generate());
+    let tag = |name: &str, value: &str| Tag::parse([name, value]).unwrap();
+    let listing = |d: &str, y: &str, n: &str| {
+        let tags = vec![tag("d", d), tag("y", y), tag("n", n)];
+        made(&author, 30402, now(), "work".into(), tags)
+    };
+    let wrap = |to: &Keys| {
+        let tags = vec![Tag::public_key(to.public_key())];
+        made(&Keys::generate(), 1059, now().before(Span::HOUR), "sealed".into(), tags)
+    };
+    let ours = [listing("a", "earnest", "regtest"), wrap(&us)];
+    let others = [listing("b", "earnest", "bitcoin"), listing("c", "shop", "regtest"), wrap(&them)];
+    fill(&relay.url(), &others).await;
+    fill(&relay.url(), &ours).await;
+    let pool = Pool::start(config(&[&relay.url()]));
+    let since = now().before(Span::DAY);
+    pool.watch(vec![
+        Subscription { want: Want::Listings(Network::Regtest), relays: vec![], since },
+        Subscription { want: Want::Wraps(pubkey(&us)), relays: vec![], since },
+    ])
+    .await;
+    let came = all_arrive(&pool, &ours).await;
+    for event in came {
+        assert_eq!(event.to, (event.kind == 1059).then(|| pubkey(&us)));
+        assert_eq!(event.relay, relay.url());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn relays_are_added_on_demand_and_dropped_when_nothing_needs_them() {
+    let (own, theirs) = (honest().await, honest().await);
+    let (first, second) = (Keys::generate(), Keys::generate());
+    let (events, more) = (records(&first, 3), records(&second, 3));
+    fill(&theirs.url(), &events).await;
+    fill(&own.url(), &more).await;
+    let pool = Pool::start(config(&[&own.url()]));
+    pool.watch(vec![channel(&first, &[&theirs.url()])]).await;
+    all_arrive(&pool, &events).await;
+    assert_eq!(pool.health().await.len(), 2);
+    pool.watch(vec![channel(&second, &[])]).await;
+    all_arrive(&pool, &more).await;
+    let health = pool.health().await;
+    assert_eq!(health.len(), 1, "{health:?}");
+    assert_eq!(health[0].url, own.url());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_subscription_that_is_asked_anew_is_told_all_again() {
+    let relay = honest().await;
+    let keys = Keys::generate();
+    let events = records(&keys, 3);
+    fill(&relay.url(), &events).await;
+    let pool = Pool::start(config(&[&relay.url()]));
+    for _ in 0..2 {
+        pool.watch(vec![channel(&keys, &[])]).await;
+        all_arrive(&pool, &events).await;
+        pool.watch(vec![]).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_relay_that_wants_to_know_who_reads_is_shown_nobody() {
+    let relay = Relay::start(RelayConfig { auth_to_read: true, ..settings() }).await.unwrap();
+    let keys = Keys::generate();
+    let events = records(&keys, 3);
+    fill(&relay.url(), &events).await;
+    let pool = Pool::start(config(&[&relay.url()]));
+    pool.watch(vec![channel(&keys, &[])]).await;
+    all_arrive(&pool, &events).await;
+    until_live(&pool).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_relay_that_serves_wraps_only_to_their_recipient_says_so_in_health() {
+    let relay = honest().await;
+    let flaky = FlakyRelay::start(&relay.url()).await.unwrap();
+    let keys = Keys::generate();
+    let pool = Pool::start(config(&[&flaky.url()]));
+    pool.watch(vec![channel(&keys, &[])]).await;
+    until_live(&pool).await;
+    flaky.close("restricted: not your messages");
+    until("it shows", || async {
+        let trouble = pool.health().await[0].trouble.clone();
+        trouble.is_some_and(|t| t.contains("recipient"))
+    })
+    .await;
+}
