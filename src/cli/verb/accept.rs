@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use crate::cli::deed::{Told, ask, say_next, seen, until};
+use crate::cli::deed::{Told, ask, not_allowed, say_next, seen, until};
 use crate::cli::session::{Session, ask_line, wait_until};
 use crate::cli::{Exit, Failure, Money, Out, name};
 use crate::config::Fees;
-use crate::engine::{Command, Handle, JobView, Trouble};
+use crate::engine::{Command, Handle, JobView};
 use crate::market::{Mode, Msat, Phase, Role, Verb};
 
 /// Pay for what was delivered.
@@ -121,7 +121,7 @@ async fn payable(
             Err(failure.next(format!("earnest job {}", job.id.short())))
         }
         // An old one may be askable again by now: the engine says.
-        Some(why) if why.code != "accepted" => Err(Trouble::from(why).into()),
+        Some(why) if why.code != "accepted" => Err(not_allowed(&job, why)),
         _ => Ok(job),
     }
 }

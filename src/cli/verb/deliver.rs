@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::cli::deed::{Told, ask, finish, hints, is_sent, say_next, until};
+use crate::cli::deed::{Told, ask, finish, is_sent, not_allowed, say_next, until};
 use crate::cli::session::Session;
 use crate::cli::{Exit, Failure, Out, name};
 use crate::engine::{Command, JobView};
@@ -43,8 +43,7 @@ impl Deliver {
             // Before a large file is copied for nothing.
             let offered = job.legal.iter().find(|offered| offered.verb == Verb::Deliver);
             if let Some(why) = offered.and_then(|offered| offered.refusal.clone()) {
-                let failure = Failure::from(crate::engine::Trouble::from(why));
-                return Err(hints(&job).into_iter().fold(failure, Failure::next));
+                return Err(not_allowed(&job, why));
             }
             let patience = Duration::from_secs(self.wait);
             let message = self.message.join("\n");
