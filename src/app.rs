@@ -6,6 +6,7 @@
 mod book;
 mod checkup;
 mod keyring;
+mod port;
 mod setup;
 
 use std::path::PathBuf;
@@ -99,7 +100,7 @@ impl App {
         let mut endpoint = EndpointConfig::new(*keys.endpoint_secret());
         endpoint.bind = setup.bind;
         endpoint.relay = setup.relay;
-        let endpoint = Endpoint::bind(endpoint).await.context("The endpoint did not start")?;
+        let endpoint = port::bind(&setup.dir, endpoint).await?;
         let pool = Pool::start(PoolConfig::new(setup.relays.clone(), Arc::clone(&clock)));
         let files = JobFiles::new(&setup.dir)?;
         let status = node.status().await.ok();

@@ -2,10 +2,18 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that unwraps wrongly fails")]
 
+#[allow(dead_code, reason = "shared with tests/engine.rs, which uses more of it")]
+#[path = "engine/pair.rs"]
+mod pair;
 #[path = "cli/proof.rs"]
 mod proof;
+#[path = "cli/scene.rs"]
+mod scene;
+#[allow(dead_code, reason = "shared with tests/peers.rs, which uses more of it")]
 #[path = "cli/shell.rs"]
 mod shell;
+#[path = "cli/typed.rs"]
+mod typed;
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -20,6 +28,42 @@ const GIG: &str = "title = \"Label 300 cats\"\nsummary = \"Cats\"\ncontent = \"#
 #[test]
 fn the_manual_is_right() {
     trycmd::TestCases::new().case("tests/cli/*.md");
+}
+
+#[test]
+fn the_manual_of_jobs_is_right() {
+    let home = Home::with_keys();
+    scene::play(&home.data().join("regtest"), || {
+        trycmd::TestCases::new()
+            .env("EARNEST_DATA_DIR", home.data().to_str().unwrap())
+            .env("EARNEST_NETWORK", "regtest")
+            .env("EARNEST_CHAIN_URL", "http://127.0.0.1:1")
+            .case("tests/cli/jobs/*.md");
+    });
+}
+
+#[test]
+fn whoever_pays_is_asked_and_only_a_yes_pays() {
+    let home = Home::with_keys();
+    scene::play(&home.data().join("regtest"), || {
+        let ask = |answer| typed::typed(&home, "accept c0ffee11", "Type yes to pay: ", answer);
+        for no in ["no\n", "\n", "y\n", "21000\n"] {
+            let (status, shown) = ask(no);
+            assert_eq!(status, 130, "{shown}");
+            assert!(shown.contains("no money moved"), "{shown}");
+        }
+        let (status, shown) = ask("yes\n");
+        assert_eq!(status, 0, "{shown}");
+        for named in [
+            "Pay 21,000 sat, and at most",
+            "to npub1",
+            "for \"Clean a list\" (job c0ffee11)",
+            "No job with them has been settled before.",
+            "Paid: 21,000 sat",
+        ] {
+            assert!(shown.contains(named), "{named}: {shown}");
+        }
+    });
 }
 
 #[test]
@@ -351,6 +395,12 @@ fn what_one_posts_another_finds() {
     other.file("gig.toml", "title = \"T\"\nprice = 5000\n");
     let late = other.run(&format!("post gig.toml {joined} --wait 1 --json"));
     assert_eq!(late.failed(6)["code"], "not-yet-published");
+    // It was the owner for its time, and leaves with something in flight.
+    let said = &late.err;
+    assert!(
+        said.contains("one message is not sent yet") && said.contains("`earnest run`"),
+        "{said}"
+    );
     let ended = other.interrupt(&format!("gigs {joined} --wait 60 --json"), "data/regtest/node");
     assert_eq!(ended.failed(130)["code"], "interrupted");
     other.run("gigs --offline --network regtest").ok();

@@ -10,7 +10,7 @@ use serde::Serialize;
 use super::session::wait_until;
 use super::{Exit, Failure, Money, Out};
 use crate::engine::{Command, Handle, JobView, Receipt, Snapshot, Trouble};
-use crate::market::{BidId, Msat, Phase, Verb};
+use crate::market::{BidId, Msat, Phase, Refusal, Verb};
 
 /// What came of a deed, for programs. `outcome` is stable and kebab-case.
 #[derive(Serialize)]
@@ -91,15 +91,22 @@ pub(super) async fn ask(
     job: &JobView,
     command: Command,
 ) -> Result<Receipt, Failure> {
-    handle.ask(command).await.map_err(|trouble| {
-        let refused = matches!(trouble, Trouble::Refused(_));
-        let failure = Failure::from(trouble);
-        if !refused || !failure.next.is_empty() {
-            return failure;
+    handle.ask(command).await.map_err(|trouble| match trouble {
+        Trouble::Refused(why) => {
+            let now = seen(handle, &job.id);
+            not_allowed(now.as_deref().unwrap_or(job), why)
         }
-        let now = seen(handle, &job.id);
-        hints(now.as_deref().unwrap_or(job)).into_iter().fold(failure, Failure::next)
+        other => other.into(),
     })
+}
+
+/// A refusal, with what the market does allow unless it names a next step itself.
+pub(super) fn not_allowed(job: &JobView, why: Refusal) -> Failure {
+    let failure = Failure::from(Trouble::from(why));
+    if failure.next.is_empty() {
+        return hints(job).into_iter().fold(failure, Failure::next);
+    }
+    failure
 }
 
 /// Waits until `is` holds of the job as it is after what was committed. Answers the job as it is then,

@@ -173,6 +173,11 @@ pub struct Endpoint {
 }
 
 impl Endpoint {
+    /// Where it listens; the same for IPv4 and IPv6 where both could have it.
+    pub fn port(&self) -> Option<u16> {
+        self.iroh.bound_sockets().first().map(std::net::SocketAddr::port)
+    }
+
     /// Opens the sockets and begins to serve. Contacts nobody, unless a relay is configured.
     ///
     /// # Errors

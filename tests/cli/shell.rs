@@ -19,13 +19,13 @@ pub(crate) struct Ended {
     pub(crate) err: String,
 }
 
-fn signal(which: &str, child: &Child) {
+pub(crate) fn signal(which: &str, child: &Child) {
     let pid = child.id().to_string();
     assert!(Command::new("kill").args([which, &pid]).status().unwrap().success());
 }
 
 impl Ended {
-    fn of(line: &str, child: Child) -> Self {
+    pub(crate) fn of(line: &str, child: Child) -> Self {
         let ended = child.wait_with_output().unwrap();
         Self {
             line: line.to_owned(),
@@ -159,7 +159,7 @@ impl Home {
 /// `earnest sandbox --serve`.
 pub(crate) struct Served {
     child: Child,
-    _home: Home,
+    home: Home,
     pub(crate) at: Value,
 }
 
@@ -171,7 +171,12 @@ impl Served {
         let mut line = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
         let at = record("sandbox --serve", &line);
-        Self { child, _home: home, at }
+        Self { child, home, at }
+    }
+
+    /// `earnest sandbox mine|fund ...` on this sandbox.
+    pub(crate) fn act(&self, line: &str) -> Ended {
+        self.home.run(&format!("sandbox {line} --dir world --json"))
     }
 
     /// Ends it as a service manager does; it must end well.

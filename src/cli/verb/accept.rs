@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use crate::cli::deed::{Told, ask, say_next, seen, until};
+use crate::cli::deed::{Told, ask, not_allowed, say_next, seen, until};
 use crate::cli::session::{Session, ask_line, wait_until};
 use crate::cli::{Exit, Failure, Money, Out, name};
 use crate::config::Fees;
-use crate::engine::{Command, Handle, JobView, Trouble};
-use crate::market::{Mode, Msat, Phase, Verb};
+use crate::engine::{Command, Handle, JobView};
+use crate::market::{Mode, Msat, Phase, Role, Verb};
 
 /// Pay for what was delivered.
 ///
@@ -21,7 +21,7 @@ pub(crate) struct Accept {
     #[arg(long, short)]
     yes: bool,
     /// The most to pay for routing, for each part; from the settings if left out
-    #[arg(long, value_name = "SATS")]
+    #[arg(long, value_name = "SATS", allow_hyphen_values = true)]
     max_fee: Option<Msat>,
     /// Seconds to wait until it is paid and opened; 0 does not wait
     #[arg(long, value_name = "SECONDS", default_value_t = 120)]
@@ -38,6 +38,10 @@ impl Accept {
         session.with_jobs(out, "earnest accept", async |handle, out| {
             let now = handle.watch().borrow().clone();
             let job = name::job(&now, &self.job)?;
+            if job.role == Role::Worker {
+                // The market says why not; nobody is asked to confirm what cannot be.
+                ask(handle, &job, Command::Accept { job: job.id, max_fee: Msat::ZERO }).await?;
+            }
             let job = payable(handle, &job, patience, out).await?;
             let (amount, parts) = remaining(&job);
             let max_fee = self.max_fee.unwrap_or_else(|| routing(&config.fees, amount, parts));
@@ -112,8 +116,12 @@ async fn payable(
     let gone = || Failure::new(Exit::Offline, "ended", "The engine has ended. No money moved.");
     let job = seen(handle, &job.id).ok_or_else(gone)?;
     match refusal(&job) {
+        Some(why) if why.code == "not-inspected" => {
+            let failure = Failure::new(Exit::Offline, why.code, why.sentence);
+            Err(failure.next(format!("earnest job {}", job.id.short())))
+        }
         // An old one may be askable again by now: the engine says.
-        Some(why) if why.code != "accepted" => Err(Trouble::from(why).into()),
+        Some(why) if why.code != "accepted" => Err(not_allowed(&job, why)),
         _ => Ok(job),
     }
 }

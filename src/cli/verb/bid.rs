@@ -20,7 +20,7 @@ pub(crate) struct Bid {
     /// The gig, or the beginning of its id
     gig: String,
     /// What you ask for it; the gig's price if left out
-    #[arg(long, value_name = "SATS")]
+    #[arg(long, value_name = "SATS", allow_hyphen_values = true)]
     price: Option<Msat>,
     /// How it is handed over and paid; the gig's first if left out
     #[arg(long, value_name = "MODE")]

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::cli::deed::{Told, ask, finish, is_sent, say_next, until};
+use crate::cli::deed::{Told, ask, finish, is_sent, not_allowed, say_next, until};
 use crate::cli::session::Session;
 use crate::cli::{Exit, Failure, Out, name};
 use crate::engine::{Command, JobView};
@@ -41,9 +41,9 @@ impl Deliver {
             let now = handle.watch().borrow().clone();
             let job = name::job(&now, &self.job)?;
             // Before a large file is copied for nothing.
-            let refusal = job.legal.iter().find(|o| o.verb == Verb::Deliver);
-            if let Some(why) = refusal.and_then(|offered| offered.refusal.clone()) {
-                return Err(crate::engine::Trouble::from(why).into());
+            let offered = job.legal.iter().find(|offered| offered.verb == Verb::Deliver);
+            if let Some(why) = offered.and_then(|offered| offered.refusal.clone()) {
+                return Err(not_allowed(&job, why));
             }
             let patience = Duration::from_secs(self.wait);
             let message = self.message.join("\n");
