@@ -91,13 +91,26 @@ impl FactView {
             Body::Ready { tranche, .. } | Body::Bill { tranche, .. } => {
                 Self { tranche: Some(*tranche), ..self }
             }
-            Body::Award(_) | Body::Accept { .. } | Body::Settled { .. } => self,
+            Body::Dispute { reason, .. }
+            | Body::Objection { reason, .. }
+            | Body::Ruling { reason, .. } => self.words(reason),
+            Body::Award(_)
+            | Body::Accept { .. }
+            | Body::Settled { .. }
+            | Body::Lock(_)
+            | Body::Fund { .. }
+            | Body::Funded { .. }
+            | Body::Appoint { .. }
+            | Body::Holding { .. }
+            | Body::Lodged { .. } => self,
         }
     }
 
     fn found(self, fact: &Fact) -> Self {
         let (amount, tranche, fee) = match fact {
-            Fact::Accepting { max_fee } => (None, None, Some(*max_fee)),
+            Fact::Accepting { max_fee } | Fact::Funding { max_fee } => (None, None, Some(*max_fee)),
+            Fact::Offered { invoice, .. } => (invoice.amount, None, None),
+            Fact::Held { amount, .. } => (Some(*amount), None, None),
             Fact::Billed { tranche, invoice, lsp_fee } => {
                 (invoice.amount, Some(*tranche), Some(*lsp_fee))
             }
@@ -127,6 +140,7 @@ impl FactView {
             Fact::SealFailed { why } | Fact::Lapsed { what: why } => view.why(why),
             Fact::Refused { sentence, .. } => view.why(sentence),
             Fact::PayFailed { reason, .. } => view.why(reason),
+            Fact::Returning { why, .. } => view.why(why),
             Fact::Stuck { effect, why } => view.why(&format!("{effect}: {why}")),
             _ => view,
         }
@@ -162,6 +176,15 @@ impl FactView {
             "bill" => format!("{who} sent the bill{part}."),
             "accept" => format!("{who} opened the delivery and took it."),
             "settled" => format!("{who} confirmed the payment."),
+            "lock" => format!("{who} chose the secret that the money will be locked with."),
+            "fund" => format!("{who} sent the bill to lock the money with."),
+            "funded" => format!("{who} confirmed that the money is locked."),
+            "appoint" => format!("{who} asked a judge."),
+            "holding" => "The judge holds a copy of the secret.".to_owned(),
+            "lodged" => "The judge was given a record in time.".to_owned(),
+            "dispute" => format!("{who} called the judge:"),
+            "objection" => format!("{who} objected:"),
+            "ruling" => "The judge ruled:".to_owned(),
             "equivocation" => "The other side signed two records with one number.".to_owned(),
             "fetched" => "A file came, whole.".to_owned(),
             "sealing" => "Your delivery is being sealed.".to_owned(),
@@ -177,6 +200,12 @@ impl FactView {
             "opened" => format!("The delivery opened{part} and is what was signed."),
             "cheated" => format!("The paid key does not open what was signed{part}."),
             "proven" => "The fraud proof is made.".to_owned(),
+            "damaged" => "The file on this disk was damaged: it is fetched again.".to_owned(),
+            "offered" => format!("The bill to lock {amount} with is here."),
+            "funding" => format!("You said to lock the money; at most {fee} for routing."),
+            "held" => format!("{amount} are locked at your node. They are not yours yet."),
+            "returning" => "The locked money goes back to the requester.".to_owned(),
+            "returned" => "The locked money is back with the requester.".to_owned(),
             "claiming" => format!("{amount} are held for you{part} and being claimed."),
             "underpaid" => format!("Only {amount} came{part}: sent back."),
             "received" => format!("{amount} are yours{part}."),

@@ -166,8 +166,13 @@ impl Stage {
             _ => return Err(Fault::Never("That is not played here.".into()).into()),
         };
         let part = self.part(&job)?;
-        let world =
-            World { now: self.now, spendable: sats(1_000_000), slots_left: 1, hash_known: false };
+        let world = World {
+            now: self.now,
+            spendable: sats(1_000_000),
+            slots_left: 1,
+            hash_known: false,
+            height: 0,
+        };
         let verb = match &ask {
             Ask::Accept { .. } => Verb::Accept,
             Ask::Decline { .. } => Verb::Decline,

@@ -181,7 +181,7 @@ fn tell(job: &JobView, amount: Msat, patience: Duration, out: &mut Out) -> Resul
             ))?;
             let file = told.file.as_ref().map(|file| file.display().to_string());
             let what = match job.mode {
-                Mode::Sealed => "It opened and is what the worker signed",
+                Mode::Sealed | Mode::Escrow => "It opened and is what the worker signed",
                 Mode::Direct => "It is what the worker signed",
             };
             out.line(&format!("{what}: {}", file.unwrap_or_default()))?;

@@ -59,6 +59,7 @@ impl Deliver {
             let how = match now.mode {
                 Mode::Sealed => "sealed: it opens with the payment",
                 Mode::Direct => "in the open",
+                Mode::Escrow => "with its key: the money is locked already",
             };
             let done = format!(
                 "{} ({} bytes) is announced for {id}, {how}. The requester fetches it from this machine \

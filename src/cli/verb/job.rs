@@ -107,6 +107,7 @@ fn head(job: &JobView, now: Time) -> Vec<(&'static str, String)> {
     let mode = match job.mode {
         Mode::Sealed => "sealed",
         Mode::Direct => "direct",
+        Mode::Escrow => "escrow",
     };
     let parts =
         if job.tranches == 1 { "at once".into() } else { format!("in {} parts", job.tranches) };

@@ -106,7 +106,7 @@ impl Person {
         let tries = *self.tries.entry(view.id).or_default();
         let verdict = match view.mode {
             Mode::Sealed => Ok(()),
-            Mode::Direct => self.verdict(view).await,
+            Mode::Direct | Mode::Escrow => self.verdict(view).await,
         };
         let command = match verdict {
             Ok(()) if tries >= PATIENCE + TRIES => return,
@@ -298,6 +298,7 @@ impl Person {
             price,
             max_bytes: READ,
             deadlines: Deadlines { deliver: Span::HOUR.times(2), pay: Span::HOUR.times(2) },
+            escrow: None,
             pow: 8,
             expires_at: Time(now()).after(Span(life.0 * 2 + 60)),
         };

@@ -76,12 +76,12 @@ impl Person {
         if self.ask(deliver).await.is_ok() {
             match view.mode {
                 Mode::Sealed => self.sealed += 1,
-                Mode::Direct => self.direct += 1,
+                Mode::Direct | Mode::Escrow => self.direct += 1,
             }
             let with = self.teller.called(&view.peer);
             let how = match view.mode {
                 Mode::Sealed => "sealed",
-                Mode::Direct => "in the open",
+                Mode::Direct | Mode::Escrow => "in the open",
             };
             let text =
                 format!("{} delivered “{}” to {with}, {how}", self.character.name, view.title);
