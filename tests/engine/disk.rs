@@ -58,7 +58,7 @@ fn paid(tranches: u32) -> Pair {
 
 #[test]
 fn what_this_disk_lost_after_the_inspection_is_fetched_again_and_opened() {
-    let harms: [(&str, fn(&Path)); 3] = [("changed", flip), ("removed", remove), ("cut", cut)];
+    let harms = [("changed", flip as fn(&Path)), ("removed", remove), ("cut", cut)];
     for (what, harm) in harms {
         for (half, tranches) in [(0, 1), (1, 1), (0, 3), (1, 3)] {
             let mut pair = paid(tranches);
