@@ -1,4 +1,4 @@
--- The store, version 2: people whose gigs and bids are not shown.
+-- The store, version 3: people whose gigs and bids are not shown.
 
 CREATE TABLE mute (
   author BLOB    PRIMARY KEY CHECK (length(author) = 32),

@@ -30,10 +30,9 @@ fn a_disk_that_is_full_at_any_commit_costs_seconds_and_no_restart() {
     }
 }
 
+/// A bit of every byte: some bytes of a vector file are of no account once it was inspected.
 fn flip(path: &Path) {
-    let mut bytes = std::fs::read(path).unwrap();
-    let middle = bytes.len() / 2;
-    bytes[middle] ^= 1;
+    let bytes: Vec<u8> = std::fs::read(path).unwrap().into_iter().map(|b| b ^ 1).collect();
     std::fs::write(path, bytes).unwrap();
 }
 
@@ -59,7 +58,7 @@ fn paid(tranches: u32) -> Pair {
 
 #[test]
 fn what_this_disk_lost_after_the_inspection_is_fetched_again_and_opened() {
-    let harms: [(&str, fn(&Path)); 3] = [("changed", flip), ("removed", remove), ("cut", cut)];
+    let harms = [("changed", flip as fn(&Path)), ("removed", remove), ("cut", cut)];
     for (what, harm) in harms {
         for (half, tranches) in [(0, 1), (1, 1), (0, 3), (1, 3)] {
             let mut pair = paid(tranches);
@@ -123,7 +122,11 @@ fn what_is_forgotten_in_time_changes_nothing_when_it_comes_again() {
     let mut pair = Pair::new();
     pair.delivered(wish(Mode::Sealed, 1));
     pair.accept().unwrap();
-    pair.quiet();
+    for _ in 0..6 {
+        // Until nobody repeats anything any more.
+        pair.quiet();
+        pair.pass(Span::DAY);
+    }
     let settled = [pair.job(Requester), pair.job(Worker)];
     let events = pair.events.clone();
     let seen = |pair: &Pair, who| {

@@ -15,15 +15,14 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
-pub(crate) use between::{Bend, Htlc, Nodes};
-use between::{Lent, Port, node_id};
+pub(crate) use between::*;
 use crook::Crook;
 use earnest::engine::*;
 use earnest::files::JobFiles;
 use earnest::keys::{Keys, Phrase, Secrets};
 use earnest::market::*;
 use earnest::store::Database;
-pub(crate) use frail::{Death, Frail};
+pub(crate) use frail::*;
 
 pub(crate) const START: u64 = 1_790_000_000;
 
