@@ -156,10 +156,35 @@ impl Home {
     }
 }
 
+/// `earnest run`, until it is dropped.
+pub(crate) struct Running(Child);
+
+impl Running {
+    /// Starts to own the data of a home, and waits until others can join.
+    pub(crate) fn start(home: &Home, joined: &str) -> Self {
+        let mut command = home.command(&format!("run {joined}"));
+        let child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        let running = Self(child);
+        // Whoever asks next joins, or waits for it by itself.
+        let mark = home.data().join("regtest/node");
+        while !mark.exists() {
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        running
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        signal("-TERM", &self.0);
+        let _ = self.0.wait();
+    }
+}
+
 /// `earnest sandbox --serve`.
 pub(crate) struct Served {
     child: Child,
-    _home: Home,
+    home: Home,
     pub(crate) at: Value,
 }
 
@@ -171,7 +196,17 @@ impl Served {
         let mut line = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
         let at = record("sandbox --serve", &line);
-        Self { child, _home: home, at }
+        Self { child, home, at }
+    }
+
+    /// Pays coins to an address, in a block of their own.
+    pub(crate) fn fund(&self, address: &str, sats: u64) {
+        self.home.run(&format!("sandbox fund {address} {sats} --dir world")).ok();
+        self.mine(1);
+    }
+
+    pub(crate) fn mine(&self, blocks: u32) {
+        self.home.run(&format!("sandbox mine {blocks} --dir world")).ok();
     }
 
     /// Ends it as a service manager does; it must end well.

@@ -190,8 +190,8 @@ impl Open {
         out.record(&Opening { opening: &id, peer: &self.peer, amount })?;
         out.line(&id)?;
         out.say(
-            "The channel is being opened; its coins are in it and stay yours. It can be used after \
-             its confirmations: earnest wallet channels",
+            "The channel is being opened: its coins are in it and stay yours. It can be used after its \
+             confirmations, while earnest runs: earnest wallet channels",
         )?;
         Ok(Exit::Done)
     }
