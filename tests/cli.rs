@@ -456,7 +456,7 @@ fn a_relay_runs_until_it_is_told_to_stop_and_a_plugin_answers_line_by_line() {
     let printed = home.run("relay --config relay.toml --print-config").ok();
     let settings = earnest::relay::Settings::read(&printed).unwrap();
     assert_eq!(settings.storage.max_mib, 64);
-    let ended = home.interrupt("relay --config relay.toml --json", "earnest-relay");
+    let ended = home.interrupt("relay --config relay.toml --json", "earnest-relay/data.mdb");
     let ready: Value = serde_json::from_str(ended.out.trim()).unwrap();
     assert_eq!(ended.status, 0, "{}", ended.all());
     assert!(ready["relay"].as_str().unwrap().starts_with("ws://127.0.0.1:"), "{ready}");

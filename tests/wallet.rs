@@ -284,9 +284,16 @@ async fn coins_go_out_and_channels_open_and_close() {
     until("the channel is open", || async { channels().await.iter().all(|c| c.usable) }).await;
     let [channel] = &channels().await[..] else { panic!("expected one channel") };
     assert_eq!((&channel.id, channel.size, channel.ours), (&id, sats(100_000), true));
-    let (invoice, _) = receive(&requester, Some(sats(1_000)), "back").await;
+    // The requester's own channel can take nothing yet, so the LSP opens another.
+    let (invoice, lsp_fee) = receive(&requester, Some(sats(10_000)), "back").await;
+    assert_eq!(lsp_fee, sats(100));
     assert!(matches!(pay(&worker, &invoice, None).await, Ok(HandPayment::Paid { .. })));
     world.still(&[&requester, &worker]).await.unwrap();
+    until("that channel's funding waits", || async {
+        !world.chain().client().waiting().await.unwrap().is_empty()
+    })
+    .await;
+    world.mine(1, &[&requester, &worker]).await.unwrap();
 
     let close = |id: &str| WalletCommand::CloseChannel { id: id.to_owned(), force: false };
     assert!(refused(ask(&worker, close("0")).await).1.contains("Nothing was closed"));
