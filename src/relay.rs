@@ -21,5 +21,7 @@ pub use front::{KINDS, Relay, RelayConfig, serve};
 pub use policy::{Policy, Verdict};
 pub use reading::Wraps;
 pub use rules::{KindRule, Refused, Rules};
-pub use settings::{DEFAULT, Settings, SettingsError};
+pub use settings::{
+    DEFAULT, Info, Kinds, Limits, Listen, Reading, Settings, SettingsError, Storage,
+};
 pub use wall::Wall;

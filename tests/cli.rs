@@ -20,7 +20,7 @@ use std::os::unix::fs::PermissionsExt as _;
 
 use serde_json::Value;
 
-use shell::Home;
+use shell::{Home, Running};
 
 const GIG: &str = "title = \"Label 300 cats\"\nsummary = \"Cats\"\ncontent = \"# Task\\nSay what you see.\"\n\
                    price = \"21000sat\"\ntags = [\"cats\"]\ndeliver = \"1h\"\ninputs = [\"cats.txt\"]\n";
@@ -407,6 +407,71 @@ fn what_one_posts_another_finds() {
     world.end();
 }
 
+/// Asks again until the record is as wanted.
+fn until(home: &Home, line: &str, is: impl Fn(&Value) -> bool) -> Value {
+    let end = tokio::time::Instant::now() + std::time::Duration::from_secs(120);
+    loop {
+        let ended = home.run(line);
+        let last = ended.ok().lines().map(|line| serde_json::from_str(line).unwrap()).find(&is);
+        if let Some(found) = last {
+            return found;
+        }
+        assert!(tokio::time::Instant::now() < end, "{line}: {}", ended.all());
+    }
+}
+
+#[test]
+fn money_moves_by_hand_and_once() {
+    let world = shell::Served::start();
+    let (payer, payee) = (Home::with_keys(), Home::with_keys());
+    let (pays, gets) = (payer.join(&world), payee.join(&world));
+    let lsp = world.at["lsp"].as_str().unwrap();
+    let paying = Running::start(&payer, &pays);
+    let getting = Running::start(&payee, &gets);
+    let address = payer.run(&format!("wallet receive --onchain {pays} --json")).done();
+    world.fund(address["address"].as_str().unwrap(), 300_000);
+    until(&payer, &format!("wallet balance {pays} --json"), |has| {
+        has["balances"]["onchain_spendable"] == "300000000"
+    });
+    let open = payer.run(&format!("wallet open {lsp} 200,000 --yes {pays} --json")).done();
+    world.mine(6);
+    until(&payer, &format!("wallet channels {pays} --json"), |channel| {
+        channel["id"] == open["opening"] && channel["usable"] == true
+    });
+
+    let made = payee.run(&format!("wallet receive 20000 --description cats {gets} --json")).done();
+    assert_eq!((&made["amount"], &made["lsp_fee"]), (&"20000000".into(), &"200000".into()));
+    let invoice = made["invoice"].as_str().unwrap();
+    let dear = payer.run(&format!("wallet pay {invoice} 5 --yes {pays} --json"));
+    let dear = dear.failed(1)["message"].as_str().unwrap().to_owned();
+    assert!(dear.contains("asks for 20,000 sat") && dear.ends_with("No money moved."), "{dear}");
+    let paid = payer.run(&format!("wallet pay {invoice} --yes {pays} --json")).done();
+    assert_eq!((&paid["paid"], &paid["earlier"]), (&true.into(), &false.into()));
+    let again = payer.feed(&format!("wallet pay - --yes {pays} --json"), invoice);
+    assert_eq!(again.done()["earlier"], true);
+    assert!(again.err.contains("Nothing was paid now."), "{}", again.err);
+    let has = payee.run(&format!("wallet history {gets} --json")).done();
+    assert_eq!(
+        (&has["kind"], &has["amount"], &has["fee"]),
+        (&"jit".into(), &"19800000".into(), &"200000".into())
+    );
+    let said = payee.run(&format!("wallet balance {gets}")).ok();
+    assert!(said.contains("in channels") && said.contains("19,800 sat"), "{said}");
+    let much = payer.run(&format!(
+        "wallet pay bitcoin:{}?amount=21 --yes {pays} --json",
+        address["address"].as_str().unwrap()
+    ));
+    let much = much.failed(5);
+    assert_eq!((&much["code"], &much["money"]), (&"no-funds".into(), &"untouched".into()));
+    let gone = payer.run(&format!("wallet close ffffffff --yes {pays} --json"));
+    assert_eq!(gone.failed(4)["code"], "no-channel");
+    let id = open["opening"].as_str().unwrap();
+    let closed = payer.run(&format!("wallet close {} --yes {pays} --json", &id[..8])).done();
+    assert_eq!(closed["closing"], id);
+    drop((paying, getting));
+    world.end();
+}
+
 #[test]
 fn the_manual_and_the_completions_name_every_verb() {
     let home = Home::new();
@@ -441,7 +506,7 @@ fn a_relay_runs_until_it_is_told_to_stop_and_a_plugin_answers_line_by_line() {
     let printed = home.run("relay --config relay.toml --print-config").ok();
     let settings = earnest::relay::Settings::read(&printed).unwrap();
     assert_eq!(settings.storage.max_mib, 64);
-    let ended = home.interrupt("relay --config relay.toml --json", "earnest-relay");
+    let ended = home.interrupt("relay --config relay.toml --json", "earnest-relay/data.mdb");
     let ready: Value = serde_json::from_str(ended.out.trim()).unwrap();
     assert_eq!(ended.status, 0, "{}", ended.all());
     assert!(ready["relay"].as_str().unwrap().starts_with("ws://127.0.0.1:"), "{ready}");

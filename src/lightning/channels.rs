@@ -210,7 +210,7 @@ fn receivable(channel: &ChannelDetails) -> Msat {
     msat(free.min(channel.inbound_htlc_maximum_msat.unwrap_or(free)))
 }
 
-fn name(channel: &ChannelDetails) -> String {
+pub(super) fn name(channel: &ChannelDetails) -> String {
     format!("{:032x}", channel.user_channel_id.0)
 }
 

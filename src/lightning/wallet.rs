@@ -9,7 +9,6 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bitcoin::constants::ChainHash;
-use ldk_node::NodeError;
 use ldk_node::lightning::ln::channelmanager::PaymentId;
 use ldk_node::lightning::offers::offer::Offer;
 use ldk_node::lightning::routing::router::RouteParametersConfig;
@@ -17,11 +16,12 @@ use ldk_node::lightning_invoice::{
     Bolt11Invoice, Bolt11InvoiceDescription, Bolt11InvoiceDescriptionRef, Description,
 };
 use ldk_node::payment::{PaymentDetails, PaymentDirection, PaymentKind, PaymentStatus};
+use ldk_node::{LightningBalance, NodeError};
 
 use self::promise::Leaving;
 use self::target::{Target, one_amount};
 use super::bill::{JIT_EXPIRY_SECS, SINGLE_PATH};
-use super::channels::{Peer, later, msat};
+use super::channels::{Peer, later, msat, name};
 use super::node::{Inner, Node, on_chain, unix_now};
 use crate::engine::{
     Direction, Fault, HandPayment, Movement, PayKind, PayOrder, PayQuote, PaymentState, Trouble,
@@ -34,6 +34,8 @@ use crate::wire;
 /// How long a payment is waited for before it is said to be on its way.
 const PATIENCE: Duration = Duration::from_secs(30);
 const LOOK: Duration = Duration::from_millis(100);
+/// How long the chain source may take to show what was just sent to it.
+const SEEN: Duration = Duration::from_secs(10);
 /// Lines of history that are shown.
 const LINES: usize = 1_000;
 
@@ -51,7 +53,9 @@ impl Wallet for Node {
             WalletCommand::NewAddress => WalletAnswer::Address(self.new_address().await?),
             WalletCommand::SendOnchain { address, sats } => {
                 let sent = self.call(move |inner| Ok(inner.send_by_hand(&address, sats, promised)));
-                WalletAnswer::Sent { txid: sent.await?? }
+                let txid = sent.await??;
+                self.until_seen(&txid).await;
+                WalletAnswer::Sent { txid }
             }
             WalletCommand::Receive { amount, description } => {
                 let made = self.call(move |inner| inner.receive(amount, description)).await?;
@@ -68,7 +72,9 @@ impl Wallet for Node {
             WalletCommand::Channels => WalletAnswer::Channels(self.channels().await?),
             WalletCommand::OpenChannel { peer, sats } => {
                 let peer: Peer = peer.parse().map_err(|why| never(&format!("{why}.")))?;
-                WalletAnswer::Opened { id: self.open_channel(&peer, sats).await? }
+                let id = self.open_channel(&peer, sats).await?;
+                self.until_funded(&id).await?;
+                WalletAnswer::Opened { id }
             }
             WalletCommand::CloseChannel { id, force } => {
                 let closed = self.call(move |inner| {
@@ -104,7 +110,9 @@ impl Node {
             Target::Coins { address, .. } => {
                 let sats = whole_sats(one_amount(amount, named)?)?;
                 let sent = self.call(move |inner| Ok(inner.send_by_hand(&address, sats, promised)));
-                Ok(WalletAnswer::Sent { txid: sent.await?? })
+                let txid = sent.await??;
+                self.until_seen(&txid).await;
+                Ok(WalletAnswer::Sent { txid })
             }
             Target::Invoice(invoice) => {
                 let read = wire::decode(&invoice).map_err(|why| never(&format!("{why}.")))?;
@@ -128,6 +136,55 @@ impl Node {
                     self.wait(PaymentState::InFlight, move |inner| Ok(inner.state_of(&id))).await?;
                 Ok(WalletAnswer::Payment(by_hand(state)))
             }
+        }
+    }
+
+    /// Waits a bounded time until the chain source shows a transaction of ours: before that it may not
+    /// have left this machine, and whoever asked may stop the node next.
+    async fn until_seen(&self, txid: &str) {
+        let seen = async {
+            loop {
+                let _ = self.sync().await;
+                let id = txid.to_owned();
+                if self.call(move |inner| Ok(inner.has_onchain(&id))).await.unwrap_or(true) {
+                    return;
+                }
+                tokio::time::sleep(LOOK).await;
+            }
+        };
+        if tokio::time::timeout(SEEN, seen).await.is_err() {
+            tracing::warn!(txid, "the chain source does not show a transaction of ours yet");
+        }
+    }
+
+    /// Waits a bounded time until both sides have signed a channel that is being opened: one that is left
+    /// before is forgotten.
+    async fn until_funded(&self, id: &str) -> Result<(), Fault> {
+        let funded = async {
+            loop {
+                let of = id.to_owned();
+                match self.call(move |inner| Ok(inner.funding(&of))).await? {
+                    Some(Some(txid)) => return Ok(txid),
+                    Some(None) => tokio::time::sleep(LOOK).await,
+                    None => {
+                        return Err(never(
+                            "The peer did not take the channel: it may want another size, or not \
+                             know us.",
+                        ));
+                    }
+                }
+            }
+        };
+        match tokio::time::timeout(PATIENCE, funded).await {
+            Ok(txid) => {
+                self.until_seen(&txid?).await;
+                Ok(())
+            }
+            Err(_) => Err(Fault::Later(
+                "The peer has not answered yet. The channel opens when it does, or is forgotten; the \
+                 coins stay yours. Look at the channels before you ask again."
+                    .to_owned(),
+            )),
         }
     }
 
@@ -453,6 +510,23 @@ impl Inner {
             })?,
         };
         Ok((invoice.to_string(), fee))
+    }
+
+    fn has_onchain(&self, txid: &str) -> bool {
+        let is = |payment: &&PaymentDetails| matches!(&payment.kind, PaymentKind::Onchain { txid: of, .. } if of.to_string() == txid);
+        !self.ldk.list_payments_with_filter(is).is_empty()
+    }
+
+    /// The funding transaction of a channel of ours, once it is signed by both; `None` where there is no
+    /// such channel any more.
+    fn funding(&self, id: &str) -> Option<Option<String>> {
+        let channel = self.ldk.list_channels().into_iter().find(|c| name(c) == id)?;
+        let balances = self.ldk.list_balances().lightning_balances;
+        let watched = balances.iter().any(|balance| {
+            matches!(balance, LightningBalance::ClaimableOnChannelClose { channel_id, .. }
+                if channel_id.0 == channel.channel_id.0)
+        });
+        Some(channel.funding_txo.filter(|_| watched).map(|at| at.txid.to_string()))
     }
 
     fn movements(&self) -> Vec<Movement> {

@@ -176,9 +176,10 @@ pub(super) struct Front {
 }
 
 impl Front {
-    /// Whether anything here takes a login.
-    pub(super) fn wants_login(&self) -> bool {
-        self.config.auth_to_read || self.config.wraps == Wraps::Recipient
+    /// Whether a client is asked who it is before it asks anything: it can then ask for its gift wraps at
+    /// once. Where reading takes a login, it is asked when it reads.
+    pub(super) fn greets(&self) -> bool {
+        self.config.wraps == Wraps::Recipient
     }
 
     /// Counts an event of an address, and whether it is one too many.

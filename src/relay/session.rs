@@ -125,7 +125,7 @@ impl Session {
         mut to: SplitSink<Inner, Message>,
         replies: mpsc::Sender<String>,
     ) -> &'static str {
-        if self.front.wants_login() {
+        if self.front.greets() {
             let _ = replies.send(json!(["AUTH", self.challenge]).to_string()).await;
         }
         loop {

@@ -281,7 +281,8 @@ impl Settings {
             return wrong("storage.max_mib", "is more than this machine can address");
         }
         let url = &self.listen.url;
-        if !url.is_empty() && !(url.starts_with("ws://") || url.starts_with("wss://")) {
+        let scheme = ["ws://", "wss://"].iter().any(|scheme| url.starts_with(scheme));
+        if !url.is_empty() && !scheme {
             return wrong("listen.url", "begins with wss:// or ws://");
         }
         let pubkey = &self.info.pubkey;

@@ -156,6 +156,31 @@ impl Home {
     }
 }
 
+/// `earnest run`, until it is dropped.
+pub(crate) struct Running(Child);
+
+impl Running {
+    /// Starts to own the data of a home, and waits until others can join.
+    pub(crate) fn start(home: &Home, joined: &str) -> Self {
+        let mut command = home.command(&format!("run {joined}"));
+        let child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        let running = Self(child);
+        // Whoever asks next joins, or waits for it by itself.
+        let mark = home.data().join("regtest/node");
+        while !mark.exists() {
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        running
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        signal("-TERM", &self.0);
+        let _ = self.0.wait();
+    }
+}
+
 /// `earnest sandbox --serve`.
 pub(crate) struct Served {
     child: Child,
@@ -177,6 +202,16 @@ impl Served {
     /// `earnest sandbox mine|fund ...` on this sandbox.
     pub(crate) fn act(&self, line: &str) -> Ended {
         self.home.run(&format!("sandbox {line} --dir world --json"))
+    }
+
+    /// Pays coins to an address, in a block of their own.
+    pub(crate) fn fund(&self, address: &str, sats: u64) {
+        self.home.run(&format!("sandbox fund {address} {sats} --dir world")).ok();
+        self.mine(1);
+    }
+
+    pub(crate) fn mine(&self, blocks: u32) {
+        self.home.run(&format!("sandbox mine {blocks} --dir world")).ok();
     }
 
     /// Ends it as a service manager does; it must end well.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use crate::cli::session::{Session, interrupted, read_bytes, runtime};
-use crate::cli::{Exit, Failure, Out};
+use crate::cli::{Exit, Failure, Out, log};
 use crate::relay::{DEFAULT, Settings, Wall};
 use crate::rpc::Notifier;
 
@@ -47,6 +47,7 @@ impl Relay {
             }
             return Ok(Exit::Done);
         }
+        log::to_file(&settings.storage.dir.join("relay.log"), "info")?;
         let config = settings.config(Arc::new(Wall));
         let manager = Notifier::from_env();
         let mut told = Ok(());

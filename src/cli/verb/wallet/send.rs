@@ -190,8 +190,8 @@ impl Open {
         out.record(&Opening { opening: &id, peer: &self.peer, amount })?;
         out.line(&id)?;
         out.say(
-            "The channel is being opened; its coins are in it and stay yours. It can be used after \
-             its confirmations: earnest wallet channels",
+            "The channel is being opened: its coins are in it and stay yours. It can be used after its \
+             confirmations, while earnest runs: earnest wallet channels",
         )?;
         Ok(Exit::Done)
     }
@@ -307,5 +307,40 @@ fn confirm(question: &str, yes: bool) -> Result<(), Failure> {
     match answer.trim().to_ascii_lowercase().as_str() {
         "y" | "yes" => Ok(()),
         _ => Err(Failure::new(Exit::Interrupted, "not-confirmed", "Not done, as you said.")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::text::{Limit, Raw};
+
+    #[test]
+    fn the_question_names_amount_fee_and_destination() {
+        let sats = |n| Msat::sats(n).unwrap();
+        let quote = PayQuote {
+            kind: PayKind::Bolt11,
+            payee: Some("02ab".into()),
+            amount: sats(21_000),
+            max_fee: sats(210),
+            description: Some(Raw::from("cats").clean(Limit::TITLE)),
+            expires_at: None,
+            earlier: None,
+        };
+        assert_eq!(
+            question(&quote),
+            "Pay 21,000 sat and at most 210 sat of fees to 02ab, who says it is for: cats."
+        );
+        let offer = PayQuote { kind: PayKind::Bolt12, payee: None, description: None, ..quote };
+        assert_eq!(
+            question(&offer),
+            "Pay 21,000 sat and at most 210 sat of fees to whoever made the offer. Asked for again it is \
+             paid again."
+        );
+        let coins = PayQuote { kind: PayKind::Onchain, payee: Some("bc1q".into()), ..offer };
+        assert_eq!(
+            question(&coins),
+            "Send 21,000 sat to bc1q, and the chain's fee on top. Asked for again it is paid again."
+        );
     }
 }
