@@ -413,9 +413,11 @@ impl Pair {
         self.nodes.sent.push((who, order.hash, order.amount));
         self.nodes.htlcs.insert(order.hash, (who, order.amount, Htlc::Held));
         let cltv = self.side(who).keys.read_invoice(&order.invoice).map(|i| i.min_final_cltv);
-        let deadline = tip + 1 + u32::try_from(cltv.unwrap_or(44)).unwrap() - 39;
-        self.nodes.deadlines.insert(order.hash, deadline);
-        let (hash, amount, deadline) = (order.hash, order.amount, Some(deadline));
+        let held = cltv.ok().filter(|cltv| *cltv > 48).map(|cltv| tip + 1 + cltv as u32 - 39);
+        if let Some(deadline) = held {
+            self.nodes.deadlines.insert(order.hash, deadline);
+        }
+        let (hash, amount, deadline) = (order.hash, order.amount, Some(held.unwrap_or(1000)));
         let event = NodeEvent::Claimable { hash, amount, deadline };
         self.side_mut(who.other()).queue.push_back(event);
         Ok(PaymentState::InFlight)

@@ -6,7 +6,6 @@ use earnest::market::*;
 use crate::pair::*;
 
 pub(crate) const BOTH: [Who; 2] = [Requester, Worker];
-pub(crate) const WINDOW: u32 = 288;
 
 /// A job in escrow, awarded: the worker's hold invoice is here and nothing is locked.
 pub(crate) fn awarded() -> Pair {
