@@ -579,7 +579,7 @@ impl Pair {
             Effect::Bill { order, .. } => {
                 let billed = self.bill(who, order)?;
                 let invoice = keys.read_invoice(&billed.invoice).unwrap();
-                Ok(Outcome::Billed { billed, invoice })
+                Ok(Outcome::Billed { billed, invoice, height: 0 })
             }
             Effect::Pay { order, .. } => {
                 let state = self.pay(who, order)?;

@@ -17,7 +17,7 @@ use crate::market::{
 use crate::text::Raw;
 
 /// Blocks that the requester's node may be behind the worker's and will soon have seen.
-const BEHIND: u32 = 6;
+const BEHIND: u32 = 36;
 
 fn window(job: &Job) -> u32 {
     job.terms().escrow.as_ref().map_or(crate::market::WINDOW, |terms| terms.window)
@@ -289,7 +289,7 @@ pub(super) fn done(job: &Job, effect: &Effect, outcome: &Outcome, world: &World)
     let escrow = job.escrow.as_ref()?;
     let step = Step::default();
     Some(match (effect, outcome) {
-        (Effect::Bill { order, .. }, Outcome::Billed { billed, invoice }) => {
+        (Effect::Bill { order, .. }, Outcome::Billed { billed, invoice, height }) => {
             if order.hash != escrow.lock.hash || escrow.end.is_some() || job.phase != Phase::Awarded
             {
                 return Some(step);
@@ -305,7 +305,7 @@ pub(super) fn done(job: &Job, effect: &Effect, outcome: &Outcome, world: &World)
                     lsp_fee: billed.lsp_fee,
                 })
             };
-            offer(job, escrow, invoice, world.height, step)
+            offer(job, escrow, invoice, (*height).max(world.height), step)
         }
         (Effect::Bill { order, .. }, Outcome::Failed { why }) => {
             if order.hash != escrow.lock.hash || escrow.end.is_some() || job.phase != Phase::Awarded
