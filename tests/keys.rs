@@ -229,6 +229,7 @@ fn two_scribes_make_a_deal() {
         inputs: vec![],
         audit: Digest(requester.audit_seed(&r).hash().0),
         audit_nonce: r,
+        lock: None,
     });
     let job = Some(JobId(bid.id.0));
     let award = Draft { job, seq: 0, prev: None, seen: Some(bid.id), at: NOW, body };

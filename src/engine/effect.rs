@@ -170,7 +170,12 @@ pub async fn perform(work: &Workbench, log: &EventId, effect: &Effect) -> Result
             let billed = ports.lightning.bill(order).await?;
             let invoice = ports.scribe.read_invoice(&billed.invoice);
             let invoice = invoice.map_err(|why| Fault::Never(why.sentence))?;
-            outcome(Outcome::Billed { billed, invoice })
+            // What is counted from is the node's own tip now, not what was last seen of it.
+            let height = match order.hold_blocks {
+                Some(_) => ports.lightning.status().await?.height,
+                None => 0,
+            };
+            outcome(Outcome::Billed { billed, invoice, height })
         }
         Effect::Pay { order, .. } => {
             let state = ports.lightning.pay(order).await?;

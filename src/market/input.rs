@@ -162,6 +162,9 @@ pub enum Outcome {
         billed: Billed,
         /// Decoded.
         invoice: Invoice,
+        /// In escrow: the node's best block when it was made; else 0.
+        #[serde(default)]
+        height: u32,
     },
     /// What the node says of a payment by us.
     Payment {

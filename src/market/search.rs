@@ -130,7 +130,14 @@ impl Query {
                 self.mode = Some(match value {
                     "sealed" => Mode::Sealed,
                     "direct" => Mode::Direct,
-                    _ => return Err(wrong(text, "a mode is sealed or direct", "mode:sealed")),
+                    "escrow" => Mode::Escrow,
+                    _ => {
+                        return Err(wrong(
+                            text,
+                            "a mode is sealed, direct or escrow",
+                            "mode:sealed",
+                        ));
+                    }
                 });
                 Ok(())
             }

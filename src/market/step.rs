@@ -93,7 +93,7 @@ pub fn step(job: &Job, input: &Input, world: &World) -> Result<Step, Refusal> {
         }
         Input::Done { effect, outcome } => done::done(job, effect, outcome, world),
         Input::Node(event) => done::node(job, event),
-        Input::Height(height) if job.escrow.is_some() => Ok(escrow::height(job, *height)),
+        Input::Height(height) if job.escrow.is_some() => Ok(escrow::height(job, *height, world)),
         Input::Height(height) => Ok(done::height(job, *height)),
         Input::Tick => Ok(tick(job, world)),
     }

@@ -202,6 +202,12 @@ fn whoever_paid_has_it(world: &World) -> Result<(), Broken> {
             {
                 return broken(peer, "paid for what was never inspected", &job.id);
             }
+            if let (Some(escrow), Some((_, worker))) = (&job.escrow, other_side(world, job))
+                && worker.escrow.as_ref().is_some_and(|w| w.received.is_some())
+                    != escrow.x.is_some()
+            {
+                return broken(peer, "one side is paid and the other refunded", &job.id);
+            }
             match job.phase {
                 Phase::Settled => settled_is_what_was_made(world, peer, job)?,
                 Phase::Cheated => the_cheat_is_guilty(world, peer, job)?,

@@ -262,6 +262,7 @@ fn award_by(
         inputs: Vec::new(),
         audit: Digest([1; 32]),
         audit_nonce: Nonce([2; 32]),
+        lock: None,
     };
     let mut record = Draft {
         job: Some(JobId(job.id.0)),

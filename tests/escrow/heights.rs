@@ -136,6 +136,27 @@ fn an_invoice_of_another_hour_is_never_paid_and_a_new_lock_is_made() {
 }
 
 #[test]
+fn a_requester_whose_node_is_a_block_behind_waits_for_it_and_pays() {
+    let mut pair = Pair::new();
+    // The worker's node sees three blocks that the requester's has not seen yet.
+    pair.blocks(1003, &[Worker]);
+    pair.core_mut(Requester).height(1000).unwrap();
+    let gig = pair.posted(|draft| draft.modes = vec![Mode::Escrow]);
+    let id = pair.core_mut(Worker).bid(&gig, Wish::default(), "I can.").unwrap();
+    pair.quiet();
+    pair.core_mut(Requester).award(&id).unwrap();
+    pair.quiet();
+    fund(&mut pair).unwrap();
+    pair.quiet();
+    assert_eq!(phases(&pair), (Phase::Awarded, Phase::Awarded));
+    assert!(pair.nodes.sent.is_empty());
+    pair.blocks(1003, &[Requester]);
+    pair.quiet();
+    assert_eq!(phases(&pair), (Phase::Working, Phase::Working));
+    assert_eq!(escrow(&pair, Worker).lock.attempt, 0, "the same invoice");
+}
+
+#[test]
 fn a_payment_that_waited_too_long_in_the_outbox_is_not_sent() {
     let mut pair = awarded();
     pair.side_mut(Requester).lazy = vec!["pay"];

@@ -78,6 +78,9 @@ fn show(gig: &GigView, now: Time, out: &mut Out) -> Result<(), Failure> {
         ),
         ("paid", format!("within {} of the delivery", span(gig.pay_secs))),
     ];
+    if let Some((window, risk)) = &gig.escrow {
+        lines.push(("escrow", format!("held for {window} blocks. {risk}")));
+    }
     if !gig.tags.is_empty() {
         lines
             .push(("tags", gig.tags.iter().map(|t| format!("#{t}")).collect::<Vec<_>>().join(" ")));

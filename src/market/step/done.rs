@@ -82,7 +82,7 @@ pub(super) fn done(
         (Effect::Inspect { manifest }, Outcome::Refused { code, sentence }) => {
             refuse(job, manifest, step, code, sentence)
         }
-        (Effect::Bill { tranche, order }, Outcome::Billed { billed, invoice }) => {
+        (Effect::Bill { tranche, order }, Outcome::Billed { billed, invoice, .. }) => {
             let Some(record) = billing(job, *tranche, &order.hash) else { return Ok(step) };
             let slot = slot(job, *tranche).and_then(|t| t.invoice.as_ref());
             if slot == Some(invoice) {

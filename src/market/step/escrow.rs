@@ -1,20 +1,23 @@
 //! What is decided in an escrow: locking, releasing, sending back. The worker's node acts by block height,
 //! and nothing of the money is believed that a node has not said (PROTOCOL.md 6).
 
+mod held;
+
+pub(super) use held::{height, node};
+use held::{looked, paid, pay_failed};
+
 use crate::market::step::affordable;
 use crate::market::step::done::{inspecting, stuck};
 use crate::market::{
-    Award, AwardParts, BILL_EXPIRY, BillOrder, Body, CONFIRMATIONS, Delivery, Due, Effect, Escrow,
-    Fact, Holding, Invoice, Job, JobId, Lock, Mode, Msat, NodeEvent, Nonce, Outcome, PayOrder,
-    PaymentHash, PaymentState, Phase, Preimage, Record, Refusal, Role, Say, Step, Timetable, World,
-    final_cltv, hold_purpose, payable_at,
+    Award, AwardParts, BILL_EXPIRY, BillOrder, Body, Delivery, Due, Effect, Escrow, Fact, Invoice,
+    Job, JobId, Lock, Mode, Msat, Nonce, Outcome, PayOrder, PaymentHash, PaymentState, Phase,
+    Preimage, Record, Refusal, Role, Say, Step, Timetable, World, final_cltv, hold_purpose,
+    payable_at,
 };
 use crate::text::Raw;
 
-/// Blocks after the deadline at which a claim without an HTLC is a claim that came too late.
-const SURE: u32 = 6;
-/// Blocks after the deadline until a claim that was not confirmed is given up: it may be on the chain.
-const LATE_BLOCKS: u32 = 144;
+/// Blocks that the requester's node may be behind the worker's and will soon have seen.
+const BEHIND: u32 = 36;
 
 fn window(job: &Job) -> u32 {
     job.terms().escrow.as_ref().map_or(crate::market::WINDOW, |terms| terms.window)
@@ -99,7 +102,8 @@ pub(super) fn fund(
     if let Some((invoice, end)) = offered
         && let Ok(pay) = pay(job, escrow, invoice, end, max_fee, world)
     {
-        return Ok(step.and(pay));
+        // With no step it waits for its first block.
+        return Ok(step.and(pay.unwrap_or_default()));
     }
     if escrow.invoice.is_none() && !escrow.spent && escrow.wanted.is_none() {
         // It is on its way, and is paid when it comes.
@@ -109,7 +113,8 @@ pub(super) fn fund(
     Ok(step.say(Body::Lock(lock)))
 }
 
-/// Whether a hold invoice may be paid now, and the paying. The final CLTV, and the tip it counts from, are
+/// Whether a hold invoice may be paid now, and the paying; nothing while our node has a block or two to
+/// see that the worker's has seen. The final CLTV, and the tip it counts from, are
 /// what makes the real deadline no earlier than P and the refund no later than was shown (!).
 fn pay(
     job: &Job,
@@ -118,8 +123,8 @@ fn pay(
     end: u32,
     max_fee: Msat,
     world: &World,
-) -> Result<Step, Refusal> {
-    let Some(id) = job.job else { return Ok(Step::default()) };
+) -> Result<Option<Step>, Refusal> {
+    let Some(id) = job.job else { return Ok(None) };
     let amount = job.terms().price;
     let due = Due {
         payee: job.worker.node,
@@ -130,6 +135,9 @@ fn pay(
     };
     invoice.check_held(&due, final_cltv(window(job)), world.now)?;
     let (first, last) = payable_at(end, window(job));
+    if world.height < first && (world.height == 0 || first - world.height <= BEHIND) {
+        return Ok(None);
+    }
     if !(first..=last).contains(&world.height) {
         let sentence = format!(
             "The hold invoice counts from block {first} to {last}, and your node is at {}. No money was locked.",
@@ -140,7 +148,7 @@ fn pay(
     }
     affordable(amount, world)?;
     let hash = escrow.lock.hash;
-    Ok(Step::default()
+    let step = Step::default()
         .fact(Fact::Paying { tranche: escrow.lock.attempt, invoice: invoice.clone(), max_fee })
         .effect(Effect::Pay {
             tranche: escrow.lock.attempt,
@@ -151,7 +159,8 @@ fn pay(
                 max_fee,
                 tips: Some((first, last)),
             },
-        }))
+        });
+    Ok(Some(step))
 }
 
 /// Requester: the secret goes to the worker.
@@ -268,7 +277,7 @@ fn offered(
     let step = step.fact(Fact::Offered { attempt, invoice: invoice.clone(), height });
     let Some(max_fee) = escrow.wanted else { return step };
     match pay(job, escrow, invoice, height, max_fee, world) {
-        Ok(paying) => step.and(paying),
+        Ok(paying) => step.and(paying.unwrap_or_default()),
         Err(refusal) => refused(step, refusal.sentence),
     }
 }
@@ -280,7 +289,7 @@ pub(super) fn done(job: &Job, effect: &Effect, outcome: &Outcome, world: &World)
     let escrow = job.escrow.as_ref()?;
     let step = Step::default();
     Some(match (effect, outcome) {
-        (Effect::Bill { order, .. }, Outcome::Billed { billed, invoice }) => {
+        (Effect::Bill { order, .. }, Outcome::Billed { billed, invoice, height }) => {
             if order.hash != escrow.lock.hash || escrow.end.is_some() || job.phase != Phase::Awarded
             {
                 return Some(step);
@@ -296,7 +305,7 @@ pub(super) fn done(job: &Job, effect: &Effect, outcome: &Outcome, world: &World)
                     lsp_fee: billed.lsp_fee,
                 })
             };
-            offer(job, escrow, invoice, world.height, step)
+            offer(job, escrow, invoice, (*height).max(world.height), step)
         }
         (Effect::Bill { order, .. }, Outcome::Failed { why }) => {
             if order.hash != escrow.lock.hash || escrow.end.is_some() || job.phase != Phase::Awarded
@@ -381,215 +390,4 @@ fn offer(job: &Job, escrow: &Escrow, invoice: &Invoice, height: u32, step: Step)
         invoice: invoice.text.clone(),
         height: height.saturating_add(window(job)),
     })
-}
-
-/// Worker: what the channels show.
-fn looked(
-    job: &Job,
-    escrow: &Escrow,
-    hash: &PaymentHash,
-    holding: Option<&Holding>,
-    world: &World,
-) -> Step {
-    let step = Step::default();
-    let Some((_, deadline)) = escrow.held.filter(|_| *hash == escrow.lock.hash) else {
-        return step;
-    };
-    if escrow.received.is_some() {
-        return step;
-    }
-    match holding {
-        None if escrow.returning.is_some() => step.fact(Fact::Returned { hash: *hash }),
-        None if escrow.x.is_some() => match world.height > deadline.saturating_add(SURE) {
-            // The claim said Ok, and there is nothing that it could have taken.
-            true => step.fact(Fact::Lost { tranche: escrow.lock.attempt, hash: *hash }),
-            false => step,
-        },
-        None if world.height >= deadline => {
-            step.fact(Fact::Lost { tranche: escrow.lock.attempt, hash: *hash })
-        }
-        None => step,
-        Some(holding) => {
-            let waits = escrow.returning.is_none() && escrow.x.is_none();
-            if waits && world.height >= deadline {
-                return send_back(escrow, step, NOBODY_RELEASED, true);
-            }
-            let idle = escrow.funded.is_none() && escrow.returning.is_none() && escrow.x.is_none();
-            if !idle || job.phase != Phase::Funding {
-                step
-            } else if escrow.end.is_none_or(|end| holding.deadline < end) {
-                send_back(escrow, step, ENDS_TOO_EARLY, false)
-            } else if holding.confirmations >= CONFIRMATIONS {
-                let attempt = escrow.lock.attempt;
-                step.say(Body::Funded { attempt, deadline: holding.deadline })
-            } else {
-                step
-            }
-        }
-    }
-}
-
-const NOBODY_RELEASED: &str = "nobody released the money in time";
-const ENDS_TOO_EARLY: &str =
-    "the payment came with too short a life, and was sent back; no work is asked for yet";
-
-// ---------------------------------------------------------------- the node
-
-/// What the node says by itself. Nothing beats it.
-pub(super) fn node(job: &Job, event: &NodeEvent) -> Step {
-    let step = Step::default();
-    let Some(escrow) = &job.escrow else { return step };
-    match event {
-        NodeEvent::Claimable { hash, amount, deadline } => {
-            arrived(job, escrow, hash, *amount, *deadline)
-        }
-        NodeEvent::Received { hash, amount } => {
-            let ours = job.role == Role::Worker && *hash == escrow.lock.hash;
-            if !ours || escrow.received.is_some() {
-                return step;
-            }
-            let record = job.attempt.as_ref().and_then(|work| work.record.as_ref());
-            let manifest = record.map_or(escrow.record, |record| record.id);
-            let tranche = escrow.lock.attempt;
-            step.fact(Fact::Received { tranche, hash: *hash, amount: *amount })
-                .say(Body::Settled { manifest })
-        }
-        NodeEvent::Paid { hash, preimage, fee } => paid(job, escrow, hash, preimage, *fee),
-        NodeEvent::Failed { hash, reason } => pay_failed(job, escrow, hash, reason),
-        NodeEvent::Channels(_) => step,
-    }
-}
-
-/// Worker: a payment waits at our node.
-fn arrived(
-    job: &Job,
-    escrow: &Escrow,
-    hash: &PaymentHash,
-    amount: Msat,
-    deadline: Option<u32>,
-) -> Step {
-    let step = Step::default();
-    let ours = job.role == Role::Worker && *hash == escrow.lock.hash;
-    if ours && escrow.received.is_some() {
-        return step;
-    }
-    let awaited = ours && !escrow.spent && escrow.returning.is_none() && !job.phase.is_over();
-    let (Some(invoice), Some(end), true) = (&escrow.invoice, escrow.end, awaited) else {
-        // Another hash, a lock that is used up, a job that is over: never kept.
-        return step.effect(Effect::Fail { hash: *hash });
-    };
-    if escrow.held.is_some() {
-        // Told twice. The next block looks at it anyway.
-        return step;
-    }
-    let least = invoice.amount.unwrap_or(Msat::MAX).saturating_sub(escrow.lsp_fee);
-    let step = step.fact(Fact::Held {
-        attempt: escrow.lock.attempt,
-        hash: *hash,
-        amount,
-        deadline: deadline.unwrap_or(0),
-    });
-    if amount < least {
-        let why =
-            "less came than the invoice asks for, and was sent back; no work is asked for yet";
-        send_back(escrow, step, why, false)
-    } else if deadline.is_none_or(|deadline| deadline < end) {
-        send_back(escrow, step, ENDS_TOO_EARLY, false)
-    } else {
-        step.effect(Effect::Look { hash: *hash })
-    }
-}
-
-/// Requester: the payment was taken. If x was not released yet, somebody on its way has it: the worker
-/// gets it at once, whose own payment is still there to claim (!).
-fn paid(job: &Job, escrow: &Escrow, hash: &PaymentHash, preimage: &Preimage, fee: Msat) -> Step {
-    let ours = job.role == Role::Requester && *hash == escrow.lock.hash;
-    if !ours || escrow.x.is_some() || preimage.hash() != *hash {
-        return Step::default();
-    }
-    let tranche = escrow.lock.attempt;
-    let step = Step::default().fact(Fact::Paid { tranche, hash: *hash, preimage: *preimage, fee });
-    if escrow.released {
-        return step;
-    }
-    let record = job.attempt.as_ref().and_then(|work| work.record.as_ref());
-    step.and(release_for(escrow, record.map_or(escrow.record, |record| record.id)))
-}
-
-/// Requester: no HTLC is left.
-fn pay_failed(job: &Job, escrow: &Escrow, hash: &PaymentHash, reason: &str) -> Step {
-    let ours = job.role == Role::Requester && *hash == escrow.lock.hash && escrow.paying;
-    if !ours || escrow.x.is_some() {
-        return Step::default();
-    }
-    let reason = format!("{reason} Your money is yours again.");
-    Step::default().fact(Fact::PayFailed { tranche: escrow.lock.attempt, reason })
-}
-
-// ---------------------------------------------------------------- blocks
-
-/// A block came. A held payment that dies of age raises no event and may take a channel with it, so the
-/// worker's node never lets one: it sends it back first (lightning.md 2.4).
-pub(super) fn height(job: &Job, height: u32) -> Step {
-    let step = Step::default();
-    let Some(escrow) = &job.escrow else { return step };
-    match job.role {
-        Role::Worker => workers_height(job, escrow, height, step),
-        Role::Requester => {
-            let open = escrow.paying
-                && !escrow.released
-                && matches!(job.phase, Phase::Funding | Phase::Working | Phase::Delivered);
-            match timetable(job) {
-                Some(t) if open && height >= t.claim() => step.fact(Fact::Returning {
-                    hash: escrow.lock.hash,
-                    why: "the time to release the money has passed; it is coming back".into(),
-                    ends: true,
-                }),
-                _ => step,
-            }
-        }
-    }
-}
-
-fn workers_height(job: &Job, escrow: &Escrow, height: u32, step: Step) -> Step {
-    let hash = escrow.lock.hash;
-    let tranche = escrow.lock.attempt;
-    let Some((amount, deadline)) = escrow.held.filter(|_| escrow.received.is_none()) else {
-        return match &escrow.invoice {
-            Some(invoice) if escrow.end.is_none() && job.phase == Phase::Awarded => {
-                offer(job, escrow, invoice, height, step)
-            }
-            _ => step,
-        };
-    };
-    if escrow.returning.is_some() {
-        return step.effect(Effect::Fail { hash });
-    }
-    if escrow.x.is_some() {
-        if height > deadline.saturating_add(LATE_BLOCKS) {
-            return step.fact(Fact::Lost { tranche, hash });
-        }
-        let step = step.effect(Effect::Claim { tranche, hash, amount });
-        return match height > deadline.saturating_add(SURE) {
-            true => step.effect(Effect::Look { hash }),
-            false => step,
-        };
-    }
-    let Some(t) = timetable(job) else { return step.effect(Effect::Look { hash }) };
-    let delivered = job.attempt.as_ref().is_some_and(|work| work.record.is_some());
-    if height >= deadline {
-        // There may be nothing left to send back.
-        return step.effect(Effect::Look { hash });
-    }
-    if height >= t.claim() {
-        return send_back(escrow, step, NOBODY_RELEASED, true);
-    }
-    if !delivered && height >= t.deliver() {
-        let why = match escrow.funded {
-            Some(_) => "there was no delivery in time",
-            None => "the channel was not confirmed in time",
-        };
-        return send_back(escrow, step, why, true);
-    }
-    step.effect(Effect::Look { hash })
 }

@@ -139,10 +139,14 @@ impl Nodes {
         }
         self.sent.push((who, order.hash, order.amount));
         self.htlcs.insert(order.hash, (who, order.amount, Htlc::Held));
-        let cltv = earnest::wire::decode(&order.invoice).map_or(44, |read| read.min_final_cltv);
-        let deadline = tip + 1 + u32::try_from(cltv).unwrap() - 39;
-        self.deadlines.insert(order.hash, deadline);
-        let (hash, amount, deadline) = (order.hash, order.amount, Some(deadline));
+        // An ordinary invoice is claimed at once, so that its age is nobody's matter.
+        let cltv = earnest::wire::decode(&order.invoice).ok().map(|read| read.min_final_cltv);
+        let cltv = cltv.and_then(|cltv| u32::try_from(cltv).ok());
+        let held = cltv.filter(|cltv| *cltv > 48).map(|cltv| tip + 1 + cltv - 39);
+        if let Some(deadline) = held {
+            self.deadlines.insert(order.hash, deadline);
+        }
+        let (hash, amount, deadline) = (order.hash, order.amount, Some(held.unwrap_or(1000)));
         let event = NodeEvent::Claimable { hash, amount, deadline };
         self.said.push((who.other(), event));
         Ok(PaymentState::InFlight)
@@ -170,7 +174,7 @@ impl Nodes {
         let (_, amount, htlc) = self.htlcs.get(hash)?;
         (*htlc == Htlc::Held).then_some(Holding {
             amount: *amount,
-            deadline: self.deadlines[hash],
+            deadline: self.deadlines.get(hash).copied().unwrap_or(1000),
             confirmations: self.confirmations,
         })
     }
