@@ -3,7 +3,7 @@
 //! The map of the rooms, innermost first. A room uses only rooms to the left of a `<`:
 //!
 //! ```text
-//! text < seal < market < {engine, wire} < {store, files, nostr, lightning, transfer, keys, relay}
+//! text < {seal, verify} < market < {engine, wire} < {store, files, nostr, lightning, transfer, keys, relay}
 //!      < {app, sim} < {sandbox, rpc} < cli < main
 //! ```
 //!
@@ -12,6 +12,7 @@
 //! | [`text`] | untrusted text in, printable text out |
 //! | [`market`] | what a job is and what may happen next |
 //! | [`seal`] | sealed deliverables and fraud proofs |
+//! | [`verify`] | is the work what was asked: checks that anybody can run again |
 //! | [`engine`] | the one loop, its ports, the handle of every front end |
 //! | [`wire`] | domain to bytes and back; the protocol's page |
 //! | [`store`], [`files`], [`nostr`], [`lightning`], [`transfer`], [`keys`] | adapters: a port each |
@@ -23,7 +24,7 @@
 //! | [`config`] | settings, and where each came from; used by `app`, `cli` and `main` |
 //! | [`cli`] | the command line |
 //!
-//! `text`, `market` and `seal` are pure: no clock, no dice, no disk, no network. Adapters never use each
+//! `text`, `seal`, `verify` and `market` are pure: no clock, no dice, no disk, no network. Adapters never use each
 //! other. `market` uses `seal` for the manifest in a delivery. `sandbox` stands on `app`, because a party
 //! in it is an ordinary earnest, and on `relay`; `cli` calls what stands in the doors of `app`, `relay` and
 //! `sandbox` and nothing behind them.
@@ -53,4 +54,5 @@ pub mod sim;
 pub mod store;
 pub mod text;
 pub mod transfer;
+pub mod verify;
 pub mod wire;

@@ -9,8 +9,10 @@ use super::verb::{
     accept, award, bid, cancel, close, decline, deliver, files, job, jobs, mute, note, people,
     rate, reject, relays, watch, withdraw,
 };
+use super::verb::{
+    check, config, doctor, gigs, help, init, post, run, sandbox, show, verify_proof,
+};
 use super::verb::{completions, man, relay, relay_policy, wallet};
-use super::verb::{config, doctor, gigs, help, init, post, run, sandbox, show, verify_proof};
 use super::{Exit, Failure, Out};
 
 /// A market for gigs without a middleman: found over Nostr, delivered peer-to-peer, paid over Lightning.
@@ -153,6 +155,8 @@ pub(super) enum Verb {
     Run(run::Run),
     /// Judge a fraud proof, offline
     VerifyProof(verify_proof::VerifyProof),
+    /// Run a check on a file, or name one
+    Check(check::CheckVerb),
     /// Look whether everything works
     Doctor(doctor::Doctor),
     /// Show each setting and where it comes from
@@ -201,6 +205,7 @@ impl Verb {
             Self::Watch(verb) => verb.run(session, out),
             Self::Run(verb) => verb.run(session, out),
             Self::VerifyProof(verb) => verb.run(session, out),
+            Self::Check(verb) => verb.run(session, out),
             Self::Doctor(verb) => verb.run(session, out),
             Self::Config(verb) => verb.run(session, out),
             Self::Sandbox(verb) => verb.run(session, out),

@@ -4,6 +4,7 @@ pub(super) mod accept;
 pub(super) mod award;
 pub(super) mod bid;
 pub(super) mod cancel;
+pub(super) mod check;
 pub(super) mod close;
 pub(super) mod completions;
 pub(super) mod config;
