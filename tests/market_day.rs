@@ -124,6 +124,7 @@ async fn first_gig(handle: &Handle, desk: PathBuf) -> Arc<JobView> {
         price: Msat::sats(5_000).unwrap(),
         max_bytes: 1 << 20,
         deadlines: Deadlines { deliver: Span::HOUR, pay: Span::HOUR },
+        escrow: None,
         pow: 0,
         expires_at: app::now().after(Span::HOUR),
     };
