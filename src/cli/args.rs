@@ -6,8 +6,8 @@ use clap::{Parser, Subcommand};
 
 use super::session::Session;
 use super::verb::{
-    accept, award, bid, cancel, close, decline, deliver, files, job, jobs, mute, note, people,
-    rate, reject, relays, watch, withdraw,
+    accept, award, bid, cancel, close, decline, deliver, files, fund, job, jobs, mute, note,
+    people, rate, reject, relays, watch, withdraw,
 };
 use super::verb::{
     check, config, doctor, gigs, help, init, post, run, sandbox, show, verify_proof,
@@ -133,6 +133,8 @@ pub(super) enum Verb {
     Files(files::Files),
     /// Hand the work over
     Deliver(deliver::Deliver),
+    /// Lock the money of a job in escrow
+    Fund(fund::Fund),
     /// Pay for what was delivered
     Accept(accept::Accept),
     /// Send a delivery back
@@ -195,6 +197,7 @@ impl Verb {
             Self::Files(verb) => verb.run(session, out),
             Self::Deliver(verb) => verb.run(session, out),
             Self::Accept(verb) => verb.run(session, out),
+            Self::Fund(verb) => verb.run(session, out),
             Self::Reject(verb) => verb.run(session, out),
             Self::Cancel(verb) => verb.run(session, out),
             Self::Close(verb) => verb.run(session, out),

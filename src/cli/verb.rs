@@ -12,6 +12,7 @@ pub(super) mod decline;
 pub(super) mod deliver;
 pub(super) mod doctor;
 pub(super) mod files;
+pub(super) mod fund;
 pub(super) mod gigs;
 pub(super) mod help;
 pub(super) mod init;

@@ -12,7 +12,7 @@ use crate::market::{Mode, Msat, Phase, Role, Verb};
 /// Pay for what was delivered.
 ///
 /// Asks the worker's node for the bill, pays it and opens the delivery with the key that the payment
-/// brings. Asks before it pays, unless --yes is given.
+/// brings. In escrow, where the money is locked already, it releases it. Asks before, unless --yes is given.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Accept {
     /// The job, or the beginning of its id
@@ -45,53 +45,67 @@ impl Accept {
             let job = payable(handle, &job, patience, out).await?;
             let (amount, parts) = remaining(&job);
             let max_fee = self.max_fee.unwrap_or_else(|| routing(&config.fees, amount, parts));
-            self.confirm(session, handle, &job, (amount, parts, max_fee)).await?;
-            funded(handle, amount, patience).await;
+            if !self.yes {
+                let each =
+                    if parts > 1 { format!(" for each of {parts} parts") } else { String::new() };
+                let what = match job.mode {
+                    Mode::Escrow => format!("Release {amount}, which are locked for this job"),
+                    Mode::Sealed | Mode::Direct => {
+                        format!("Pay {amount}, and at most {max_fee} for routing{each}")
+                    }
+                };
+                confirm(session, handle, &job, Verb::Accept, &what).await?;
+            }
+            if job.mode != Mode::Escrow {
+                funded(handle, amount, patience).await;
+            }
             let receipt = ask(handle, &job, Command::Accept { job: job.id, max_fee }).await?;
             if !patience.is_zero() && !out.is_json() {
-                out.say("Accepted. Waiting for the worker's bill.")?;
+                out.say(match job.mode {
+                    Mode::Escrow => "Released. Waiting for the worker's node to claim it.",
+                    Mode::Sealed | Mode::Direct => "Accepted. Waiting for the worker's bill.",
+                })?;
             }
             let (now, _) = until(handle, receipt, patience, is_over).await?;
             tell(&now, amount, patience, out)
         })
     }
+}
 
-    /// Names what will be paid, and goes on only with a yes.
-    async fn confirm(
-        &self,
-        session: &Session,
-        handle: &Handle,
-        job: &JobView,
-        (amount, parts, max_fee): (Msat, u32, Msat),
-    ) -> Result<(), Failure> {
-        if self.yes {
-            return Ok(());
-        }
-        let each = if parts > 1 { format!(" for each of {parts} parts") } else { String::new() };
-        let what = format!("{amount}, and at most {max_fee} for routing{each}");
-        if !session.may_ask() {
-            let said = format!("This pays {what}, and there is nobody to ask. No money moved.");
-            return Err(Failure::new(Exit::Usage, "needs-yes", said)
-                .next(format!("earnest accept {} --yes", job.id.short())));
-        }
-        let known = handle.people(Some(job.peer)).await?.pop();
-        let known = known.filter(|person| person.settled > 0).map_or_else(
-            || "No job with them has been settled before.".to_owned(),
-            |person| format!("{} jobs with them were settled before.", person.settled),
-        );
-        let question = format!(
-            "Pay {what},\n  to {}\n  for \"{}\" (job {}).\n  {known}\nType yes to pay: ",
-            crate::app::npub(&job.peer),
-            job.title.or("(no title)"),
-            job.id.short(),
-        );
-        let answer = ask_line(&question)?;
-        if answer.trim().eq_ignore_ascii_case("yes") {
-            return Ok(());
-        }
-        let said = "That was not a yes. Nothing was done, and no money moved.";
-        Err(Failure::new(Exit::Interrupted, "not-confirmed", said))
+/// Names what will be done with money, and goes on only with a yes. `what` is a verb and amounts: "Pay 21
+/// sat, and at most 1 sat for routing".
+pub(super) async fn confirm(
+    session: &Session,
+    handle: &Handle,
+    job: &JobView,
+    verb: Verb,
+    what: &str,
+) -> Result<(), Failure> {
+    if !session.may_ask() {
+        let said = format!("This needs a yes, and there is nobody to ask: {what}. No money moved.");
+        return Err(Failure::new(Exit::Usage, "needs-yes", said).next(format!(
+            "earnest {} {} --yes",
+            verb.word(),
+            job.id.short()
+        )));
     }
+    let known = handle.people(Some(job.peer)).await?.pop();
+    let known = known.filter(|person| person.settled > 0).map_or_else(
+        || "No job with them has been settled before.".to_owned(),
+        |person| format!("{} jobs with them were settled before.", person.settled),
+    );
+    let question = format!(
+        "{what},\n  to {}\n  for \"{}\" (job {}).\n  {known}\nType yes to go on: ",
+        crate::app::npub(&job.peer),
+        job.title.or("(no title)"),
+        job.id.short(),
+    );
+    let answer = ask_line(&question)?;
+    if answer.trim().eq_ignore_ascii_case("yes") {
+        return Ok(());
+    }
+    let said = "That was not a yes. Nothing was done, and no money moved.";
+    Err(Failure::new(Exit::Interrupted, "not-confirmed", said))
 }
 
 /// Waits for the delivery while it is still being fetched and checked.
@@ -135,7 +149,7 @@ fn remaining(job: &JobView) -> (Msat, u32) {
 }
 
 /// The most for routing one part, by the settings.
-fn routing(fees: &Fees, amount: Msat, parts: u32) -> Msat {
+pub(super) fn routing(fees: &Fees, amount: Msat, parts: u32) -> Msat {
     let part = amount.tranche(parts.saturating_sub(1), parts).unwrap_or(amount);
     let base = Msat::sats(fees.routing_base_max_sats).unwrap_or(Msat::MAX);
     [part.ppm(u64::from(fees.routing_ppm_max)), base].into_iter().sum()
@@ -143,7 +157,7 @@ fn routing(fees: &Fees, amount: Msat, parts: u32) -> Msat {
 
 /// Gives a node that has just started time to get its channels back. Whether it is enough, the market
 /// says.
-async fn funded(handle: &Handle, amount: Msat, patience: Duration) {
+pub(super) async fn funded(handle: &Handle, amount: Msat, patience: Duration) {
     let enough = |now: &std::sync::Arc<crate::engine::Snapshot>| {
         now.node.as_ref().is_some_and(|node| {
             // All there is, in channels that all work: waiting brings no more.
