@@ -2,14 +2,14 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that unwraps wrongly fails")]
 
-#[allow(dead_code, reason = "shared with tests/engine.rs, which uses more of it")]
+#[expect(dead_code, reason = "shared with tests/engine.rs, which uses more of it")]
 #[path = "engine/pair.rs"]
 mod pair;
 #[path = "cli/proof.rs"]
 mod proof;
 #[path = "cli/scene.rs"]
 mod scene;
-#[allow(dead_code, reason = "shared with tests/peers.rs, which uses more of it")]
+#[expect(dead_code, reason = "shared with tests/peers.rs, which uses more of it")]
 #[path = "cli/shell.rs"]
 mod shell;
 #[path = "cli/typed.rs"]

@@ -5,7 +5,7 @@
 
 #[path = "peers/peer.rs"]
 mod peer;
-#[allow(dead_code, reason = "shared with tests/cli.rs, which uses more of it")]
+#[expect(dead_code, reason = "shared with tests/cli.rs, which uses more of it")]
 #[path = "cli/shell.rs"]
 mod shell;
 

@@ -109,9 +109,10 @@ async fn whoever_starts_first_owns_and_the_second_sees_the_same() {
     // The guest posts: both see it, and the book answers both.
     let posted =
         guest.ask(Command::Post { draft: draft("Label images"), inputs: vec![] }).await.unwrap();
-    let mine = seen(owning.handle(), |s| s.posts.len() == 1).await;
-    let theirs = seen(&guest, |s| s.posts.len() == 1).await;
-    assert_eq!(mine.posts, theirs.posts);
+    let mine = owning.handle().watch();
+    // Publishing it is tried again and again meanwhile: both see that too.
+    let same = |s: &Arc<Snapshot>| s.posts.len() == 1 && s.posts == mine.borrow().posts;
+    let theirs = seen(&guest, same).await;
     assert_eq!(theirs.posts[0].id, posted.log);
     assert_eq!(theirs.posts[0].gig.title.as_str(), "Label images");
     let query = Query::everything(Network::Regtest);
@@ -124,6 +125,13 @@ async fn whoever_starts_first_owns_and_the_second_sees_the_same() {
     assert_eq!(guest.payments().await.unwrap(), vec![]);
     let preview = guest.preview(draft("Not yet"), vec![]).await.unwrap();
     assert_eq!(preview.title.as_received(), "Not yet");
+
+    let somebody = earnest::market::Pubkey([7; 32]);
+    let muted = guest.mute(somebody, true).await.unwrap();
+    assert_eq!((muted.len(), muted[0].key), (1, somebody));
+    assert_eq!(owning.handle().mutes().await.unwrap(), muted);
+    assert_eq!(guest.mute(somebody, false).await.unwrap(), vec![]);
+    assert_eq!(guest.people(None).await.unwrap(), vec![]);
 
     // A refusal and a thing that is not there arrive as what they are.
     let empty = guest.ask(Command::Post { draft: draft(""), inputs: vec![] }).await;
@@ -141,6 +149,26 @@ async fn whoever_starts_first_owns_and_the_second_sees_the_same() {
     // A guest that leaves changes nothing.
     drop(guest);
     assert!(owning.handle().payments().await.is_ok());
+    owning.stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_leaves_as_the_owner_hears_what_still_needs_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let (owning, _) = owner(dir.path()).await;
+    seen(owning.handle(), |s| s.identity.is_some()).await;
+    assert_eq!(owning.before_leaving(), None);
+    let post = Command::Post { draft: draft("Label images"), inputs: vec![] };
+    owning.handle().ask(post).await.unwrap();
+    // Nobody takes it: it is tried again for as long as somebody runs.
+    let why = |s: &Arc<Snapshot>| {
+        let pending = s.posts.iter().flat_map(|post| &post.pending);
+        pending.filter_map(|effect| effect.why.as_ref()).any(|why| why.contains("Nobody is there."))
+    };
+    seen(owning.handle(), why).await;
+    let said = owning.before_leaving().unwrap();
+    assert!(said.contains("one message is not sent yet"), "{said}");
+    assert!(said.contains("`earnest run`"), "{said}");
     owning.stop().await.unwrap();
 }
 

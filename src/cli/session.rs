@@ -136,7 +136,9 @@ impl Session {
                 door = crate::rpc::open(setup, keys) => door.map_err(|why| not_started(&why))?,
             };
             let work = async {
-                hear(&door, catch_up).await;
+                // Without a relay there is nobody to listen to.
+                let patience = if config.relays.is_empty() { Duration::ZERO } else { catch_up };
+                hear(&door, patience).await;
                 work(door.handle(), out).await
             };
             let done = tokio::select! {
