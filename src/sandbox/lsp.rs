@@ -14,7 +14,7 @@ use zeroize::Zeroizing;
 use super::client::Endpoint;
 use crate::engine::{Fault, Lightning, NodeStatus};
 use crate::lightning::{Chain, ChannelInfo, Holdings, Node, NodeConfig, Peer};
-use crate::market::{Msat, Network};
+use crate::market::{Msat, Network, NodeEvent};
 
 /// What it keeps of the payment that opens a channel, in parts per million.
 pub const FEE_PPM: u32 = 10_000;
@@ -189,6 +189,14 @@ async fn drain(node: Arc<Node>) {
     loop {
         let event = node.next().await;
         tracing::debug!(?event, "lsp");
+        // ldk-node's wallet learns of a funding transaction of its own only by looking at the chain, every
+        // two seconds. Of two channels opened in between, the second would spend the coin of the first: it
+        // would never confirm, and could be used all the same (zero confirmations).
+        if matches!(event, NodeEvent::Channels(_))
+            && let Err(fault) = node.sync().await
+        {
+            tracing::warn!(%fault, "the LSP cannot look at the chain");
+        }
         if let Err(fault) = node.handled().await {
             tracing::warn!(%fault, "the LSP cannot take an event off its queue");
             tokio::time::sleep(std::time::Duration::from_secs(1)).await;

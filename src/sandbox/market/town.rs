@@ -1,6 +1,7 @@
 //! The town: lets people in one after the other, gives each a channel from the faucet, and mines.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -9,16 +10,18 @@ use tokio::sync::{broadcast, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout};
 
-use crate::engine::{JobView, Ports};
+use crate::engine::{HandPayment, JobView, Ports, Wallet as _, WalletAnswer, WalletCommand};
 use crate::lightning::Node;
-use crate::market::{BidId, Phase, Role};
+use crate::market::{BidId, Msat, Phase, Role};
 use crate::sandbox::market::{Account, Happening, Pace, Resident, What};
 use crate::sandbox::people::{Character, Cheat, Mood, Person, ROSTER, Teller};
 use crate::sandbox::world::{Party, Purse, World, now};
 
-/// What everybody begins with, in a channel to the LSP. A hundredth of it must have been spent before
-/// anything can come back over it (the LSP's reserve).
+/// What everybody begins with, in a channel to the LSP.
 const CHANNEL_SATS: u64 = 600_000;
+/// What of it is on the LSP's side, so that as much less the LSP's reserve of a hundredth can be received:
+/// just-in-time channels are for newcomers. A channel that is accepted carries a tenth of itself at once.
+const RECEIVABLE_SATS: u64 = 50_000;
 /// For the funding transaction and its change.
 const BESIDE_SATS: u64 = 50_000;
 /// Between two arrivals, so that a newcomer's own start is not slow.
@@ -41,6 +44,8 @@ pub(super) struct Town {
     seed: u64,
     pace: Pace,
     mood: watch::Receiver<Mood>,
+    /// Somebody's channel is being opened.
+    arriving: AtomicBool,
 }
 
 impl Town {
@@ -58,6 +63,7 @@ impl Town {
             seed,
             pace,
             mood,
+            arriving: AtomicBool::new(false),
         }
     }
 
@@ -95,12 +101,16 @@ impl Town {
 
     async fn let_in(&self) {
         for character in ROSTER {
+            let mut mood = self.mood.clone();
+            let _ = mood.wait_for(|mood| *mood != Mood::Resting).await;
             if self.is_leaving() {
                 return;
             }
+            self.arriving.store(true, Ordering::SeqCst);
             if let Err(why) = self.welcome(character).await {
                 tracing::error!(who = character.id, "{why:#}");
             }
+            self.arriving.store(false, Ordering::SeqCst);
             self.wait(BETWEEN.mul_f64(self.pace.haste())).await;
         }
     }
@@ -157,7 +167,7 @@ impl Town {
         };
         node.open_channel(&lsp, CHANNEL_SATS).await?;
         let opened = async {
-            while !node.channels().await?.iter().any(|channel| channel.usable) {
+            while !node.channels().await?.iter().any(|channel| channel.ours && channel.usable) {
                 if self.is_leaving() {
                     // The blocks of the next start finish it.
                     return Ok(());
@@ -173,7 +183,30 @@ impl Town {
             }
             anyhow::Ok(())
         };
-        timeout(OPENING, opened).await.context("the channel did not open in time")?
+        timeout(OPENING, opened).await.context("the channel did not open in time")??;
+        timeout(OPENING, self.make_receivable(party))
+            .await
+            .context("the LSP was not paid in time")?
+    }
+
+    /// Puts a part of a channel on the LSP's side, by paying it.
+    async fn make_receivable(&self, party: &Party) -> anyhow::Result<()> {
+        let amount = Msat::sats(RECEIVABLE_SATS);
+        let description = format!("room for what {} earns", party.name);
+        let receive = WalletCommand::Receive { amount, description };
+        let invoice = loop {
+            let made = self.world.lock().await.lsp().node().wallet(&receive).await;
+            match made {
+                Ok(WalletAnswer::Invoice { invoice, .. }) => break invoice,
+                // Its end of the channel is ready a moment later.
+                _ => tokio::time::sleep(LOOK).await,
+            }
+        };
+        let pay = WalletCommand::Pay { to: invoice, amount: None, max_fee: Msat::ZERO };
+        match party.app.handle().wallet(pay).await? {
+            WalletAnswer::Payment(HandPayment::Paid { .. }) => Ok(()),
+            other => anyhow::bail!("the LSP was not paid for room to receive: {other:?}"),
+        }
     }
 
     async fn mine(&self) {
@@ -207,6 +240,9 @@ impl Town {
     }
 
     async fn nothing_moves(&self) -> bool {
+        if self.arriving.load(Ordering::SeqCst) {
+            return false;
+        }
         let moves = |job: &JobView| match job.phase {
             Phase::Accepted | Phase::Paying => true,
             Phase::Working => self.teller.knows(&job.peer),

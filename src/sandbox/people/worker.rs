@@ -156,7 +156,10 @@ impl Person {
 
     /// Looks into the book for something it can do, and bids on it after a moment.
     pub(super) async fn look_for_work(&mut self, snapshot: &Snapshot) {
-        let Some(least) = snapshot.node.as_ref().and_then(|node| node.least_first) else { return };
+        let Some(node) = &snapshot.node else { return };
+        let Some(least) = node.least_first else { return };
+        // Whoever has a channel with room waits for that: another one costs a fee.
+        let room = node.balances.lightning_receivable;
         if Instant::now() < self.next_look {
             return;
         }
@@ -177,7 +180,8 @@ impl Person {
             if known || Some(gig.author) == snapshot.identity || self.answered.contains(&name) {
                 continue;
             }
-            if gig.offer.price < least || !self.suits(&gig) || !self.thought(gig.id, "bid", 2.5) {
+            let payable = (least..=room).contains(&gig.offer.price);
+            if !payable || !self.suits(&gig) || !self.thought(gig.id, "bid", 2.5) {
                 continue;
             }
             self.forget(gig.id, "bid");
