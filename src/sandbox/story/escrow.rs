@@ -421,7 +421,14 @@ impl Course<'_> {
         teller.step(format!("{blocks} blocks have come"));
         if self.way != Some("stays-away") {
             let back = world.party("worker", None, |ports| ports).await?;
-            teller.step("the worker's node has come back, and its payment is gone");
+            back.wait("its channel to be up", self.patience(), |s| {
+                s.node.as_ref().filter(|n| n.channels_usable > 0).map(|_| ())
+            })
+            .await?;
+            world.still(&[requester, &back]).await?;
+            // A block is what an escrow wakes by.
+            world.mine(1, &[requester, &back]).await?;
+            teller.step("the worker's node has come back, and let the payment go without a word");
             let gone = back
                 .wait("the worker's record to say so", self.patience(), |s| {
                     view(s, job).filter(|v| v.phase == Phase::Refunded).map(|_| ())
