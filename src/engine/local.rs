@@ -14,7 +14,7 @@ use crate::market::{Attachment, BidId, EventId, Gig, GigDraft, Nonce, Page, Pubk
 
 /// What reaches the loop: commands with their files already copied, and questions.
 pub(super) enum Request {
-    Do(Ready, oneshot::Sender<Result<Receipt, Trouble>>),
+    Do(Box<Ready>, oneshot::Sender<Result<Receipt, Trouble>>),
     Preview(Box<GigDraft>, Vec<Attachment>, oneshot::Sender<Result<Gig, Trouble>>),
     Find(Box<Query>, oneshot::Sender<Result<Page, Fault>>),
     Gig(EventId, oneshot::Sender<Result<Option<Gig>, Fault>>),
@@ -83,7 +83,7 @@ impl Line for Local {
         Ok(match call {
             Call::Do(command) => {
                 let ready = self.prepare(*command).await?;
-                Answer::Done(self.request(|answer| Request::Do(ready, answer)).await??)
+                Answer::Done(self.request(|answer| Request::Do(Box::new(ready), answer)).await??)
             }
             Call::Preview { draft, inputs } => {
                 let asked = self.request(|answer| Request::Preview(draft, inputs, answer));

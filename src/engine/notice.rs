@@ -123,6 +123,23 @@ impl Notice {
                 Untouched,
                 format!("The money for {id} has gone back to the requester."),
             ),
+            Fact::PayFailed { .. } if job.phase == Phase::Refunded => (
+                Info,
+                "refunded",
+                Untouched,
+                format!(
+                    "{price} for {id} are yours again: {}",
+                    job.reason.clone().unwrap_or_default()
+                ),
+            ),
+            Fact::Lost { .. } if job.escrow.is_some() => (
+                Warn,
+                "lost",
+                Untouched,
+                format!(
+                    "The payment for {id} went back by age before the secret was used: the requester has it."
+                ),
+            ),
             Fact::Paying { .. } if job.escrow.is_some() => (
                 Info,
                 "locking",

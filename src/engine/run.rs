@@ -364,7 +364,7 @@ impl<S: Store + 'static> Runner<S> {
     fn request(&mut self, request: Request) {
         match request {
             Request::Do(ready, answer) => {
-                let _ = answer.send(self.command(ready));
+                let _ = answer.send(self.command(*ready));
             }
             Request::Preview(draft, inputs, answer) => {
                 let _ = answer.send(self.core.preview(&draft, &inputs));

@@ -55,6 +55,14 @@ fn fits(job: &Job, lock: Option<&Lock>) -> Result<(), Refusal> {
     Err(Refusal::new("wrong-lock", "The award's lock is not one for this job. No money moved."))
 }
 
+/// A refusal as a reason that stays with the job.
+fn said(refusal: &Refusal) -> String {
+    match &refusal.next {
+        Some(next) => format!("{} {next}", refusal.sentence),
+        None => refusal.sentence.clone(),
+    }
+}
+
 fn hash_reused() -> Refusal {
     let sentence = "The lock names a payment hash that was seen before. No money was locked.";
     Refusal::new("hash-reused", sentence)
@@ -278,7 +286,7 @@ fn offered(
     let Some(max_fee) = escrow.wanted else { return step };
     match pay(job, escrow, invoice, height, max_fee, world) {
         Ok(paying) => step.and(paying.unwrap_or_default()),
-        Err(refusal) => refused(step, refusal.sentence),
+        Err(refusal) => refused(step, said(&refusal)),
     }
 }
 

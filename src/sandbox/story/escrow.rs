@@ -195,6 +195,8 @@ impl Course<'_> {
     ) -> anyhow::Result<()> {
         let there = worker.as_ref().ok_or_else(|| anyhow!("there is no worker"))?;
         world.open_channel(requester, (self.price.whole_sats() * 4).max(1_000_000)).await?;
+        // Both count blocks from here: neither may be many behind.
+        world.sync(&[requester, there]).await?;
         teller.step("the requester has coins from the faucet and a channel to the LSP");
         let job = self.award(requester, there, teller).await?;
         let hash = self.lock(world, requester, there, job, teller).await?;
@@ -301,11 +303,12 @@ impl Course<'_> {
         teller.step("the worker's node has made a hold invoice, re-signed for the window");
         let max_fee = self.price.ppm(10_000);
         requester.app.handle().ask(Command::Fund { job, max_fee }).await?;
-        worker
+        let held = worker
             .wait("the held payment", self.patience(), |s| {
                 view(s, job).filter(|v| v.phase == Phase::Funding).map(|_| ())
             })
-            .await?;
+            .await;
+        held.with_context(|| why_not(requester, job))?;
         teller.step("the payment is held at the worker's node, over a channel that opened for it");
         if self.way != Some("unconfirmed") {
             world.mine(3, &[requester, worker]).await?;
@@ -418,7 +421,14 @@ impl Course<'_> {
         teller.step(format!("{blocks} blocks have come"));
         if self.way != Some("stays-away") {
             let back = world.party("worker", None, |ports| ports).await?;
-            teller.step("the worker's node has come back, and its payment is gone");
+            back.wait("its channel to be up", self.patience(), |s| {
+                s.node.as_ref().filter(|n| n.channels_usable > 0).map(|_| ())
+            })
+            .await?;
+            world.still(&[requester, &back]).await?;
+            // A block is what an escrow wakes by.
+            world.mine(1, &[requester, &back]).await?;
+            teller.step("the worker's node has come back, and let the payment go without a word");
             let gone = back
                 .wait("the worker's record to say so", self.patience(), |s| {
                     view(s, job).filter(|v| v.phase == Phase::Refunded).map(|_| ())
@@ -468,6 +478,13 @@ impl Course<'_> {
         }
         Ok(())
     }
+}
+
+/// What the requester's own screen says of it.
+fn why_not(party: &Party, job: BidId) -> String {
+    let shown = party.app.handle().watch().borrow().clone();
+    let reason = view(&shown, job).and_then(|v| v.reason.as_ref().map(ToString::to_string));
+    format!("{} says: {}", party.name, reason.unwrap_or_else(|| "nothing".into()))
 }
 
 fn escrow(snapshot: &Snapshot, job: BidId) -> Option<&EscrowView> {

@@ -1,6 +1,6 @@
 //! What the nodes say of an escrow, and what blocks do to it.
 
-use crate::market::step::escrow::{offer, pay, release_for, send_back, timetable};
+use crate::market::step::escrow::{offer, pay, release_for, said, send_back, timetable};
 use crate::market::{
     Body, CONFIRMATIONS, Effect, Escrow, Fact, Holding, Job, Msat, NodeEvent, PaymentHash, Phase,
     Preimage, Role, Step, World,
@@ -38,10 +38,6 @@ pub(super) fn looked(
         }
         None => step,
         Some(holding) => {
-            let waits = escrow.returning.is_none() && escrow.x.is_none();
-            if waits && world.height >= deadline {
-                return send_back(escrow, step, NOBODY_RELEASED, true);
-            }
             let idle = escrow.funded.is_none() && escrow.returning.is_none() && escrow.x.is_none();
             if !idle || job.phase != Phase::Funding {
                 step
@@ -171,10 +167,8 @@ pub(in crate::market::step) fn height(job: &Job, height: u32, world: &World) -> 
             let Some(((invoice, end), max_fee)) = offered else { return step };
             match pay(job, escrow, invoice, end, max_fee, world) {
                 Ok(paying) => step.and(paying.unwrap_or_default()),
-                Err(refusal) => step.fact(Fact::PayFailed {
-                    tranche: escrow.lock.attempt,
-                    reason: refusal.sentence,
-                }),
+                Err(refusal) => step
+                    .fact(Fact::PayFailed { tranche: escrow.lock.attempt, reason: said(&refusal) }),
             }
         }
         Role::Requester => {
@@ -220,8 +214,8 @@ fn workers_height(job: &Job, escrow: &Escrow, height: u32, step: Step) -> Step {
     let Some(t) = timetable(job) else { return step.effect(Effect::Look { hash }) };
     let delivered = job.attempt.as_ref().is_some_and(|work| work.record.is_some());
     if height >= deadline {
-        // There may be nothing left to send back.
-        return step.effect(Effect::Look { hash });
+        // The node lets it go by itself, and tells nobody: seen to be gone, it is lost.
+        return step.effect(Effect::Fail { hash }).effect(Effect::Look { hash });
     }
     if height >= t.claim() {
         return send_back(escrow, step, NOBODY_RELEASED, true);
