@@ -4,7 +4,7 @@
 //!
 //! ```text
 //! text < seal < market < {engine, wire} < {store, files, nostr, lightning, transfer, keys}
-//!      < {app, sim} < sandbox < cli < main
+//!      < {app, sim} < sandbox < {tui, cli} < main
 //! ```
 //!
 //! | room | holds |
@@ -19,6 +19,7 @@
 //! | [`sim`] | the same engine on fake ports, fake time and one seed |
 //! | [`sandbox`] | a local chain, relay and LSP, and stories told on the real assembly |
 //! | [`config`] | settings, and where each came from; used by `app`, `cli` and `main` |
+//! | [`tui`] | the terminal front end: keys in, screens out |
 //! | [`cli`] | the command line |
 //!
 //! `text`, `market` and `seal` are pure: no clock, no dice, no disk, no network. Adapters never use each
@@ -49,4 +50,5 @@ pub mod sim;
 pub mod store;
 pub mod text;
 pub mod transfer;
+pub mod tui;
 pub mod wire;
