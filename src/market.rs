@@ -3,6 +3,7 @@
 
 mod bid;
 mod book;
+mod draft;
 mod effect;
 mod fact;
 mod id;
@@ -22,6 +23,7 @@ mod time;
 
 pub use bid::*;
 pub use book::*;
+pub use draft::*;
 pub use effect::*;
 pub use fact::*;
 pub use id::*;
