@@ -174,6 +174,8 @@ pub const KEYMAP: &[Bind] = &[
     bind(Context::Confirm, &["esc", "n"], Act::Back, "no", Some(0)),
     bind(Context::Confirm, &["enter"], Act::Open, "take what is marked", Some(0)),
     bind(Context::Confirm, &["left", "right", "tab"], Act::Next, "mark the other", Some(1)),
+    bind(Context::Confirm, &["down"], Act::Down, "read on", Some(2)),
+    bind(Context::Confirm, &["up"], Act::Up, "read back", None),
     bind(Context::Confirm, &["y"], Act::Change, "yes, when nothing is to be typed", None),
     bind(Context::Form, &["tab", "down"], Act::Next, "next field", Some(0)),
     bind(Context::Form, &["shift-tab", "up"], Act::Previous, "field before", Some(2)),

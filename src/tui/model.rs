@@ -224,6 +224,8 @@ pub struct Model {
     pub depth: Depth,
     /// How far the engine is.
     pub stage: Stage,
+    /// Whether the engine runs in this process, and so ends with it.
+    pub owner: bool,
     /// Where we are.
     pub screen: Screen,
     /// What lies over it.
@@ -289,6 +291,7 @@ impl Model {
             theme,
             depth: Depth::True,
             stage: Stage::Starting,
+            owner: false,
             screen: Screen::Gigs,
             layers: Vec::new(),
             open: false,

@@ -23,7 +23,10 @@ pub enum Msg {
     /// A moment came that the model waits for, or the snapshot changed.
     Wake,
     /// The engine is there.
-    Up,
+    Up {
+        /// Whether it runs in this process, and so ends with it.
+        owner: bool,
+    },
     /// The engine cannot start, and why.
     Down(String),
     /// Something worth telling.

@@ -201,7 +201,7 @@ impl Front {
         let notices = handle.notices();
         self.snapshot = Arc::clone(&watch.borrow_and_update());
         self.engine = Some(Engine { handle, watch, notices });
-        self.take(Msg::Up)
+        self.take(Msg::Up { owner: true })
     }
 
     fn event(&mut self, event: Event) -> io::Result<()> {

@@ -79,6 +79,11 @@ pub(super) fn notice(model: &Model, n: usize) -> Option<usize> {
     inbox::at(model, n)
 }
 
+/// What a notice says here.
+pub(super) fn said(notice: &crate::engine::Notice) -> crate::text::Clean {
+    inbox::words(notice)
+}
+
 /// The job that a row of the inbox or of the wallet is about.
 pub(super) fn job_of(model: &Model, n: usize) -> Option<crate::market::BidId> {
     match model.screen {

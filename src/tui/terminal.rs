@@ -8,12 +8,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use crossterm::clipboard::CopyToClipboard;
 use crossterm::event::{
     DisableBracketedPaste, DisableFocusChange, DisableMouseCapture, EnableBracketedPaste,
-    EnableFocusChange, EnableMouseCapture, KeyboardEnhancementFlags, PopKeyboardEnhancementFlags,
-    PushKeyboardEnhancementFlags,
+    EnableFocusChange, EnableMouseCapture,
 };
 use crossterm::terminal::{
     BeginSynchronizedUpdate, EndSynchronizedUpdate, EnterAlternateScreen, LeaveAlternateScreen,
-    disable_raw_mode, enable_raw_mode, supports_keyboard_enhancement,
+    disable_raw_mode, enable_raw_mode,
 };
 use crossterm::{cursor, execute};
 use ratatui::Frame;
@@ -22,8 +21,6 @@ use tokio::sync::Notify;
 
 /// Whether the screen is ours now. Process-wide, as the terminal is: the panic hook reads it.
 static TAKEN: AtomicBool = AtomicBool::new(false);
-/// Whether keyboard flags were pushed: popping what was not pushed would take somebody else's.
-static ENHANCED: AtomicBool = AtomicBool::new(false);
 
 /// The terminal while it is ours. Dropping it gives it back.
 pub(super) struct Terminal {
@@ -139,13 +136,6 @@ fn set_up(mouse: bool) -> io::Result<()> {
     if mouse {
         execute!(out, EnableMouseCapture)?;
     }
-    // Asked once: the answer takes a round trip over ssh.
-    static KNOWN: std::sync::OnceLock<bool> = std::sync::OnceLock::new();
-    if *KNOWN.get_or_init(|| matches!(supports_keyboard_enhancement(), Ok(true))) {
-        let flags = KeyboardEnhancementFlags::DISAMBIGUATE_ESCAPE_CODES;
-        execute!(out, PushKeyboardEnhancementFlags(flags))?;
-        ENHANCED.store(true, Ordering::SeqCst);
-    }
     Ok(())
 }
 
@@ -156,9 +146,6 @@ pub(super) fn restore() {
         return;
     }
     let mut out = io::stdout();
-    if ENHANCED.swap(false, Ordering::SeqCst) {
-        let _ = execute!(out, PopKeyboardEnhancementFlags);
-    }
     let _ = execute!(
         out,
         EndSynchronizedUpdate,

@@ -34,7 +34,8 @@ pub fn update(model: &mut Model, snapshot: &Snapshot, at: Moment, msg: Msg) -> V
             Vec::new()
         }
         Msg::Wake => Vec::new(),
-        Msg::Up => {
+        Msg::Up { owner } => {
+            model.owner = owner;
             model.stage = Stage::Up;
             gigs::find(model)
         }
@@ -473,7 +474,8 @@ fn leave(model: &mut Model, snapshot: &Snapshot) -> Vec<Do> {
 }
 
 fn told(model: &mut Model, notice: Notice) {
-    model.say(notice.severity, notice.text.clone());
+    let words = screen::said(&notice);
+    model.say(notice.severity, words.as_str());
     model.inbox.push_front((notice, false));
     // What goes is the oldest; rows are counted from there, so the selection is by the newest then.
     if model.inbox.len() > KEPT {

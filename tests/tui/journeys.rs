@@ -188,7 +188,7 @@ fn nothing_can_be_asked_of_an_engine_that_is_not_there() {
 
 #[test]
 fn the_selection_stays_on_what_it_is_about() {
-    let mut stage = full((120, 40));
+    let mut stage = full((200, 60));
     stage.keys("3 down");
     let before = stage.text();
     let name = "Find the bug in this parser";

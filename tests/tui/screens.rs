@@ -4,53 +4,70 @@ use earnest::tui::Msg;
 
 use crate::stage::{SIZES, Stage, fed, full};
 
-/// Name and the keys that lead there.
-const SCREENS: [(&str, &str); 15] = [
-    ("gigs", "1"),
-    ("gig_open", "1 enter"),
-    ("bid", "1 b"),
-    ("post", "2"),
-    ("post_form", "2 n"),
-    ("jobs", "3"),
-    ("job_open", "3 enter"),
-    ("accept", "3 a"),
-    ("wallet", "4"),
-    ("people", "5 enter"),
-    ("relays", "6 enter"),
-    ("inbox", "7"),
-    ("settings", "8"),
-    ("help", "?"),
-    ("palette", ":"),
+/// Name, the keys that lead there, and the widths at which it is kept. All are kept at 80x24.
+const SCREENS: [(&str, &str, &[u16]); 16] = [
+    ("gigs", "1", &[200, 120, 80, 40]),
+    ("gig_open", "1 enter", &[80, 40]),
+    ("bid", "1 b", &[80, 40]),
+    ("post", "2", &[80]),
+    ("post_form", "2 n", &[80, 40]),
+    ("jobs", "3", &[200, 120, 80, 40, 20]),
+    ("job_working", "3 down enter", &[80]),
+    ("job_open", "3 enter", &[80, 40]),
+    ("accept", "3 a", &[120, 80, 40]),
+    ("wallet", "4", &[120, 80, 40]),
+    ("people", "5 enter", &[80]),
+    ("relays", "6 enter", &[80]),
+    ("inbox", "7", &[120, 80]),
+    ("settings", "8", &[80]),
+    ("help", "?", &[80]),
+    ("palette", ":", &[80]),
 ];
+
+pub(crate) fn kept() -> insta::Settings {
+    let mut settings = insta::Settings::clone_current();
+    settings.set_snapshot_path("snapshots");
+    settings.set_prepend_module_to_snapshot(false);
+    settings.set_omit_expression(true);
+    settings
+}
 
 #[test]
 fn every_screen_at_every_size() {
+    let _bound = kept().bind_to_scope();
     for size in SIZES {
         let (width, height) = size;
-        let mut settings = insta::Settings::clone_current();
-        settings.set_snapshot_path("snapshots");
-        settings.set_prepend_module_to_snapshot(false);
-        settings.set_omit_expression(true);
-        let _bound = settings.bind_to_scope();
-        for (name, keys) in SCREENS {
-            // What is too small looks the same everywhere.
-            if width < 40 && name != "jobs" {
-                continue;
-            }
+        for (name, keys, _) in SCREENS.iter().filter(|(.., widths)| widths.contains(&width)) {
             let mut stage = full(size);
             stage.keys(keys);
             fed(&mut stage);
-            // Whatever was said in passing is gone.
-            insta::assert_snapshot!(format!("{name}_{width}x{height}"), stage.shot());
+            insta::assert_snapshot!(format!("{name}_{width}x{height}"), stage.text());
         }
+    }
+    for size in [(80, 24), (20, 6)] {
+        let (width, height) = size;
         let mut starting = Stage::starting(size);
-        insta::assert_snapshot!(format!("starting_{width}x{height}"), starting.shot());
+        insta::assert_snapshot!(format!("starting_{width}x{height}"), starting.text());
+    }
+    let mut empty = Stage::up((80, 24), crate::stage::nothing(), Vec::new());
+    insta::assert_snapshot!("nothing_yet_80x24", empty.text());
+}
+
+#[test]
+fn looks_follow_meanings() {
+    let _bound = kept().bind_to_scope();
+    for (theme, keys) in [("terminal", "3"), ("ember", "3 a"), ("contrast", "4")] {
+        let mut stage = full((80, 24));
+        stage.model.theme = earnest::tui::Theme::named(theme).unwrap();
+        stage.keys(keys);
+        fed(&mut stage);
+        insta::assert_snapshot!(format!("styles_{theme}"), stage.styles());
     }
 }
 
 #[test]
 fn no_size_breaks_a_screen() {
-    for (_, keys) in SCREENS {
+    for (_, keys, _) in SCREENS {
         let mut stage = full((120, 40));
         stage.keys(keys);
         fed(&mut stage);
@@ -66,7 +83,7 @@ fn no_size_breaks_a_screen() {
 #[test]
 fn the_first_frame_needs_no_engine() {
     let mut stage = Stage::starting((80, 24));
-    stage.says("starting: keys, relays, node").says("help").says("quit");
+    stage.says("starting: book, node, relays").says("help").says("quit");
     for screen in 1..=8 {
         stage.keys(&screen.to_string());
         stage.draw();
@@ -105,7 +122,7 @@ fn without_colour_everything_is_still_told_apart() {
 
 #[test]
 fn ascii_means_ascii() {
-    for (_, keys) in SCREENS {
+    for (_, keys, _) in SCREENS {
         let mut stage = full((120, 40));
         stage.model.settings.ascii = true;
         // The one title that is not ASCII is a stranger's; it is not ours to spell.

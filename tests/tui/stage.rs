@@ -42,7 +42,7 @@ impl Stage {
     pub(crate) fn up(size: (u16, u16), snapshot: Snapshot, gigs: Vec<GigView>) -> Self {
         let mut stage = Self::starting(size);
         stage.snapshot = snapshot;
-        stage.send(Msg::Up);
+        stage.send(Msg::Up { owner: true });
         stage.answer_book(gigs);
         stage.todo.clear();
         stage
@@ -122,15 +122,29 @@ impl Stage {
         text
     }
 
-    /// The screen as text and, below it, where which style is: a change of looks is a change.
-    pub(crate) fn shot(&mut self) -> String {
-        let mut text = self.text();
-        let mut hash = blake3::Hasher::new();
-        for cell in &self.buffer.content {
-            hash.update(format!("{:?}{:?}{:?}", cell.fg, cell.bg, cell.modifier).as_bytes());
+    /// The screen as text with a row of letters below each: which look every cell has, and what each letter
+    /// means.
+    pub(crate) fn styles(&mut self) -> String {
+        let text = self.text();
+        let mut looks: Vec<String> = Vec::new();
+        let mut shown = String::new();
+        let width = usize::from(self.buffer.area.width.max(1));
+        for (line, row) in text.lines().zip(self.buffer.content.chunks(width)) {
+            let mut letters = String::new();
+            for cell in row {
+                let look = format!("{:?} on {:?} {:?}", cell.fg, cell.bg, cell.modifier);
+                let at = looks.iter().position(|known| *known == look).unwrap_or_else(|| {
+                    looks.push(look);
+                    looks.len() - 1
+                });
+                letters.push(char::from(b'a' + u8::try_from(at).unwrap_or(25)));
+            }
+            let _ = writeln!(shown, "{line}\n{letters}");
         }
-        let _ = write!(text, "styles: {}", &hash.finalize().to_hex()[..16]);
-        text
+        for (n, look) in (b'a'..).zip(&looks) {
+            let _ = writeln!(shown, "{}: {look}", char::from(n));
+        }
+        shown
     }
 
     /// Asserts that the screen says so.
@@ -283,7 +297,7 @@ pub(crate) fn job(n: u8, role: Role, phase: Phase, title: &str, price: u64) -> J
         tranches: 1,
         message: clean("I did this before."),
         deadline,
-        otherwise: deadline.map(|_| "the job expires unpaid; the delivery stays sealed"),
+        otherwise: deadline.map(|_| "the job expires unpaid; the delivery stays sealed".into()),
         reason: None,
         legal: legal(role, phase),
         materials: vec![MaterialView {
@@ -308,7 +322,7 @@ pub(crate) fn job(n: u8, role: Role, phase: Phase, title: &str, price: u64) -> J
             digest: None,
             proof: None,
         }),
-        fetched: (phase == Phase::Delivered).then_some((60_000, 120_000)),
+        fetched: None,
         stuck: Vec::new(),
         facts: 4,
     }
@@ -344,6 +358,20 @@ pub(crate) fn market() -> Snapshot {
         waiting: 0,
         parked: 0,
     }
+}
+
+/// Somebody who has just begun: relays and a node, and nothing else.
+pub(crate) fn nothing() -> Snapshot {
+    let mut snapshot = market();
+    snapshot.jobs.clear();
+    snapshot.posts.clear();
+    snapshot.reserved = Msat::ZERO;
+    if let Some(node) = &mut snapshot.node {
+        node.balances = Balances::default();
+        (node.channels, node.channels_usable) = (0, 0);
+        node.least_first = Some(sats(6_000));
+    }
+    snapshot
 }
 
 pub(crate) fn history() -> Vec<FactView> {

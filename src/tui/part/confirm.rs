@@ -30,6 +30,7 @@ pub struct Confirm {
     typed: Option<String>,
     wrong: bool,
     yes: bool,
+    scroll: usize,
     deaf_until: u64,
 }
 
@@ -59,6 +60,7 @@ impl Confirm {
             typed: None,
             wrong: false,
             yes: false,
+            scroll: 0,
             deaf_until: ms + DEAF_MS,
         }
     }
@@ -129,6 +131,14 @@ impl Confirm {
         }
         match Context::Confirm.act(key) {
             Some(Act::Back) => Answer::No,
+            Some(Act::Down) => {
+                self.scroll += 1;
+                Answer::Open
+            }
+            Some(Act::Up) => {
+                self.scroll = self.scroll.saturating_sub(1);
+                Answer::Open
+            }
             Some(Act::Next) => {
                 self.yes = !self.yes;
                 Answer::Open
@@ -150,7 +160,7 @@ impl Confirm {
     }
 
     /// Draws it over everything.
-    pub(crate) fn draw(&self, canvas: &mut Canvas<'_>) {
+    pub(crate) fn draw(&mut self, canvas: &mut Canvas<'_>) {
         let all = canvas.buffer.area;
         let width = all.width.min(72);
         let mut sheet = Sheet::new(width.saturating_sub(4));
@@ -179,7 +189,8 @@ impl Confirm {
             height: inner.height.saturating_sub(2),
             ..inner
         };
-        canvas.sheet(body, &sheet, 0);
+        let most = canvas.sheet(body, &sheet, self.scroll);
+        self.scroll = self.scroll.min(most);
         let y = inner.bottom().saturating_sub(1);
         let foot = Rect { y, height: 1, ..body };
         match &self.typed {

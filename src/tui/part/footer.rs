@@ -19,8 +19,10 @@ pub fn offers(model: &Model, snapshot: &Snapshot) -> Vec<(&'static Bind, Result<
         .filter(|bind| screen::concerns(model, snapshot, bind.act))
         .map(|bind| (bind, screen::may(model, snapshot, bind.act)))
         .collect();
-    // What can be done stands before what cannot, within its rank.
-    binds.sort_by_key(|(bind, may)| (bind.rank, may.is_err()));
+    // What can be done stands before what cannot, and how to leave before most of what cannot.
+    binds.sort_by_key(|(bind, may)| {
+        (bind.rank.unwrap_or(9) + if may.is_err() { 3 } else { 0 }, may.is_err())
+    });
     binds
 }
 

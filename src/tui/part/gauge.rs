@@ -29,6 +29,14 @@ pub(crate) fn deadline(since: Time, until: Time, now: Time, width: usize) -> Lin
     bar(left.0, whole.0, width, role).and(words, role)
 }
 
+/// How long ago something was.
+pub(crate) fn ago(at: Time, now: Time) -> String {
+    match at.until(now) {
+        Span(0..=59) => "just now".to_owned(),
+        span => format!("{span} ago"),
+    }
+}
+
 /// Bytes, as people write them.
 pub(crate) fn bytes(n: u64) -> String {
     let units = [("GiB", 1u64 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)];

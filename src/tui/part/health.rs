@@ -13,7 +13,7 @@ use crate::tui::{Model, Screen, Stage};
 fn parts(model: &Model, snapshot: &Snapshot) -> Vec<(Line, Screen)> {
     match &model.stage {
         Stage::Starting => {
-            let words = "starting: keys, relays, node";
+            let words = "starting: book, node, relays";
             return vec![(Line::of("○ ", Role::Muted).and(words, Role::Muted), Screen::Relays)];
         }
         Stage::Down(_) => {

@@ -19,7 +19,7 @@ pub(crate) struct Row {
     pub(crate) text: String,
     /// What it means.
     pub(crate) role: Role,
-    /// On the right, of our own making: never cut for the text's sake.
+    /// On the right, of our own making: never cut, but on a narrow list only the last piece stays.
     pub(crate) right: Line,
 }
 
@@ -52,9 +52,13 @@ pub(crate) fn draw(
 
 fn one(canvas: &mut Canvas<'_>, line: Rect, row: &Row, selected: bool) {
     let width = usize::from(line.width);
-    let right = row.right.cells();
-    // A narrow list keeps the text readable and drops the numbers: the detail has them.
-    let right = if right + 12 > width { 0 } else { right };
+    let mut shown = row.right.clone();
+    let wanted = cells(&row.text).min(20) + 4;
+    while shown.0.len() > 1 && shown.cells() + wanted > width {
+        shown.0.remove(0);
+    }
+    // A very narrow list keeps the text readable: the detail has the rest.
+    let right = if shown.cells() + 12 > width { 0 } else { shown.cells() };
     let room = width.saturating_sub(3 + right + usize::from(right > 0));
     let cursor = if selected { "▸" } else { " " };
     canvas.put(line.x, line.y, 1, cursor, Role::Accent);
@@ -64,7 +68,7 @@ fn one(canvas: &mut Canvas<'_>, line: Rect, row: &Row, selected: bool) {
     if right > 0 {
         let right16 = u16::try_from(right).unwrap_or(line.width);
         let x = line.right() - right16;
-        canvas.row(Rect { x, width: right16, ..line }, &row.right);
+        canvas.row(Rect { x, width: right16, ..line }, &shown);
     }
     if selected {
         canvas.select(line);
@@ -72,7 +76,6 @@ fn one(canvas: &mut Canvas<'_>, line: Rect, row: &Row, selected: bool) {
             canvas.cursor = Some(Position { x: line.x, y: line.y });
         }
     }
-    debug_assert!(cells(cursor) == 1);
 }
 
 /// What an empty list says, and which key to press next.

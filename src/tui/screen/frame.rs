@@ -5,7 +5,7 @@ use ratatui::layout::{Position, Rect};
 
 use crate::engine::Snapshot;
 use crate::tui::keymap::Act;
-use crate::tui::part::pane::{Canvas, Line, Sheet};
+use crate::tui::part::pane::{Canvas, Sheet};
 use crate::tui::part::{footer, health, list, toast, too_small};
 use crate::tui::screen::{gigs, help, inbox, jobs, people, post, relays, settings, wallet};
 use crate::tui::theme::{Role, fit};
@@ -131,6 +131,8 @@ fn draw_list(canvas: &mut Canvas<'_>, model: &mut Model, snapshot: &Snapshot, ar
     if model.screen != Screen::Settings && model.screen != Screen::Relays {
         gigs::draw_line(canvas, model, Rect { height: 1, ..inner });
         inner = Rect { y: inner.y + 1, height: inner.height.saturating_sub(1), ..inner };
+        let wrong = gigs::draw_wrong(canvas, model, inner);
+        inner = Rect { y: inner.y + wrong, height: inner.height - wrong, ..inner };
     }
     let rows = super::rows(model, snapshot);
     if rows.is_empty() {
@@ -239,8 +241,11 @@ fn detail(
                 canvas.cursor = Some(Position { x: inner.x, y: inner.y });
             }
         }
+        // Whoever has nothing yet wants to know how it goes.
         None => {
-            canvas.row(inner, &Line::of("Nothing is selected.", Role::Muted));
+            let mut sheet = Sheet::new(width);
+            help::how(&mut sheet);
+            canvas.sheet(inner, &sheet, model.scroll);
         }
     }
 }

@@ -150,10 +150,7 @@ pub(super) fn draw_line(canvas: &mut Canvas<'_>, model: &Model, area: Rect) {
         canvas.put(x, area.y, room, hint, Role::Muted);
     } else {
         let wrong = screen == Screen::Gigs && model.book.wrong.is_some();
-        let shown = canvas.put(x, area.y, room, typed, if wrong { Role::Bad } else { Role::Text });
-        if wrong && let Some(why) = &model.book.wrong {
-            canvas.put(x + shown + 2, area.y, room.saturating_sub(shown + 2), why, Role::Warn);
-        }
+        canvas.put(x, area.y, room, typed, if wrong { Role::Bad } else { Role::Text });
     }
     if typing {
         let at = model.lines.get(&screen).map_or(0, tui_input::Input::visual_cursor);
@@ -162,12 +159,28 @@ pub(super) fn draw_line(canvas: &mut Canvas<'_>, model: &Model, area: Rect) {
     }
 }
 
+/// What is wrong with the line, below it; how many rows it took.
+pub(super) fn draw_wrong(canvas: &mut Canvas<'_>, model: &Model, area: Rect) -> u16 {
+    let Some(why) = model.book.wrong.as_ref().filter(|_| model.screen == Screen::Gigs) else {
+        return 0;
+    };
+    // The list says it itself while it is empty.
+    if model.book.gigs.is_empty() {
+        return 0;
+    }
+    let mut sheet = Sheet::new(area.width);
+    sheet.indented("! ", why, Role::Warn);
+    sheet.lines.truncate(3);
+    canvas.sheet(area, &sheet, 0);
+    u16::try_from(sheet.lines.len()).unwrap_or(0).min(area.height)
+}
+
 /// Why the list is empty.
 pub(super) fn draw_empty(canvas: &mut Canvas<'_>, model: &Model, area: Rect) {
     let typed = !model.line(Screen::Gigs).is_empty();
     let (what, next) = match (&model.stage, &model.book.wrong) {
         (Stage::Starting, _) => {
-            ("Starting: keys, relays, node.", "This takes a few seconds. ? shows every key")
+            ("Starting.", "The gigs you heard of before are here in a moment. ? shows every key")
         }
         (_, Some(why)) => (why.as_str(), "/ changes the search"),
         _ if !model.book.known => ("Asking the book.", "? shows every key"),
@@ -184,9 +197,15 @@ pub(super) fn facts(model: &Model, snapshot: &Snapshot, gig: &GigView, width: u1
     sheet.gap();
     let slots = if gig.slots == 1 { String::new() } else { format!(", for each of {}", gig.slots) };
     sheet.pair("pays", &format!("{}{slots}", gig.price), Role::Money);
-    let (net, role) = money::net(gig.price, snapshot.node.as_ref(), model);
-    sheet.pair("you net", &net, role);
-    sheet.pair("by", &people::shown(&gig.author, snapshot), Role::Text);
+    // Who pays nets nothing; a preview has no author yet that could be compared.
+    let own = snapshot.identity == Some(gig.author) || model.screen == Screen::Post;
+    if own {
+        sheet.pair("by", "you", Role::Text);
+    } else {
+        let (net, role) = money::net(gig.price, snapshot.node.as_ref(), model);
+        sheet.pair("you net", &net, role);
+        sheet.pair("by", &people::shown(&gig.author, snapshot), Role::Text);
+    }
     sheet.pair("work", work(gig.work), Role::Text);
     let modes: Vec<&str> = gig.modes.iter().map(|mode| mode_words(*mode)).collect();
     sheet.pair("settled", &modes.join(", or "), Role::Text);

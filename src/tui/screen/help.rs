@@ -29,6 +29,12 @@ fn sheet(model: &Model, width: u16) -> Sheet {
             sheet.line(Line::of(format!("{keys:<20}"), Role::Key).and(bind.words, Role::Text));
         }
     }
+    how(&mut sheet);
+    sheet
+}
+
+/// The few words that explain the house.
+pub(super) fn how(sheet: &mut Sheet) {
     sheet.head("How a job goes");
     for line in [
         "A requester posts a gig; workers bid; one is awarded.",
@@ -39,7 +45,6 @@ fn sheet(model: &Model, width: u16) -> Sheet {
     ] {
         sheet.indented("• ", line, Role::Text);
     }
-    sheet
 }
 
 /// Draws it over everything, from line `scroll` on; how far it can be scrolled.

@@ -1,10 +1,12 @@
 //! Inbox: every notice, also those whose toast is gone.
 
+use crate::engine::Notice;
 use crate::market::Money;
+use crate::text::Clean;
 use crate::tui::palette::matching;
 use crate::tui::part::list::Row;
 use crate::tui::part::pane::{Line, Sheet};
-use crate::tui::part::toast;
+use crate::tui::part::{gauge, toast};
 use crate::tui::theme::Role;
 use crate::tui::{Key, Model, Screen};
 
@@ -17,9 +19,8 @@ pub(super) fn rows(model: &Model) -> Vec<Row> {
         .enumerate()
         .map(|(n, (notice, seen))| {
             let role = if *seen { Role::Muted } else { Role::Text };
-            let ago = notice.at.until(model.at.now);
-            let right = Line::of(format!("{ago} ago"), Role::Muted);
-            let text = crate::tui::msg::washed(notice.text.as_str()).as_str().to_owned();
+            let right = Line::of(gauge::ago(notice.at, model.at.now), Role::Muted);
+            let text = words(notice).as_str().to_owned();
             Row {
                 key: Key::Nth(all - 1 - n),
                 mark: toast::mark(notice.severity),
@@ -32,6 +33,12 @@ pub(super) fn rows(model: &Model) -> Vec<Row> {
     matching(model.line(Screen::Inbox), rows, |row| &row.text)
 }
 
+/// What it says. The verb of the command line that it may name is left out: here it is a key.
+pub(in crate::tui) fn words(notice: &Notice) -> Clean {
+    let text = notice.text.split(" Next: earnest ").next().unwrap_or_default();
+    crate::tui::msg::washed(text)
+}
+
 /// The notice of a row.
 pub(in crate::tui) fn at(model: &Model, n: usize) -> Option<usize> {
     model.inbox.len().checked_sub(n + 1)
@@ -40,7 +47,7 @@ pub(in crate::tui) fn at(model: &Model, n: usize) -> Option<usize> {
 pub(super) fn facts(model: &Model, n: usize, width: u16) -> Sheet {
     let mut sheet = Sheet::new(width);
     let Some((notice, _)) = at(model, n).and_then(|at| model.inbox.get(at)) else { return sheet };
-    sheet.words(&crate::tui::msg::washed(notice.text.as_str()), Role::Text);
+    sheet.words(&words(notice), Role::Text);
     sheet.gap();
     let (money, role) = match notice.money {
         Money::Untouched => ("nothing moved", Role::Text),
@@ -49,6 +56,8 @@ pub(super) fn facts(model: &Model, n: usize, width: u16) -> Sheet {
     };
     sheet.pair("money", money, role);
     sheet.pair("job", &notice.job.short(), Role::Text);
-    sheet.pair("when", &format!("{} ago", notice.at.until(model.at.now)), Role::Text);
+    sheet.pair("when", &gauge::ago(notice.at, model.at.now), Role::Text);
+    sheet.gap();
+    sheet.words("o opens the job and what can be done there", Role::Muted);
     sheet
 }

@@ -54,8 +54,8 @@ pub(super) fn rows(model: &Model, snapshot: &Snapshot) -> Vec<Row> {
                 Side::Requester => "→",
                 Side::Worker => "←",
             };
-            let right = Line::of(format!("{} ", job.phase.word()), role)
-                .and(format!("{side} {}", job.price), Role::Money);
+            let right = Line::of(format!("{side} {}  ", job.price), Role::Money)
+                .and(job.phase.word(), role);
             let text = job.title.or("(no title)").to_owned();
             let role = if job.phase.is_over() { Role::Muted } else { Role::Text };
             Row { key: Key::Event(job.id), mark: (glyph, mark(job).1), text, role, right }
@@ -141,15 +141,14 @@ pub(super) fn facts(model: &Model, snapshot: &Snapshot, job: &JobView, width: u1
     if !job.materials.is_empty() {
         sheet.head("Files");
         for material in &job.materials {
-            let whose = match material.from {
-                Side::Requester => "requester's",
-                Side::Worker => "worker's",
-            };
+            let ours = material.from == job.role;
             let size = gauge::bytes(material.size);
-            sheet.pair(whose, &format!("{size}  {}", material.name.or("(no name)")), Role::Text);
+            let named = format!("{size}  {}", material.name.or("(no name)"));
+            sheet.pair(if ours { "from you" } else { "from them" }, &named, Role::Text);
             match &material.path {
-                Some(path) => sheet.indented("  ", &path.display().to_string(), Role::Muted),
-                None => sheet.indented("  ", "not here yet", Role::Muted),
+                Some(path) => sheet.pair("", &path.display().to_string(), Role::Muted),
+                None if !ours => sheet.pair("", "not here yet", Role::Muted),
+                None => {}
             }
         }
     }
@@ -185,7 +184,8 @@ fn next(sheet: &mut Sheet, job: &JobView, now: Time) {
 fn verbs(sheet: &mut Sheet, job: &JobView) {
     sheet.head("What you can do");
     let here = Context::On(Screen::Jobs);
-    for offered in &job.legal {
+    let (can, cannot): (Vec<_>, Vec<_>) = job.legal.iter().partition(|o| o.refusal.is_none());
+    for offered in can.into_iter().chain(cannot) {
         let key = here.key(Act::Verb(offered.verb)).unwrap_or(" ");
         match &offered.refusal {
             None => sheet
@@ -255,18 +255,14 @@ pub(super) fn timeline(model: &Model, job: BidId, width: u16) -> Sheet {
         return sheet;
     };
     for fact in facts.iter().rev() {
-        let ago = match fact.at.until(model.at.now).0 {
-            0..=59 => "just now".to_owned(),
-            _ => format!("{} ago", fact.at.until(model.at.now)),
-        };
+        let ago = gauge::ago(fact.at, model.at.now);
         let by = fact.by.map_or("", |by| match by {
             Side::Requester => "requester",
             Side::Worker => "worker",
         });
-        sheet.line(Line::of(format!("{ago:<16}"), Role::Muted).and(said(fact), Role::Text));
-        if !by.is_empty() {
-            sheet.line(Line::of(format!("{:<16}by the {by}", ""), Role::Muted));
-        }
+        let said = said(fact);
+        let words = if by.is_empty() { said } else { format!("{said}, by the {by}") };
+        sheet.pair(&ago, &words, Role::Text);
     }
     sheet
 }

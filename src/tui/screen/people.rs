@@ -83,7 +83,7 @@ pub(super) fn rows(model: &Model, snapshot: &Snapshot) -> Vec<Row> {
                 Past { open: 1.., .. } => ("○", Role::Accent),
                 _ => ("✓", Role::Good),
             };
-            let right = format!("{} open, {} settled", past.open, past.settled);
+            let right = format!("{} open {} done", past.open, past.settled);
             let right = Line::of(right, Role::Muted);
             Row { key: Key::Person(who), mark, text: person::short(&who), role: Role::Text, right }
         })

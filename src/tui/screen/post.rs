@@ -24,14 +24,22 @@ pub(super) fn rows(model: &Model, snapshot: &Snapshot) -> Vec<Row> {
                 (0, true) => ("○", Role::Good),
                 (0, false) => ("✗", Role::Muted),
             };
-            let right = format!("{} bids, {}/{} ", post.bids, post.awarded, post.gig.slots);
-            let right = Line::of(right, Role::Muted).and(post.gig.price.to_string(), Role::Money);
+            let right = Line::of(format!("{}  ", post.gig.price), Role::Money)
+                .and(bids(post.bids), if post.bids > 0 { Role::Accent } else { Role::Muted });
             let text = post.gig.title.or("(no title)").to_owned();
             let role = if open { Role::Text } else { Role::Muted };
             Row { key: Key::Event(post.id), mark, text, role, right }
         })
         .collect();
     matching(model.line(Screen::Post), rows, |row| &row.text)
+}
+
+fn bids(n: u32) -> String {
+    match n {
+        0 => "no bid".to_owned(),
+        1 => "1 bid".to_owned(),
+        n => format!("{n} bids"),
+    }
 }
 
 fn takes_bids(post: &PostView, model: &Model) -> bool {
@@ -197,12 +205,14 @@ pub(in crate::tui) fn close(model: &mut Model, snapshot: &Snapshot) {
 pub(super) fn facts(model: &Model, snapshot: &Snapshot, width: u16) -> Option<Sheet> {
     let Some(drafting) = &model.drafting else {
         let post = chosen(model, snapshot)?;
-        let mut sheet = gig(model, snapshot, &post.gig, width);
+        let mut sheet = Sheet::new(width);
+        let given = format!("{} of {} awarded", post.awarded, post.gig.slots);
+        sheet.words(&format!("{} waiting, {given}.", bids(post.bids)), Role::Accent);
+        if post.bids > 0 {
+            sheet.words("3 shows the bids: w awards one", Role::Muted);
+        }
         sheet.gap();
-        sheet.words(
-            &format!("{} bids wait in Jobs (3), {} awarded.", post.bids, post.awarded),
-            Role::Accent,
-        );
+        sheet.lines.extend(gig(model, snapshot, &post.gig, width).lines);
         return Some(sheet);
     };
     let mut sheet = Sheet::new(width);

@@ -26,8 +26,8 @@ fn all(model: &Model) -> [(&'static str, String, &'static str); 5] {
             "Clicks and the wheel. Every click has a key; off, the terminal selects text.",
         ),
         (
-            "type the amount",
-            format!("above {}", settings.type_above),
+            "type amounts above",
+            settings.type_above.to_string(),
             "A payment above this is confirmed by typing its amount, one below it by a single key.",
         ),
         (
