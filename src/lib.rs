@@ -4,7 +4,7 @@
 //!
 //! ```text
 //! text < {seal, verify} < market < {engine, wire} < {store, files, nostr, lightning, transfer, keys, relay}
-//!      < {app, sim} < {sandbox, rpc} < cli < main
+//!      < {app, sim} < {sandbox, rpc} < {tui, cli} < main
 //! ```
 //!
 //! | room | holds |
@@ -22,6 +22,7 @@
 //! | [`sandbox`] | a local chain, relay and LSP, and stories told on the real assembly |
 //! | [`rpc`] | one owner process; everybody else is a guest on its socket |
 //! | [`config`] | settings, and where each came from; used by `app`, `cli` and `main` |
+//! | [`tui`] | the terminal front end: keys in, screens out |
 //! | [`cli`] | the command line |
 //!
 //! `text`, `seal`, `verify` and `market` are pure: no clock, no dice, no disk, no network. Adapters never use each
@@ -54,5 +55,6 @@ pub mod sim;
 pub mod store;
 pub mod text;
 pub mod transfer;
+pub mod tui;
 pub mod verify;
 pub mod wire;

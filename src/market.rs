@@ -3,6 +3,7 @@
 
 mod bid;
 mod book;
+mod draft;
 mod effect;
 mod escrow;
 mod fact;
@@ -23,6 +24,7 @@ mod time;
 
 pub use bid::*;
 pub use book::*;
+pub use draft::*;
 pub use effect::*;
 pub use escrow::*;
 pub use fact::*;

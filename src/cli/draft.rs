@@ -1,52 +1,9 @@
-//! A gig as a person writes it: TOML, with the place of every mistake.
+//! A gig from a file: the market reads the text, the files that it names are read here.
 
-use std::fmt;
 use std::path::{Path, PathBuf};
 
-use serde::Deserialize;
-use serde::de::{Deserializer, Error as _, Visitor};
-
 use super::{Exit, Failure};
-use crate::market::{Deadlines, EscrowTerms, GigDraft, Mode, Msat, Span, Time, Work};
-
-/// Bytes of a file that describes a gig: a listing has at most 16 KiB.
-pub(super) const LONGEST: u64 = 64 * 1024;
-
-/// What an editor is opened on, and what `help post` shows.
-pub(super) const TEMPLATE: &str = r#"# A gig. Lines that begin with # are left out. Everything here is public,
-# but for the input files, which go to whoever you award.
-
-title = ""
-
-# A few lines for the list.
-summary = ""
-
-# What is to be done, in Markdown. Or: content_file = "task.md"
-content = """
-
-"""
-
-tags = []
-
-# For each worker, and how many of them.
-price = "21000sat"
-slots = 1
-
-# Files to work on, beside this one.
-inputs = []
-
-# From the award to the delivery, from the delivery to the payment, and until when bids are taken.
-deliver = "3d"
-pay = "1d"
-expires = "7d"
-
-# The largest delivery.
-max_bytes = "10MiB"
-
-# sealed: the key that opens the work is what the payment buys. direct: in the open, paid on acceptance.
-# escrow: locked at the worker's node before the work, released by you. For how many blocks: window = 288
-modes = ["sealed"]
-"#;
+use crate::market::{GigDraft, LONGEST_DRAFT, Time, WrittenGig};
 
 /// A gig and its files.
 #[derive(Debug)]
@@ -55,284 +12,54 @@ pub(super) struct Written {
     pub(super) inputs: Vec<PathBuf>,
 }
 
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Form {
-    title: String,
-    #[serde(default)]
-    summary: String,
-    content: Option<String>,
-    content_file: Option<toml::Spanned<PathBuf>>,
-    #[serde(default)]
-    tags: Vec<String>,
-    #[serde(default = "file")]
-    work: Work,
-    #[serde(default = "sealed")]
-    modes: Vec<Mode>,
-    #[serde(default = "one")]
-    slots: u32,
-    price: Price,
-    #[serde(default = "ten_mib")]
-    max_bytes: Bytes,
-    #[serde(default = "three_days")]
-    deliver: Length,
-    #[serde(default = "a_day")]
-    pay: Length,
-    window: Option<u32>,
-    #[serde(default = "some_work")]
-    pow: u8,
-    #[serde(default = "a_week")]
-    expires: Length,
-    #[serde(default)]
-    inputs: Vec<PathBuf>,
-}
-
-fn file() -> Work {
-    Work::File
-}
-fn sealed() -> Vec<Mode> {
-    vec![Mode::Sealed]
-}
-fn one() -> u32 {
-    1
-}
-fn ten_mib() -> Bytes {
-    Bytes(10 << 20)
-}
-fn three_days() -> Length {
-    Length(Span::DAY.times(3))
-}
-fn a_day() -> Length {
-    Length(Span::DAY)
-}
-fn a_week() -> Length {
-    Length(Span::DAY.times(7))
-}
-/// Milliseconds for a worker, and a bill for whoever sends bids by the million.
-fn some_work() -> u8 {
-    12
-}
-
 /// Reads a gig. `name` is how the text is called in messages, `beside` where its paths begin.
 ///
 /// # Errors
 /// The place of the first mistake, as `NAME:LINE:COLUMN`.
 pub(super) fn read(text: &str, name: &str, beside: &Path, now: Time) -> Result<Written, Failure> {
-    let wrong = |at: Option<usize>, why: &str| {
-        let place = at.map(|at| place(text, at)).unwrap_or_default();
+    let wrong = |place: Option<(usize, usize)>, why: &str| {
+        let place = place.map(|(line, column)| format!(":{line}:{column}")).unwrap_or_default();
         let said = format!("{name}{place}: {why}. Nothing was published.");
         Failure::new(Exit::Usage, "bad-gig", said).next("earnest help post")
     };
-    let form: Form = toml::from_str(text)
-        .map_err(|error| wrong(error.span().map(|s| s.start), error.message().trim_end()))?;
-    let content = match (form.content, &form.content_file) {
-        (Some(_), Some(file)) => {
-            let why = "content and content_file are both given; keep one";
-            return Err(wrong(Some(file.span().start), why));
-        }
-        (Some(content), None) => content,
-        (None, Some(file)) => {
-            let path = beside.join(file.get_ref());
-            let failed =
-                |why: &str| wrong(Some(file.span().start), &format!("{} {why}", path.display()));
-            match std::fs::metadata(&path) {
-                Ok(about) if about.len() > LONGEST => {
-                    return Err(failed("is longer than a listing can be"));
-                }
-                _ => std::fs::read_to_string(&path)
-                    .map_err(|why| failed(&format!("cannot be read: {why}")))?,
+    let WrittenGig { mut draft, inputs, content_file } =
+        WrittenGig::read(text, now).map_err(|mistake| wrong(mistake.place, &mistake.why))?;
+    if let Some((file, place)) = content_file {
+        let path = beside.join(file);
+        let failed = |why: &str| wrong(Some(place), &format!("{} {why}", path.display()));
+        let content = match std::fs::metadata(&path) {
+            Ok(about) if about.len() > LONGEST_DRAFT => {
+                return Err(failed("is longer than a listing can be"));
             }
-        }
-        (None, None) => String::new(),
-    };
-    let draft = GigDraft {
-        title: form.title,
-        summary: form.summary,
-        content: content.trim_matches('\n').to_owned(),
-        tags: form.tags,
-        work: form.work,
-        modes: form.modes,
-        slots: form.slots,
-        price: form.price.0,
-        max_bytes: form.max_bytes.0,
-        deadlines: Deadlines { deliver: form.deliver.0, pay: form.pay.0 },
-        escrow: form.window.map(|window| EscrowTerms { window, judge: None }),
-        pow: form.pow,
-        expires_at: now.after(form.expires.0),
-    };
-    let inputs = form.inputs.iter().map(|input| beside.join(input)).collect();
-    Ok(Written { draft, inputs })
-}
-
-/// `:LINE:COLUMN`, both from 1.
-fn place(text: &str, at: usize) -> String {
-    let head = &text[..text.floor_char_boundary(at)];
-    let line = head.matches('\n').count() + 1;
-    let column = head.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
-    format!(":{line}:{column}")
-}
-
-#[derive(Debug)]
-struct Price(Msat);
-#[derive(Debug)]
-struct Bytes(u64);
-#[derive(Debug)]
-struct Length(Span);
-
-/// Something written as a text, or as a bare number.
-struct Reading<T>(&'static str, fn(&str) -> Option<T>);
-
-impl<T> Visitor<'_> for Reading<T> {
-    type Value = T;
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.0)
-    }
-    fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<T, E> {
-        let Self(what, read) = self;
-        read(text.trim()).ok_or_else(|| E::custom(format!("this must be {what}")))
-    }
-    fn visit_i64<E: serde::de::Error>(self, number: i64) -> Result<T, E> {
-        self.visit_str(&number.to_string())
-    }
-}
-
-fn reading<'de, T, D: Deserializer<'de>>(
-    from: D,
-    what: &'static str,
-    read: fn(&str) -> Option<T>,
-) -> Result<T, D::Error> {
-    from.deserialize_any(Reading(what, read)).map_err(D::Error::custom)
-}
-
-impl<'de> Deserialize<'de> for Price {
-    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        reading(from, "a price, like \"21000sat\"", |text| text.parse().ok().map(Self))
-    }
-}
-
-impl<'de> Deserialize<'de> for Bytes {
-    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        reading(from, "a size, like \"10MiB\" or 500000", |text| bytes(text).map(Self))
-    }
-}
-
-impl<'de> Deserialize<'de> for Length {
-    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        reading(from, "a length of time, like \"3d\" or \"1h 30min\"", |text| span(text).map(Self))
-    }
-}
-
-/// `10MiB`, `500 kB`, `4096`.
-fn bytes(text: &str) -> Option<u64> {
-    let cut = text.find(|c: char| !c.is_ascii_digit() && c != '_').unwrap_or(text.len());
-    let (digits, unit) = text.split_at(cut);
-    let scale = match unit.trim().to_ascii_lowercase().as_str() {
-        "" | "b" => 1,
-        "kb" => 1_000,
-        "mb" => 1_000_000,
-        "gb" => 1_000_000_000,
-        "kib" => 1 << 10,
-        "mib" => 1 << 20,
-        "gib" => 1 << 30,
-        _ => return None,
-    };
-    digits.replace('_', "").parse::<u64>().ok()?.checked_mul(scale)
-}
-
-/// `3d`, `12h`, `1h 30min`, `90 s`. A bare number has no unit, and so is nothing.
-fn span(text: &str) -> Option<Span> {
-    let mut rest = text.trim();
-    let mut seconds = 0u64;
-    if rest.is_empty() {
-        return None;
-    }
-    while !rest.is_empty() {
-        let cut = rest.find(|c: char| !c.is_ascii_digit())?;
-        let number: u64 = rest[..cut].parse().ok()?;
-        rest = rest[cut..].trim_start();
-        let cut = rest.find(|c: char| !c.is_ascii_alphabetic()).unwrap_or(rest.len());
-        let unit = match &rest[..cut] {
-            "s" | "sec" => 1,
-            "m" | "min" => 60,
-            "h" => 3_600,
-            "d" | "day" | "days" => 86_400,
-            "w" | "week" | "weeks" => 7 * 86_400,
-            _ => return None,
+            _ => std::fs::read_to_string(&path)
+                .map_err(|why| failed(&format!("cannot be read: {why}")))?,
         };
-        seconds = seconds.checked_add(number.checked_mul(unit)?)?;
-        rest = rest[cut..].trim_start();
+        content.trim_matches('\n').clone_into(&mut draft.content);
     }
-    Some(Span(seconds))
+    let inputs = inputs.iter().map(|input| beside.join(input)).collect();
+    Ok(Written { draft, inputs })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn read(text: &str) -> Result<Written, String> {
-        super::read(text, "gig.toml", Path::new("/there"), Time(1_000)).map_err(|f| f.message)
-    }
-
     #[test]
-    fn the_least_that_can_be_written() {
-        let written = read("title = \"Label\"\nprice = 21000\n").unwrap();
-        assert_eq!(written.draft.price, Msat::sats(21_000).unwrap());
-        assert_eq!(written.draft.modes, [Mode::Sealed]);
-        assert_eq!(written.draft.expires_at, Time(1_000 + 7 * 86_400));
-        assert!(written.draft.check(Time(1_000)).is_ok());
-    }
-
-    #[test]
-    fn all_that_can_be_written() {
-        let written = read(
-            "title = 'T'\nsummary = 'S'\ncontent = 'C'\ntags = ['a', 'b']\nwork = 'label'\n\
-             modes = ['direct', 'sealed']\nslots = 3\nprice = '1500msat'\nmax_bytes = '2kB'\n\
-             deliver = '1h 30min'\npay = '90s'\npow = 0\nexpires = '2w'\ninputs = ['x/y.txt', '/z']\n",
-        )
-        .unwrap();
-        let draft = &written.draft;
-        assert_eq!((draft.work, draft.slots, draft.max_bytes), (Work::Label, 3, 2_000));
-        assert_eq!(draft.deadlines, Deadlines { deliver: Span(5_400), pay: Span(90) });
-        assert_eq!(written.inputs, [PathBuf::from("/there/x/y.txt"), PathBuf::from("/z")]);
-    }
-
-    #[test]
-    fn the_template_is_right_but_for_its_title() {
-        let draft = read(TEMPLATE).unwrap().draft;
-        assert_eq!(draft.check(Time(1_000)).unwrap_err().code, "no-title");
-        assert_eq!(draft.content, "");
-    }
-
-    #[test]
-    fn mistakes_have_a_place() {
-        for (text, place, why) in [
-            ("title = 'T'\nprice = 'much'\n", ":2:9", "this must be a price"),
-            ("title = 'T'\nprice = -5\n", ":2:9", "this must be a price"),
-            ("title = 'T'\nprice = 5\ndeliver = 3\n", ":3:11", "a length of time"),
-            ("title = 'T'\nprice = 5\nmax_bytes = '5 pounds'\n", ":3:13", "a size"),
-            ("title = 'T'\nprice = 5\nmodes = ['cash']\n", ":3:10", "unknown variant `cash`"),
-            ("title = 'T'\nprize = 5\n", ":2:1", "unknown field `prize`"),
-            ("title = 'T'\nprice = 5\ncontent = 'a'\ncontent_file = 'b'\n", ":4:16", "keep one"),
-            ("title = 'T'\nprice = 5\ncontent_file = 'b'\n", ":3:16", "/there/b cannot be read"),
-            ("title = \n", ":1:", ""),
-            ("price = 5\n", "", "missing field `title`"),
+    fn paths_begin_beside_the_text_and_a_mistake_has_a_place() {
+        let read = |text| read(text, "gig.toml", Path::new("/there"), Time(1_000));
+        let written = read("title = 'T'\nprice = 5\ninputs = ['x', '/z']\n").unwrap();
+        assert_eq!(written.inputs, [PathBuf::from("/there/x"), PathBuf::from("/z")]);
+        for (text, said) in [
+            ("title = 'T'\nprice = 'much'\n", "gig.toml:2:9: this must be a price"),
+            ("price = 5\n", "gig.toml: missing field `title`"),
+            (
+                "title = 'T'\nprice = 5\ncontent_file = 'b'\n",
+                "gig.toml:3:16: /there/b cannot be read",
+            ),
         ] {
-            let said = read(text).unwrap_err();
-            assert!(said.starts_with(&format!("gig.toml{place}")), "{said}");
-            assert!(said.contains(why), "{said}");
-            assert!(said.ends_with("Nothing was published."), "{said}");
-        }
-    }
-
-    #[test]
-    fn lengths_and_sizes() {
-        assert_eq!(span("2w 1d"), Some(Span(15 * 86_400)));
-        assert_eq!(bytes("1_000 KiB"), Some(1_024_000));
-        for wrong in ["", "3", "d", "3 months", "-3d", "99999999999999999999d"] {
-            assert_eq!(span(wrong), None, "{wrong}");
-        }
-        for wrong in ["", "MiB", "1.5MiB", "-1", "99999999999999999999"] {
-            assert_eq!(bytes(wrong), None, "{wrong}");
+            let failure = read(text).unwrap_err().message;
+            assert!(failure.starts_with(said), "{failure}");
+            assert!(failure.ends_with("Nothing was published."), "{failure}");
         }
     }
 }

@@ -66,7 +66,7 @@ pub fn wrap(text: &str, width: usize) -> Vec<String> {
 
 fn wrap_line(line: &str, width: usize, lines: &mut Vec<String>) {
     let (mut shown, mut used) = (String::new(), 0);
-    for word in line.split_word_bounds() {
+    for word in pieces(line) {
         let wide = cells(word);
         if used + wide <= width {
             shown.push_str(word);
@@ -102,6 +102,25 @@ fn wrap_line(line: &str, width: usize, lines: &mut Vec<String>) {
         }
     }
     lines.push(shown.trim_end_matches(' ').to_owned());
+}
+
+/// Words, with what may not stand apart from them: a comma begins no line, an open bracket ends none.
+fn pieces(line: &str) -> Vec<&str> {
+    let mut pieces: Vec<std::ops::Range<usize>> = Vec::new();
+    for (at, word) in line.split_word_bound_indices() {
+        let end = at + word.len();
+        let closes = word.starts_with([',', '.', ';', ':', '!', '?', ')', ']', '}', '%']);
+        match pieces.last_mut() {
+            Some(last)
+                if !line[last.clone()].ends_with(' ')
+                    && (closes || line[..at].ends_with(['(', '['])) =>
+            {
+                last.end = end;
+            }
+            _ => pieces.push(at..end),
+        }
+    }
+    pieces.into_iter().map(|piece| &line[piece]).collect()
 }
 
 /// Bytes of the longest run of whole graphemes from the start that takes at most `most` cells.
@@ -172,6 +191,8 @@ mod tests {
         assert_eq!(wrap("abcdefgh", 3), ["abc", "def", "gh"]);
         assert_eq!(wrap("a\n\nb", 3), ["a", "", "b"]);
         assert_eq!(wrap("  in dent", 6), ["  in", "dent"]);
+        assert_eq!(wrap("of fraud, not (so)", 8), ["of", "fraud,", "not (so)"]);
+        assert_eq!(wrap("not (so)", 5), ["not", "(so)"]);
         assert_eq!(wrap("日本語", 4), ["日本", "語"]);
         assert_eq!(wrap("日", 1), [""]);
         assert_eq!(wrap("", 5), [""]);

@@ -3,11 +3,10 @@
 use clap::CommandFactory as _;
 
 use crate::cli::args::Args;
-use crate::cli::draft::TEMPLATE;
 use crate::cli::session::Session;
 use crate::cli::{Column, Exit, Failure, Out};
 use crate::config::KEYS;
-use crate::market::Phase;
+use crate::market::{DRAFT_TEMPLATE as TEMPLATE, Phase};
 use crate::text::Align;
 
 /// Explain a verb or a topic.

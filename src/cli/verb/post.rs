@@ -7,11 +7,11 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::cli::draft::{self, LONGEST, TEMPLATE, Written};
+use crate::cli::draft::{self, Written};
 use crate::cli::session::{Session, read_bytes, runtime, wait_until};
 use crate::cli::{Exit, Failure, Out};
 use crate::engine::Command;
-use crate::market::EventId;
+use crate::market::{DRAFT_TEMPLATE as TEMPLATE, EventId, LONGEST_DRAFT as LONGEST};
 
 /// Publish a gig.
 ///

@@ -1,0 +1,493 @@
+//! The loop: one place that waits, for keys first, then for the world.
+
+use std::future::Future;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crossterm::event::{Event, EventStream, KeyEventKind, MouseButton, MouseEvent, MouseEventKind};
+use futures::StreamExt as _;
+use tokio::sync::{broadcast, watch};
+use tokio::task::JoinSet;
+
+use crate::engine::{Command, Handle, Notice, Snapshot};
+use crate::market::{Attachment, Digest, LONGEST_DRAFT, Msat, Network, Time, WrittenGig};
+use crate::text::Raw;
+use crate::tui::terminal::Terminal;
+use crate::tui::theme::{Depth, NotATheme, Theme};
+use crate::tui::{Do, Model, Moment, Msg, Said, Settings, draw, update};
+
+/// Two frames are at least this far apart: 60 a second.
+const FRAME: Duration = Duration::from_millis(16);
+
+/// What the front end is told at its start.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Which chain the money is on.
+    pub network: Network,
+    /// Where settings are kept, as TOML; `None` keeps none.
+    pub settings: Option<PathBuf>,
+    /// Where themes of the person's own lie, as `NAME.toml`.
+    pub themes: Option<PathBuf>,
+    /// Shown on every screen when this is not the real market.
+    pub banner: Option<&'static str>,
+    /// What an LSP may keep of a payment: parts per million, and the floor that applies whatever they say.
+    pub lsp_fee_cap: (u64, Msat),
+}
+
+/// Draws the first frame, waits for `source` to yield the engine's handle, and runs until the person leaves.
+/// The engine is not stopped: whoever started it does that.
+///
+/// # Errors
+/// When there is no terminal, when it fails, or with what `source` said when the engine did not start.
+pub async fn run<S>(source: S, options: Options) -> anyhow::Result<()>
+where
+    S: Future<Output = anyhow::Result<Handle>> + Send + 'static,
+{
+    let mut front = Front::begin(&options)?;
+    let mut start = JoinSet::new();
+    start.spawn(source);
+    let ended = front.live(&mut start).await;
+    // The terminal is given back before anything is said on it.
+    drop(front);
+    ended
+}
+
+struct Front {
+    terminal: Terminal,
+    model: Model,
+    snapshot: Arc<Snapshot>,
+    engine: Option<Engine>,
+    asked: JoinSet<Msg>,
+    keys: Option<EventStream>,
+    began: Instant,
+    settings: Option<PathBuf>,
+    dirty: bool,
+    drawn: Option<Instant>,
+    quit: bool,
+}
+
+struct Engine {
+    handle: Handle,
+    watch: watch::Receiver<Arc<Snapshot>>,
+    notices: broadcast::Receiver<Notice>,
+}
+
+impl Front {
+    fn begin(options: &Options) -> anyhow::Result<Self> {
+        let (settings, why) = load(options.settings.as_deref());
+        let terminal = Terminal::take(settings.mouse)?;
+        let size = terminal.size()?;
+        let mut model = Model::new(options.network, settings, size);
+        model.banner = options.banner;
+        model.lsp_fee_cap = options.lsp_fee_cap;
+        model.depth = depth();
+        if let Some(why) = why {
+            model.say(crate::engine::Severity::Warn, why);
+        }
+        match theme(&model.settings.theme, options.themes.as_deref()) {
+            Ok(theme) => model.theme = theme,
+            Err(why) => model.say(crate::engine::Severity::Warn, why.to_string()),
+        }
+        let mut front = Self {
+            terminal,
+            model,
+            snapshot: Arc::default(),
+            engine: None,
+            asked: JoinSet::new(),
+            keys: Some(EventStream::new()),
+            began: started(),
+            settings: options.settings.clone(),
+            dirty: true,
+            drawn: None,
+            quit: false,
+        };
+        front.model.at = front.moment();
+        front.show()?;
+        Ok(front)
+    }
+
+    async fn live(&mut self, start: &mut JoinSet<anyhow::Result<Handle>>) -> anyhow::Result<()> {
+        let broke = self.terminal.broke();
+        let mut signals = Signals::new()?;
+        let mut failed = None;
+        while !self.quit {
+            let frame = self.next_frame();
+            let wake =
+                self.model.wake(&self.snapshot).map(|ms| self.began + Duration::from_millis(ms));
+            tokio::select! {
+                biased;
+                () = broke.notified() => {
+                    anyhow::bail!("A part of earnest broke; see above.");
+                }
+                signal = signals.next() => match signal {
+                    Signal::Leave => self.quit = true,
+                    Signal::Stop => self.suspend()?,
+                    Signal::Continue => { self.terminal.resume()?; self.dirty = true; }
+                },
+                event = next_event(&mut self.keys) => match event {
+                    Some(Ok(event)) => self.event(event)?,
+                    // The terminal is gone: a window was closed.
+                    Some(Err(_)) | None => self.quit = true,
+                },
+                () = until(frame), if frame.is_some() => self.show()?,
+                Some(joined) = start.join_next(), if !start.is_empty() => match joined {
+                    Ok(Ok(handle)) => self.connect(handle)?,
+                    Ok(Err(why)) => {
+                        self.take(Msg::Down(format!("earnest could not start: {why:#}")))?;
+                        failed = Some(why);
+                    }
+                    Err(why) => {
+                        self.take(Msg::Down("earnest broke while it started.".into()))?;
+                        failed = Some(why.into());
+                    }
+                },
+                Some(joined) = self.asked.join_next(), if !self.asked.is_empty() => {
+                    if let Ok(msg) = joined {
+                        self.take(msg)?;
+                    }
+                }
+                msg = hear(&mut self.engine) => match msg {
+                    Heard::Snapshot(snapshot) => {
+                        self.snapshot = snapshot;
+                        self.take(Msg::Wake)?;
+                    }
+                    Heard::Notice(notice) => self.take(Msg::Notice(notice))?,
+                    Heard::Missed => {}
+                    Heard::Gone => {
+                        self.engine = None;
+                        self.take(Msg::Down("The engine has stopped. Nothing is lost.".into()))?;
+                    }
+                },
+                () = until(wake), if wake.is_some() => self.take(Msg::Wake)?,
+            }
+        }
+        failed.map_or(Ok(()), Err)
+    }
+
+    fn moment(&self) -> Moment {
+        let ms = u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX);
+        Moment { now: clock(), ms }
+    }
+
+    /// When the next frame may be drawn; `None` while nothing changed.
+    fn next_frame(&self) -> Option<Instant> {
+        self.dirty.then(|| self.drawn.map_or(self.began, |drawn| drawn + FRAME))
+    }
+
+    fn show(&mut self) -> io::Result<()> {
+        self.dirty = false;
+        self.drawn = Some(started());
+        let (model, snapshot) = (&mut self.model, &self.snapshot);
+        self.terminal.draw(|frame| {
+            let cursor = draw(frame.buffer_mut(), model, snapshot);
+            if let Some(cursor) = cursor {
+                frame.set_cursor_position(cursor);
+            }
+        })
+    }
+
+    fn take(&mut self, msg: Msg) -> io::Result<()> {
+        let at = self.moment();
+        let snapshot = Arc::clone(&self.snapshot);
+        let todo = update(&mut self.model, &snapshot, at, msg);
+        self.dirty = true;
+        todo.into_iter().try_for_each(|one| self.carry_out(one))
+    }
+
+    fn connect(&mut self, handle: Handle) -> io::Result<()> {
+        let mut watch = handle.watch();
+        let notices = handle.notices();
+        self.snapshot = Arc::clone(&watch.borrow_and_update());
+        self.engine = Some(Engine { handle, watch, notices });
+        self.take(Msg::Up { owner: true })
+    }
+
+    fn event(&mut self, event: Event) -> io::Result<()> {
+        let msg = match event {
+            Event::Key(key) if key.kind == KeyEventKind::Press => Msg::Key(key),
+            Event::Paste(text) => Msg::Paste(text),
+            Event::Resize(width, height) => Msg::Resize(width, height),
+            Event::Mouse(MouseEvent { kind, column, row, .. }) => match kind {
+                MouseEventKind::Down(MouseButton::Left) => Msg::Click(column, row),
+                MouseEventKind::ScrollUp => Msg::Wheel(-1),
+                MouseEventKind::ScrollDown => Msg::Wheel(1),
+                _ => return Ok(()),
+            },
+            _ => return Ok(()),
+        };
+        self.take(msg)
+    }
+
+    fn suspend(&mut self) -> io::Result<()> {
+        // The stream reads the terminal in the background: it is the shell's meanwhile.
+        self.keys = None;
+        let done = self.terminal.suspend();
+        self.keys = Some(EventStream::new());
+        self.dirty = true;
+        done
+    }
+
+    fn carry_out(&mut self, what: Do) -> io::Result<()> {
+        match what {
+            Do::Quit => self.quit = true,
+            Do::Suspend => self.suspend()?,
+            Do::Redraw => {
+                self.terminal.resume()?;
+                self.dirty = true;
+            }
+            Do::Copy(text) => self.terminal.copy(&text)?,
+            Do::Mouse(mouse) => self.terminal.set_mouse(mouse)?,
+            Do::Edit(text) => {
+                self.keys = None;
+                // The engine goes on meanwhile on its own threads.
+                let edited = tokio::task::block_in_place(|| self.terminal.edit(&text));
+                self.keys = Some(EventStream::new());
+                return self.take(Msg::Edited(edited.map_err(|why| Said::new(why.to_string()))));
+            }
+            Do::Save(settings) => {
+                let Some(path) = self.settings.clone() else { return Ok(()) };
+                if let Err(why) = save(&path, &settings) {
+                    let said = format!("The settings could not be kept: {why}");
+                    self.model.say(crate::engine::Severity::Warn, said);
+                }
+            }
+            asks => self.ask(asks),
+        }
+        Ok(())
+    }
+
+    /// What takes time runs beside the loop, and comes back as a message.
+    fn ask(&mut self, what: Do) {
+        let Some(handle) = self.engine.as_ref().map(|engine| engine.handle.clone()) else { return };
+        self.asked.spawn(async move {
+            match what {
+                Do::Ask(id, command) => {
+                    let answer = handle.ask(at_home(*command)).await;
+                    Msg::Answered(id, answer.map_err(Said::from))
+                }
+                Do::Find(id, query) => {
+                    let page = handle.find(*query).await;
+                    Msg::Found(id, page.map(Into::into).map_err(Said::from))
+                }
+                Do::History(job) => {
+                    Msg::History(job, handle.history(job).await.map_err(Said::from))
+                }
+                Do::Payments => Msg::Payments(handle.payments().await.map_err(Said::from)),
+                Do::Preview(id, gig) => Msg::Previewed(id, preview(&handle, *gig).await),
+                _ => Msg::Wake,
+            }
+        });
+    }
+}
+
+/// What strangers would see, with the files that the text names read and hashed.
+async fn preview(
+    handle: &Handle,
+    gig: WrittenGig,
+) -> Result<Box<(WrittenGig, crate::engine::GigView)>, Said> {
+    let read = tokio::task::spawn_blocking(move || with_files(gig)).await;
+    let (gig, inputs) = read.map_err(|why| Said::new(why.to_string()))?.map_err(Said::new)?;
+    let seen = handle.preview(gig.draft.clone(), inputs).await.map_err(Said::from)?;
+    Ok(Box::new((gig, crate::engine::GigView::of(&seen))))
+}
+
+fn with_files(mut gig: WrittenGig) -> Result<(WrittenGig, Vec<Attachment>), String> {
+    let failed = |path: &Path, why: &dyn std::fmt::Display| format!("{}: {why}", path.display());
+    if let Some((path, _)) = gig.content_file.take() {
+        let path = home(path);
+        let size = std::fs::metadata(&path).map_err(|why| failed(&path, &why))?.len();
+        if size > LONGEST_DRAFT {
+            return Err(failed(&path, &"longer than a listing can be"));
+        }
+        gig.draft.content = std::fs::read_to_string(&path).map_err(|why| failed(&path, &why))?;
+    }
+    let mut inputs = Vec::new();
+    for path in &mut gig.inputs {
+        *path = home(std::mem::take(path));
+        let file = std::fs::File::open(&*path).map_err(|why| failed(path, &why))?;
+        let size = file.metadata().map_err(|why| failed(path, &why))?.len();
+        if size > crate::engine::MOST_INPUT {
+            return Err(failed(path, &"too large for an input file"));
+        }
+        let mut hasher = blake3::Hasher::new();
+        hasher.update_reader(file).map_err(|why| failed(path, &why))?;
+        let name =
+            path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        inputs.push(Attachment { blob: Digest(hasher.finalize().into()), size, name: Raw(name) });
+    }
+    Ok((gig, inputs))
+}
+
+/// `~/` is where a person lives: a field of ours has no shell to say so.
+fn home(path: PathBuf) -> PathBuf {
+    match (path.strip_prefix("~"), std::env::home_dir()) {
+        (Ok(rest), Some(home)) => home.join(rest),
+        _ => path,
+    }
+}
+
+fn at_home(command: Command) -> Command {
+    match command {
+        Command::Deliver { job, file, message } => {
+            Command::Deliver { job, file: home(file), message }
+        }
+        other => other,
+    }
+}
+
+enum Heard {
+    Snapshot(Arc<Snapshot>),
+    Notice(Notice),
+    /// Some notices were dropped: the snapshot has what they were about.
+    Missed,
+    Gone,
+}
+
+async fn hear(engine: &mut Option<Engine>) -> Heard {
+    let Some(engine) = engine else { return std::future::pending().await };
+    tokio::select! {
+        biased;
+        notice = engine.notices.recv() => match notice {
+            Ok(notice) => Heard::Notice(notice),
+            Err(broadcast::error::RecvError::Lagged(_)) => Heard::Missed,
+            Err(broadcast::error::RecvError::Closed) => Heard::Gone,
+        },
+        changed = engine.watch.changed() => match changed {
+            Ok(()) => Heard::Snapshot(Arc::clone(&engine.watch.borrow_and_update())),
+            Err(_) => Heard::Gone,
+        },
+    }
+}
+
+async fn next_event(keys: &mut Option<EventStream>) -> Option<io::Result<Event>> {
+    match keys {
+        Some(keys) => keys.next().await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn until(when: Option<Instant>) {
+    match when {
+        Some(when) => tokio::time::sleep_until(when.into()).await,
+        None => std::future::pending().await,
+    }
+}
+
+enum Signal {
+    Leave,
+    Stop,
+    Continue,
+}
+
+#[cfg(unix)]
+struct Signals {
+    leave: [tokio::signal::unix::Signal; 3],
+    stop: tokio::signal::unix::Signal,
+    proceed: tokio::signal::unix::Signal,
+}
+
+#[cfg(unix)]
+impl Signals {
+    fn new() -> io::Result<Self> {
+        use tokio::signal::unix::{SignalKind, signal};
+        let raw = |number| signal(SignalKind::from_raw(number));
+        Ok(Self {
+            leave: [
+                signal(SignalKind::terminate())?,
+                signal(SignalKind::hangup())?,
+                signal(SignalKind::interrupt())?,
+            ],
+            stop: raw(signal_hook::consts::SIGTSTP)?,
+            proceed: raw(signal_hook::consts::SIGCONT)?,
+        })
+    }
+
+    async fn next(&mut self) -> Signal {
+        let [term, hup, int] = &mut self.leave;
+        tokio::select! {
+            _ = term.recv() => Signal::Leave,
+            _ = hup.recv() => Signal::Leave,
+            _ = int.recv() => Signal::Leave,
+            _ = self.stop.recv() => Signal::Stop,
+            _ = self.proceed.recv() => Signal::Continue,
+        }
+    }
+}
+
+#[cfg(not(unix))]
+struct Signals;
+
+#[cfg(not(unix))]
+impl Signals {
+    fn new() -> io::Result<Self> {
+        Ok(Self)
+    }
+    async fn next(&mut self) -> Signal {
+        match tokio::signal::ctrl_c().await {
+            Ok(()) => Signal::Leave,
+            Err(_) => std::future::pending().await,
+        }
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "the loop is what tells the model what time it is")]
+fn clock() -> Time {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    Time(since.map_or(0, |since| since.as_secs()))
+}
+
+#[expect(clippy::disallowed_methods, reason = "frames are paced by the monotonic clock")]
+fn started() -> Instant {
+    Instant::now()
+}
+
+/// How many colours there are, by what the environment says.
+fn depth() -> Depth {
+    let set = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+    if set("NO_COLOR").is_some() {
+        return Depth::None;
+    }
+    match set("COLORTERM").as_deref() {
+        Some("truecolor" | "24bit") => Depth::True,
+        _ => Depth::Indexed,
+    }
+}
+
+/// A shipped theme, or one of the person's own.
+fn theme(name: &str, folder: Option<&Path>) -> Result<Theme, NotATheme> {
+    let own = folder
+        // A name, not a path: a setting must not read whatever it likes.
+        .filter(|_| !name.contains(['/', '\\', '.']))
+        .and_then(|folder| std::fs::read_to_string(folder.join(format!("{name}.toml"))).ok());
+    match own {
+        Some(text) => Theme::read(&text),
+        None => Theme::named(name),
+    }
+}
+
+/// The settings as they were kept, and what to say if they could not be read.
+fn load(path: Option<&Path>) -> (Settings, Option<String>) {
+    let Some(text) = path.and_then(|path| std::fs::read_to_string(path).ok()) else {
+        return (Settings::default(), None);
+    };
+    match toml::from_str(&text) {
+        Ok(settings) => (settings, None),
+        Err(why) => {
+            let said =
+                format!("The settings cannot be read, so the defaults count: {}", why.message());
+            (Settings::default(), Some(said))
+        }
+    }
+}
+
+fn save(path: &Path, settings: &Settings) -> io::Result<()> {
+    let text = toml::to_string(settings).map_err(io::Error::other)?;
+    let folder = path.parent().unwrap_or(Path::new("."));
+    std::fs::create_dir_all(folder)?;
+    let mut file = tempfile::NamedTempFile::new_in(folder)?;
+    io::Write::write_all(&mut file, text.as_bytes())?;
+    file.persist(path)?;
+    Ok(())
+}

@@ -1,0 +1,152 @@
+//! From a verb to a command: the question or the form in between.
+
+use crate::engine::{Command, JobView, Snapshot};
+use crate::market::{BidId, Msat, Verb};
+use crate::tui::part::confirm::Confirm;
+use crate::tui::part::form::{Form, Purpose};
+use crate::tui::screen::{gigs, people};
+use crate::tui::theme::Role;
+use crate::tui::{Layer, Model, Then};
+
+/// Begins a verb of the selected job. Whether it may be done was asked before, and is asked again by the
+/// market.
+pub(in crate::tui) fn begin(model: &mut Model, snapshot: &Snapshot, verb: Verb) {
+    let Some(job) = super::chosen(model, snapshot) else { return };
+    let layer = match verb {
+        Verb::Award => award(model, snapshot, job),
+        Verb::Accept => accept(model, snapshot, job),
+        _ => Layer::Form(Box::new(form(job, verb))),
+    };
+    model.layers.push(layer);
+}
+
+fn award(model: &Model, snapshot: &Snapshot, job: &JobView) -> Layer {
+    let spendable = snapshot.node.as_ref().map_or(Msat::ZERO, |n| n.balances.lightning_spendable);
+    let free = spendable.saturating_sub(snapshot.reserved);
+    let mut confirm = Confirm::new("Award this job?", "award", job.title.clone(), model.at.ms)
+        .with(people::shown(&job.peer, snapshot))
+        // Nothing moves yet, so nothing is typed: the price is only promised.
+        .amount("you promise", job.price, Msat::MAX)
+        .row("settled", gigs::mode_words(job.mode))
+        .row("you can send", format!("{free} that are not promised to others"))
+        .risk("If they do not deliver in time, the job ends and nothing is paid.");
+    if free < job.price {
+        confirm = confirm.risk(format!(
+            "You cannot pay it now: {} are missing.",
+            job.price.saturating_sub(free)
+        ));
+    }
+    let confirm = confirm
+        .last("An award is signed and cannot be taken back, only cancelled. No money moves now.");
+    let then = Then::Ask(
+        Box::new(Command::Award { job: job.id }),
+        "The award is signed and on its way.".into(),
+    );
+    Layer::Confirm(Box::new(confirm), Box::new(then))
+}
+
+fn accept(model: &Model, snapshot: &Snapshot, job: &JobView) -> Layer {
+    let parts = u64::from(job.tranches.max(1));
+    let largest =
+        job.price.tranche(job.tranches.max(1) - 1, job.tranches.max(1)).unwrap_or(job.price);
+    let max_fee = model.settings.fee_cap(largest);
+    let fees = Msat::new(max_fee.get().saturating_mul(parts)).unwrap_or(Msat::MAX);
+    let all = job.price.checked_add(fees).unwrap_or(Msat::MAX);
+    let mut confirm = Confirm::new("Pay for this delivery?", "pay", job.title.clone(), model.at.ms)
+        .with(people::shown(&job.peer, snapshot))
+        .amount("you pay", job.price, model.settings.type_above)
+        .row("routing fee", format!("at most {fees}"))
+        .row("all in all", format!("at most {all}"));
+    if job.tranches > 1 {
+        confirm = confirm.row(
+            "in parts",
+            format!("{} of about {largest}; each opens before the next is paid", job.tranches),
+        );
+    }
+    let risk = match job.mode {
+        crate::market::Mode::Sealed => {
+            "If the key does not open what was signed, you get a proof of fraud, not the money."
+        }
+        crate::market::Mode::Direct => "You have the work already: paying is on your word alone.",
+    };
+    let confirm = confirm.risk(risk).last("A Lightning payment cannot be undone.");
+    let then = Then::Ask(
+        Box::new(Command::Accept { job: job.id, max_fee }),
+        "Accepted: the worker's bill is awaited, then it is paid.".into(),
+    );
+    Layer::Confirm(Box::new(confirm), Box::new(then))
+}
+
+fn form(job: &JobView, verb: Verb) -> Form {
+    let id: BidId = job.id;
+    match verb {
+        Verb::Decline => Form::new(Purpose::Decline(id), "Decline this bid", "Decline")
+            .intro("The worker hears of it. An award can still be given later.", Role::Muted)
+            .field("reason", "for the worker; may be empty", ""),
+        Verb::Withdraw => Form::new(Purpose::Withdraw(id), "Take this bid back", "Withdraw")
+            .intro("It cannot be given again; you can bid anew.", Role::Warn)
+            .field("reason", "for the requester; may be empty", ""),
+        Verb::Deliver => Form::new(Purpose::Deliver(id), "Deliver the work", "Seal and deliver")
+            .intro(
+                format!("It is sealed first: nobody can open it before {} are paid.", job.price),
+                Role::Muted,
+            )
+            .intro("What you sign here is what you are held to.", Role::Warn)
+            .field("file", "where it lies", "")
+            .text("message", "for the requester, private"),
+        Verb::Reject => Form::new(Purpose::Reject(id), "Send this delivery back", "Reject")
+            .intro("Nothing is paid. The worker may deliver again until the deadline.", Role::Muted)
+            .text("reason", "what is missing"),
+        Verb::Cancel => Form::new(Purpose::Cancel(id), "Stop this job", "Cancel the job")
+            .intro("Nothing is paid for it any more, and it cannot be taken up again.", Role::Warn)
+            .field("reason", "for the other side; may be empty", ""),
+        Verb::Rate => Form::new(Purpose::Rate(id), "Rate the other side", "Sign the rating")
+            .field("stars", "1 to 5", "5")
+            .field("comment", "for everybody, signed by you; may be empty", ""),
+        Verb::Note | Verb::Award | Verb::Accept => {
+            Form::new(Purpose::Note(id), "Write a note", "Send")
+                .text("note", "private, signed by you")
+        }
+    }
+}
+
+/// The command that a form was filled in for, and what to say when it is done.
+pub(in crate::tui) fn submit(form: &Form) -> Result<(Command, String), String> {
+    let reason = form.value(0);
+    Ok(match form.purpose {
+        Purpose::Decline(job) => (Command::Decline { job, reason }, "The bid is declined.".into()),
+        Purpose::Withdraw(job) => {
+            (Command::Withdraw { job, reason }, "The bid is withdrawn.".into())
+        }
+        Purpose::Deliver(job) => {
+            if reason.is_empty() {
+                return Err("The file is missing: type where it lies.".into());
+            }
+            let message = form.value(1);
+            let file = reason.into();
+            (
+                Command::Deliver { job, file, message },
+                "The file is copied and is being sealed.".into(),
+            )
+        }
+        Purpose::Reject(job) => {
+            if reason.is_empty() {
+                return Err("Say what is missing, so that the worker can mend it.".into());
+            }
+            (Command::Reject { job, reason }, "The delivery is rejected. Nothing was paid.".into())
+        }
+        Purpose::Cancel(job) => (Command::Cancel { job, reason }, "The job is cancelled.".into()),
+        Purpose::Note(job) => {
+            if reason.is_empty() {
+                return Err("The note is empty.".into());
+            }
+            (Command::Note { job, text: reason }, "The note is on its way.".into())
+        }
+        Purpose::Rate(job) => {
+            let stars = reason.parse().ok().filter(|stars| (1..=5).contains(stars));
+            let stars: u8 = stars.ok_or("Stars are a number from 1 to 5.")?;
+            (Command::Rate { job, stars, comment: form.value(1) }, "The rating is signed.".into())
+        }
+        Purpose::Bid(_) | Purpose::Gig => return Err("This form is not about a job.".into()),
+    })
+}

@@ -1,0 +1,13 @@
+//! The terminal front end: keys in, screens out, over a market that is only a snapshot.
+
+#[path = "tui/stage.rs"]
+mod stage;
+
+#[path = "tui/hostile.rs"]
+mod hostile;
+#[path = "tui/journeys.rs"]
+mod journeys;
+#[path = "tui/money.rs"]
+mod money;
+#[path = "tui/screens.rs"]
+mod screens;
