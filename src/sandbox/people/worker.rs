@@ -25,12 +25,10 @@ const CHEATS_ONCE_IN: u32 = 3;
 impl Person {
     pub(super) async fn as_worker(&mut self, view: &JobView, open: bool) {
         match view.phase {
-            Phase::Bid if open => {
-                if self.thought(view.id, "wait", BID_WAITS) {
-                    self.forget(view.id, "wait");
-                    let reason = "I have taken something else.".to_owned();
-                    let _ = self.ask(Command::Withdraw { job: view.id, reason }).await;
-                }
+            Phase::Bid if open && self.thought(view.id, "wait", BID_WAITS) => {
+                self.forget(view.id, "wait");
+                let reason = "I have taken something else.".to_owned();
+                let _ = self.ask(Command::Withdraw { job: view.id, reason }).await;
             }
             Phase::Working if view.delivery.is_none() => self.do_it(view).await,
             Phase::Settled => self.be_glad(view).await,

@@ -47,7 +47,7 @@ const FUNCTIONS: &[Function] = &[
         about: "the long side of a right triangle",
         arguments: "a b",
         tests: &[(&[3.0, 4.0], 5.0), (&[5.0, 12.0], 13.0), (&[0.0, 7.0], 7.0)],
-        hidden: &[(&[8.0, 15.0], 17.0), (&[1.0, 1.0], 1.414_213_562_4)],
+        hidden: &[(&[8.0, 15.0], 17.0), (&[20.0, 21.0], 29.0)],
         solution: "dup * swap dup * + sqrt",
         hasty: "+ 2 -",
     },
