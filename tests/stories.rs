@@ -54,7 +54,7 @@ fn tells_of_an_escrow(summary: &Summary, resolved_by: &str) {
 }
 
 fn notices_every_way_in_which_it_is_broken(name: &str) {
-    let story = sandbox::list().into_iter().find(|s| s.name == name).unwrap();
+    let story = sandbox::list().into_iter().find(|s| s.name == name).expect("it is listed");
     assert!(!story.breaks.is_empty());
     for (way, what) in story.breaks {
         let break_way = Some((*way).into());

@@ -150,7 +150,12 @@ pub(super) fn pay_failed(job: &Job, escrow: &Escrow, hash: &PaymentHash, reason:
     if !ours || escrow.x.is_some() {
         return Step::default();
     }
-    let reason = format!("{reason} Your money is yours again.");
+    // The node's own words may say so already.
+    let said = ["yours again", "Nothing was paid"].iter().any(|words| reason.contains(words));
+    let reason = match said {
+        true => reason.to_owned(),
+        false => format!("{reason} Your money is yours again."),
+    };
     Step::default().fact(Fact::PayFailed { tranche: escrow.lock.attempt, reason })
 }
 
