@@ -2,7 +2,10 @@
 
 use crossterm::event::KeyEvent;
 
-use crate::engine::{Command, FactView, Fault, GigView, LedgerRow, Notice, Receipt, Trouble};
+use crate::engine::{
+    Command, FactView, Fault, GigView, LedgerRow, Notice, Receipt, Trouble, WalletAnswer,
+    WalletCommand,
+};
 use crate::market::{BidId, Gig, Query, WrittenGig};
 use crate::text::{Clean, Limit, Raw};
 use crate::tui::Settings;
@@ -37,6 +40,8 @@ pub enum Msg {
     Found(u64, Result<Found, Said>),
     /// A job's history.
     History(BidId, Result<Vec<FactView>, Said>),
+    /// What the wallet says: to a command by hand under its number, else under 0.
+    Wallet(u64, Result<WalletAnswer, Said>),
     /// The payment ledger.
     Payments(Result<Vec<LedgerRow>, Said>),
     /// What strangers would see of a gig, and the gig with its files read.
@@ -65,6 +70,8 @@ pub enum Do {
     History(BidId),
     /// Read the ledger.
     Payments,
+    /// Ask the wallet.
+    Wallet(u64, Box<WalletCommand>),
     /// Show what strangers would see, reading the files that the text names.
     Preview(u64, Box<WrittenGig>),
     /// Put a text on the clipboard.
