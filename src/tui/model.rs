@@ -190,6 +190,10 @@ pub struct Book {
     pub wrong: Option<Clean>,
     /// Whether anything was ever found out.
     pub known: bool,
+    /// The line that was answered last.
+    pub line: String,
+    /// When a relay had last said something as the book was asked.
+    pub heard: Option<Time>,
 }
 
 /// The wallet as far as it was read.
@@ -267,6 +271,10 @@ pub struct Model {
     pub selected: BTreeMap<Screen, Key>,
     /// The book.
     pub book: Book,
+    /// Gigs of jobs, as far as they were asked for; `None` while or where there is none.
+    pub gigs: BTreeMap<EventId, Option<GigView>>,
+    /// When a relay last said something.
+    pub heard: Option<Time>,
     /// The history of the job that is looked at, and of how many facts it was.
     pub history: Option<(BidId, u64, Vec<FactView>)>,
     /// The history that was asked for.
@@ -329,6 +337,8 @@ impl Model {
             lines: BTreeMap::new(),
             selected: BTreeMap::new(),
             book: Book::default(),
+            gigs: BTreeMap::new(),
+            heard: None,
             history: None,
             history_asked: None,
             ledger: Vec::new(),

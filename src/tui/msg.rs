@@ -6,7 +6,7 @@ use crate::engine::{
     Command, FactView, Fault, GigView, LedgerRow, Notice, Receipt, Trouble, WalletAnswer,
     WalletCommand,
 };
-use crate::market::{BidId, Gig, Query, WrittenGig};
+use crate::market::{BidId, EventId, Gig, Query, WrittenGig};
 use crate::text::{Clean, Limit, Raw};
 use crate::tui::Settings;
 
@@ -38,6 +38,8 @@ pub enum Msg {
     Answered(u64, Result<Receipt, Said>),
     /// A window on the book, for the question of that number.
     Found(u64, Result<Found, Said>),
+    /// A gig by its id.
+    Gig(EventId, Result<Option<GigView>, Said>),
     /// A job's history.
     History(BidId, Result<Vec<FactView>, Said>),
     /// What the wallet says: to a command by hand under its number, else under 0.
@@ -66,6 +68,8 @@ pub enum Do {
     Ask(u64, Box<Command>),
     /// Ask the book.
     Find(u64, Box<Query>),
+    /// Ask for a gig.
+    Gig(EventId),
     /// Read a job's history.
     History(BidId),
     /// Read the ledger.

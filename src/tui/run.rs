@@ -51,13 +51,15 @@ pub async fn run<S>(source: S, options: Options) -> Ended
 where
     S: Future<Output = anyhow::Result<Door>> + Send + 'static,
 {
-    let mut front = match Front::begin(&options) {
-        Ok(front) => front,
+    // Signals are heard before the terminal is taken: none may end us while it is ours.
+    let begun = Signals::new().map_err(anyhow::Error::from);
+    let (mut signals, mut front) = match begun.and_then(|s| Ok((s, Front::begin(&options)?))) {
+        Ok(begun) => begun,
         Err(why) => return Ended { door: None, why: Err(why) },
     };
     let mut start = JoinSet::new();
     start.spawn(source);
-    let why = front.live(&mut start).await;
+    let why = front.live(&mut start, &mut signals).await;
     let door = front.engine.take().map(|engine| engine.door);
     // The terminal is given back before anything is said on it.
     drop(front);
@@ -125,9 +127,12 @@ impl Front {
         Ok(front)
     }
 
-    async fn live(&mut self, start: &mut JoinSet<anyhow::Result<Door>>) -> anyhow::Result<()> {
+    async fn live(
+        &mut self,
+        start: &mut JoinSet<anyhow::Result<Door>>,
+        signals: &mut Signals,
+    ) -> anyhow::Result<()> {
         let broke = self.terminal.broke();
-        let mut signals = Signals::new()?;
         let mut failed = None;
         while !self.quit {
             let frame = self.next_frame();
@@ -296,6 +301,7 @@ impl Front {
                     let page = handle.find(*query).await;
                     Msg::Found(id, page.map(Into::into).map_err(Said::from))
                 }
+                Do::Gig(id) => Msg::Gig(id, handle.gig(id).await.map_err(Said::from)),
                 Do::History(job) => {
                     Msg::History(job, handle.history(job).await.map_err(Said::from))
                 }

@@ -5,8 +5,7 @@ use crossterm::event::KeyEvent;
 use crate::engine::{Command, Notice, Severity, Snapshot, WalletCommand};
 use crate::market::Msat;
 use crate::tui::keymap::Act;
-use crate::tui::model::{Book, Pending, TOAST_MS};
-use crate::tui::msg::Found;
+use crate::tui::model::{Pending, TOAST_MS};
 use crate::tui::palette::{Leads, Palette, Picked};
 use crate::tui::part::code::{Code, Looked};
 use crate::tui::part::confirm::{Answer, Confirm};
@@ -20,6 +19,7 @@ const KEPT: usize = 500;
 /// Takes one message.
 pub fn update(model: &mut Model, snapshot: &Snapshot, at: Moment, msg: Msg) -> Vec<Do> {
     model.at = at;
+    model.heard = snapshot.relays.iter().filter_map(|relay| relay.heard_at).max();
     model.toasts.retain(|toast| {
         toast.severity >= Severity::Warn || at.ms < toast.born.saturating_add(TOAST_MS)
     });
@@ -51,7 +51,12 @@ pub fn update(model: &mut Model, snapshot: &Snapshot, at: Moment, msg: Msg) -> V
         }
         Msg::Answered(id, answer) => answered(model, id, answer),
         Msg::Found(id, answer) => {
-            found(model, id, answer);
+            gigs::found(model, id, answer);
+            Vec::new()
+        }
+        // A gig that is not in the book any more is just not shown.
+        Msg::Gig(id, answer) => {
+            model.gigs.insert(id, answer.unwrap_or(None));
             Vec::new()
         }
         Msg::History(id, answer) => {
@@ -114,6 +119,8 @@ fn needs(model: &mut Model, snapshot: &Snapshot) -> Vec<Do> {
         return Vec::new();
     }
     let mut todo = post::preview(model);
+    todo.extend(gigs::again(model));
+    todo.extend(jobs::need_gig(model, snapshot));
     if let Some((id, facts)) = jobs::chosen(model, snapshot).map(|job| (job.id, job.facts))
         && model.history_asked != Some((id, facts))
     {
@@ -557,23 +564,4 @@ fn answered(model: &mut Model, id: u64, answer: Result<crate::engine::Receipt, S
         Err(said) => said_to(model, &said),
     }
     Vec::new()
-}
-
-fn found(model: &mut Model, id: u64, answer: Result<Found, Said>) {
-    // An answer to a question that nobody asks any more.
-    let Some((_, further)) = model.book.asking.filter(|(asked, _)| *asked == id) else { return };
-    model.book.asking = None;
-    match answer {
-        Ok(Found { gigs, next }) => {
-            if further {
-                let known: std::collections::BTreeSet<_> =
-                    model.book.gigs.iter().map(|g| g.id).collect();
-                model.book.gigs.extend(gigs.into_iter().filter(|gig| !known.contains(&gig.id)));
-                model.book.next = next;
-            } else {
-                model.book = Book { gigs, next, known: true, ..Book::default() };
-            }
-        }
-        Err(said) => model.book.wrong = Some(said.text),
-    }
 }

@@ -258,7 +258,13 @@ pub(super) fn balances(model: &Model, snapshot: &Snapshot, width: u16) -> Sheet 
     sheet.head("In channels");
     sheet.pair("yours in all", &b.lightning_total.to_string(), Role::Text);
     let bound = b.lightning_total.saturating_sub(b.lightning_spendable);
-    sheet.pair("kept back", &format!("{bound} as channel reserve and for closing"), Role::Muted);
+    let why = match node.channels_usable < node.channels {
+        true => "in channels that are not usable now, and as reserve",
+        false => "as channel reserve and for closing",
+    };
+    if bound > Msat::ZERO {
+        sheet.pair("kept back", &format!("{bound} {why}"), Role::Muted);
+    }
     if b.held_incoming > Msat::ZERO {
         sheet.pair("held", &format!("{} for you, not claimed yet", b.held_incoming), Role::Warn);
     }

@@ -165,7 +165,8 @@ fn invoiced(invoice: &str) -> Option<Msat> {
     let number: u64 = number.parse().ok()?;
     match scale {
         // Ten of the smallest unit are a millisatoshi.
-        0 => (number % 10 == 0).then(|| Msat::new(number / 10)).flatten(),
+        0 if number.is_multiple_of(10) => Msat::new(number / 10),
+        0 => None,
         scale => number.checked_mul(scale).and_then(Msat::new),
     }
 }
