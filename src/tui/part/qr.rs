@@ -353,7 +353,7 @@ mod tests {
         for (text, size) in [
             ("HELLO WORLD".to_owned(), 21),
             ("hello world".to_owned(), 21),
-            ("A".repeat(47), 29),
+            ("A".repeat(47), 25),
             ("a".repeat(47), 29),
             ("A".repeat(395), 57),
             ("A".repeat(396), 61),
@@ -361,7 +361,7 @@ mod tests {
         ] {
             assert_eq!(Qr::of(&text).map(|code| code.size()), Some(size), "{}", text.len());
         }
-        assert_eq!(Qr::of(&"A".repeat(1252)), None);
+        assert_eq!(Qr::of(&"A".repeat(1250)), None);
     }
 
     #[test]
