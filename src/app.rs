@@ -156,7 +156,7 @@ impl App {
 }
 
 /// What an LSP may keep of a small first payment whatever the parts per million say.
-const MOST_LSP_FEE: Msat = match Msat::sats(3_000) {
+pub const MOST_LSP_FEE: Msat = match Msat::sats(3_000) {
     Some(fee) => fee,
     None => Msat::ZERO,
 };

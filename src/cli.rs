@@ -16,8 +16,8 @@ mod verb;
 
 use std::process::ExitCode;
 
-use clap::Parser as _;
 use clap::error::ErrorKind;
+use clap::{CommandFactory as _, Parser as _};
 
 use args::Args;
 use session::Session;
@@ -33,13 +33,31 @@ pub fn main() -> ExitCode {
         Ok(args) => {
             let mut out = Out::of_process(args.globals.json);
             let session = Session::new(args.globals);
-            match args.verb.run(&session, &mut out) {
+            let ended = match args.verb {
+                Some(verb) => verb.run(&session, &mut out),
+                None if session.may_show() => session.screen(&mut out),
+                None => return no_command(json),
+            };
+            match ended {
                 Ok(exit) => exit.into(),
                 Err(failure) => out.fail(&failure),
             }
         }
         Err(error) => not_a_command(&error, json),
     }
+}
+
+/// Nothing was asked, and there is no terminal to open a screen on.
+fn no_command(json: bool) -> ExitCode {
+    let mut out = Out::of_process(json);
+    if json {
+        let failure = Failure::new(Exit::Usage, "usage", "Say what to do.").next("earnest --help");
+        return out.fail(&failure);
+    }
+    let help = Args::command().render_help().to_string();
+    // There is no third stream on which to say that the second is closed.
+    drop(out.say(help.trim_end()));
+    Exit::Usage.into()
 }
 
 /// Help and version are answers; anything else is a mistake, said in the form that was asked for.
@@ -52,11 +70,6 @@ fn not_a_command(error: &clap::Error, json: bool) -> ExitCode {
                 Ok(()) => Exit::Done.into(),
                 Err(error) => out.fail(&error.into()),
             }
-        }
-        ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
-            // There is no third stream on which to say that the second is closed.
-            drop(Out::of_process(json).say(said.trim_end()));
-            Exit::Usage.into()
         }
         _ => {
             let said = said.trim().strip_prefix("error: ").unwrap_or(said.trim());

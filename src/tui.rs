@@ -26,15 +26,16 @@ mod update;
 
 pub use keymap::{Act, Bind, Context, KEYMAP, key};
 pub use model::{
-    Book, Drafting, Key, LEAST_FEE_CAP, Layer, Model, Moment, Pending, Screen, Settings, Stage,
-    TOAST_MS, Then, Toast,
+    Book, Drafting, Key, LEAST_FEE_CAP, Layer, Model, Moment, Pending, Purse, Screen, Settings,
+    Stage, TOAST_MS, Then, Toast,
 };
 pub use msg::{Do, Found, Msg, Said};
 pub use palette::{Entry, Leads, Palette};
+pub use part::code::{Code, Looked};
 pub use part::confirm::{Answer, Confirm, DEAF_MS};
 pub use part::footer::offers;
 pub use part::form::{Form, Purpose};
-pub use run::{Options, run};
+pub use run::{Ended, Options, run};
 pub use screen::draw;
 pub use theme::{Depth, NotATheme, Role, Theme, shipped};
 pub use update::update;

@@ -1,5 +1,7 @@
 //! The terminal front end: keys in, screens out, over a market that is only a snapshot.
 
+#![expect(clippy::unwrap_used, reason = "a test that unwraps wrongly fails")]
+
 #[path = "tui/stage.rs"]
 mod stage;
 

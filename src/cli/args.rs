@@ -20,16 +20,14 @@ use super::{Exit, Failure, Out};
 #[command(
     name = "earnest",
     version,
-    subcommand_required = true,
-    arg_required_else_help = true,
     disable_help_subcommand = true,
-    after_help = "`earnest help` with exit-codes, config, phases or json says more."
+    after_help = "Without a command it opens its screen, on a terminal.\n`earnest help` with exit-codes, config, phases or json says more."
 )]
 pub(super) struct Args {
     #[command(flatten)]
     pub(super) globals: Globals,
     #[command(subcommand)]
-    pub(super) verb: Verb,
+    pub(super) verb: Option<Verb>,
 }
 
 /// Flags that stand before or after any verb.

@@ -6,13 +6,14 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use clap::Parser as _;
 use tokio::signal::unix::{SignalKind, signal};
 use zeroize::Zeroizing;
 
-use super::args::Globals;
+use super::args::{Args, Globals};
 use super::{Exit, Failure, Money, Out, log};
 use crate::app::{Keys, Passphrase, PassphraseError, Vault, VaultError};
-use crate::config::Config;
+use crate::config::{Config, Folders};
 use crate::engine::{Fault, Handle, Snapshot, Trouble};
 use crate::market;
 use crate::rpc::Door;
@@ -190,6 +191,96 @@ pub(super) fn has_heard(now: &Arc<Snapshot>) -> bool {
     now.identity.is_some()
         && !now.relays.is_empty()
         && relays.all(|r| r.live || r.trouble.is_some())
+}
+
+/// The screen: what `earnest` without a verb opens.
+impl Session {
+    /// Whether there is a terminal to draw on and to read keys from.
+    pub(super) fn may_show(&self) -> bool {
+        self.may_ask() && io::stdout().is_terminal() && !self.globals.json
+    }
+
+    /// Draws at once, joins the owner of the directory or becomes it meanwhile, and leaves when the person
+    /// does.
+    pub(super) fn screen(&self, out: &mut Out) -> Result<Exit, Failure> {
+        let config = self.config()?;
+        if !crate::app::vault(&config).exists() {
+            self.welcome(out)?;
+        }
+        let keys = self.keys(&config, out)?;
+        log::start(&config)?;
+        let setup = crate::app::from_config(&config, "earnest").map_err(|why| {
+            Failure::new(Exit::Usage, "config", format!("{why:#}")).next("earnest config")
+        })?;
+        let folder = screen_folder(&config);
+        let options = crate::tui::Options {
+            network: config.network,
+            settings: Some(folder.join("screen.toml")),
+            themes: Some(folder.join("themes")),
+            banner: None,
+            lsp_fee_cap: (u64::from(config.fees.lsp_ppm_max), crate::app::MOST_LSP_FEE),
+        };
+        runtime()?.block_on(async {
+            let ended = crate::tui::run(crate::rpc::open(setup, keys), options).await;
+            if let Some(door) = ended.door {
+                self.farewell(door, out).await?;
+            }
+            ended.why.map(|()| Exit::Done).map_err(|why| not_started(&why))
+        })
+    }
+
+    /// Who has no keys yet is offered some, by the verb that makes them.
+    fn welcome(&self, out: &mut Out) -> Result<(), Failure> {
+        out.say(
+            "Welcome to earnest. You have no keys here yet: one recovery phrase of 24 words, which is your \
+             name and your money. Have paper ready.",
+        )?;
+        let answer = ask_line("Make them now? [y/N] ")?;
+        if !matches!(answer.trim(), "y" | "Y" | "yes") {
+            let said = "No keys were made, and nothing was started.";
+            return Err(Failure::new(Exit::NotFound, "no-keys", said)
+                .next("earnest init")
+                .next("earnest init --restore, if you have a phrase"));
+        }
+        match Args::try_parse_from(["earnest", "init"]).map(|args| args.verb) {
+            Ok(Some(init)) => init.run(self, out)?,
+            _ => return Err(Failure::new(Exit::Failed, "no-init", "Run: earnest init")),
+        };
+        ask_line("Enter opens the screen. ").map(drop)
+    }
+
+    /// An owner stops everything in order; whoever reads this hears what waits meanwhile.
+    async fn farewell(&self, door: crate::rpc::Door, out: &mut Out) -> Result<(), Failure> {
+        if let crate::rpc::Door::Owner(owning) = &door {
+            let snapshot = owning.handle().watch().borrow().clone();
+            let open = snapshot.jobs.values().filter(|job| !job.phase.is_over()).count();
+            let jobs = match open {
+                0 => None,
+                1 => Some("One job is not over. `earnest run` keeps it going".to_owned()),
+                n => Some(format!("{n} jobs are not over. `earnest run` keeps them going")),
+            };
+            if let Some(jobs) = jobs {
+                out.say(&format!("{jobs} without a screen."))?;
+            }
+        }
+        let stopped = tokio::select! {
+            stopped = door.leave() => stopped,
+            failure = interrupted() => return Err(failure),
+        };
+        if let Err(why) = stopped {
+            tracing::warn!("{why:#}");
+        }
+        Ok(())
+    }
+}
+
+/// Where the choices for the screen and themes lie: beside `config.toml`.
+fn screen_folder(config: &Config) -> std::path::PathBuf {
+    let named = !matches!(config.source("data_dir"), None | Some(crate::config::Source::Default));
+    match Folders::of_user() {
+        Ok(folders) if !named => folders.config,
+        _ => config.data_dir.clone(),
+    }
 }
 
 /// Several threads: the node blocks in place.

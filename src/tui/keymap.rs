@@ -18,6 +18,8 @@ pub enum Context {
     Confirm,
     /// While a form is filled in.
     Form,
+    /// While something to scan is shown.
+    Code,
     /// While the palette is open.
     Palette,
     /// While the help page is open.
@@ -81,6 +83,20 @@ pub enum Act {
     CloseGig,
     /// To the job that a row is about.
     ToJob,
+    /// Make an invoice.
+    Receive,
+    /// An address on the chain.
+    Address,
+    /// Pay somebody.
+    Pay,
+    /// Channels instead of payments, or back.
+    Channels,
+    /// Open a channel.
+    OpenChannel,
+    /// Close the selected channel together with the other side.
+    CloseChannel,
+    /// Close it without the other side.
+    ForceClose,
     /// Mark everything as seen.
     Seen,
     /// Another value for a setting.
@@ -160,8 +176,15 @@ pub const KEYMAP: &[Bind] = &[
     bind(On(Jobs), &["x"], Act::Verb(Verb::Cancel), "cancel", Some(4)),
     bind(On(Jobs), &["f"], Act::CopyPath, "copy file path", Some(6)),
     bind(On(Jobs), &["y"], Act::CopyId, "copy id", Some(7)),
+    bind(On(Wallet), &["r"], Act::Receive, "receive", Some(0)),
+    bind(On(Wallet), &["p"], Act::Pay, "pay", Some(0)),
+    bind(On(Wallet), &["v"], Act::Channels, "channels or payments", Some(1)),
+    bind(On(Wallet), &["a"], Act::Address, "address on the chain", Some(2)),
+    bind(On(Wallet), &["n"], Act::OpenChannel, "open a channel", Some(3)),
+    bind(On(Wallet), &["x"], Act::CloseChannel, "close channel", Some(3)),
+    bind(On(Wallet), &["f"], Act::ForceClose, "force it closed", Some(7)),
     bind(On(Wallet), &["o"], Act::ToJob, "to the job", Some(3)),
-    bind(On(Wallet), &["y"], Act::CopyId, "copy hash", Some(7)),
+    bind(On(Wallet), &["y"], Act::CopyId, "copy id", Some(7)),
     bind(On(People), &["y"], Act::CopyId, "copy npub", Some(7)),
     bind(On(Relays), &["y"], Act::CopyId, "copy node id", Some(7)),
     bind(On(Inbox), &["o"], Act::ToJob, "to the job", Some(0)),
@@ -181,6 +204,10 @@ pub const KEYMAP: &[Bind] = &[
     bind(Context::Form, &["shift-tab", "up"], Act::Previous, "field before", Some(2)),
     bind(Context::Form, &["enter"], Act::Open, "next, or send", Some(0)),
     bind(Context::Form, &["esc"], Act::Back, "leave", Some(1)),
+    bind(Context::Code, &["y"], Act::CopyId, "copy", Some(0)),
+    bind(Context::Code, &["esc", "q", "enter"], Act::Back, "back", Some(0)),
+    bind(Context::Code, &["down"], Act::Down, "down", None),
+    bind(Context::Code, &["up"], Act::Up, "up", None),
     bind(Context::Palette, &["enter"], Act::Open, "do it", Some(0)),
     bind(Context::Palette, &["esc"], Act::Back, "leave", Some(0)),
     bind(Context::Palette, &["down", "tab"], Act::Down, "down", None),
@@ -299,6 +326,7 @@ mod tests {
             Context::Search,
             Context::Confirm,
             Context::Form,
+            Context::Code,
             Context::Palette,
             Context::Help,
         ]);

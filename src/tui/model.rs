@@ -5,14 +5,18 @@ use std::collections::{BTreeMap, VecDeque};
 use serde::{Deserialize, Serialize};
 use tui_input::Input;
 
-use crate::engine::{Command, FactView, GigView, LedgerRow, Notice, Severity, Snapshot};
+use crate::engine::{
+    ChannelInfo, Command, FactView, GigView, LedgerRow, Movement, NodeStatus, Notice, Severity,
+    Snapshot, WalletCommand,
+};
 use crate::market::{BidId, EventId, Msat, Network, Pubkey, Time, WrittenGig};
 use crate::text::Clean;
 use crate::tui::keymap::{Act, Context};
 use crate::tui::palette::Palette;
+use crate::tui::part::code::Code;
 use crate::tui::part::confirm::Confirm;
 use crate::tui::part::form::Form;
-use crate::tui::theme::{Depth, Theme};
+use crate::tui::theme::{Depth, NotATheme, Theme};
 
 /// A place with a name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -138,6 +142,8 @@ pub enum Layer {
     Confirm(Box<Confirm>, Box<Then>),
     /// Something to fill in.
     Form(Box<Form>),
+    /// Something to scan or copy.
+    Code(Box<Code>),
     /// Every command by name.
     Palette(Palette),
     /// Every key, from this line on.
@@ -151,6 +157,8 @@ pub enum Layer {
 pub enum Then {
     /// This is asked of the engine; the words say what it was.
     Ask(Box<Command>, String),
+    /// This is asked of the wallet; the words say what is going on.
+    Wallet(Box<WalletCommand>, String),
     /// Leave, though something is on its way.
     Quit,
 }
@@ -182,6 +190,27 @@ pub struct Book {
     pub wrong: Option<Clean>,
     /// Whether anything was ever found out.
     pub known: bool,
+    /// The line that was answered last.
+    pub line: String,
+    /// When a relay had last said something as the book was asked.
+    pub heard: Option<Time>,
+}
+
+/// The wallet as far as it was read.
+#[derive(Debug, Default)]
+pub struct Purse {
+    /// What went in and out, the newest first.
+    pub history: Vec<Movement>,
+    /// Every channel.
+    pub channels: Vec<ChannelInfo>,
+    /// Whether the history was ever read.
+    pub known: bool,
+    /// Whether channels are listed, and not payments.
+    pub channels_shown: bool,
+    /// The state of the node and of the jobs that both were asked for at.
+    pub asked: Option<(u64, Option<NodeStatus>)>,
+    /// Why they could not be read.
+    pub wrong: Option<Clean>,
 }
 
 /// A gig that is being written.
@@ -218,6 +247,8 @@ pub struct Model {
     pub banner: Option<&'static str>,
     /// What a person chose.
     pub settings: Settings,
+    /// Themes of the person's own.
+    pub own_themes: Vec<Theme>,
     /// The theme of that name.
     pub theme: Theme,
     /// How many colours there are.
@@ -240,14 +271,18 @@ pub struct Model {
     pub selected: BTreeMap<Screen, Key>,
     /// The book.
     pub book: Book,
+    /// Gigs of jobs, as far as they were asked for; `None` while or where there is none.
+    pub gigs: BTreeMap<EventId, Option<GigView>>,
+    /// When a relay last said something.
+    pub heard: Option<Time>,
     /// The history of the job that is looked at, and of how many facts it was.
     pub history: Option<(BidId, u64, Vec<FactView>)>,
     /// The history that was asked for.
     pub history_asked: Option<(BidId, u64)>,
-    /// The ledger, newest first.
+    /// The ledger of jobs.
     pub ledger: Vec<LedgerRow>,
-    /// The snapshot that the ledger was asked for.
-    pub ledger_asked: Option<u64>,
+    /// Everything else of the wallet.
+    pub purse: Purse,
     /// The gig that is being written.
     pub drafting: Option<Drafting>,
     /// Everything told, newest first, and whether it was seen.
@@ -272,6 +307,8 @@ pub enum Key {
     Event(EventId),
     /// A person.
     Person(Pubkey),
+    /// A payment or a channel, by the hash of its name.
+    Line([u8; 32]),
     /// The n-th of a list that only grows at its end or is fixed.
     Nth(usize),
 }
@@ -288,6 +325,7 @@ impl Model {
             network,
             banner: None,
             settings,
+            own_themes: Vec::new(),
             theme,
             depth: Depth::True,
             stage: Stage::Starting,
@@ -299,10 +337,12 @@ impl Model {
             lines: BTreeMap::new(),
             selected: BTreeMap::new(),
             book: Book::default(),
+            gigs: BTreeMap::new(),
+            heard: None,
             history: None,
             history_asked: None,
             ledger: Vec::new(),
-            ledger_asked: None,
+            purse: Purse::default(),
             drafting: None,
             inbox: VecDeque::new(),
             toasts: Vec::new(),
@@ -320,10 +360,23 @@ impl Model {
             None => Context::On(self.screen),
             Some(Layer::Confirm(..)) => Context::Confirm,
             Some(Layer::Form(_)) => Context::Form,
+            Some(Layer::Code(_)) => Context::Code,
             Some(Layer::Palette(_)) => Context::Palette,
             Some(Layer::Help(_)) => Context::Help,
             Some(Layer::Search) => Context::Search,
         }
+    }
+
+    /// Looks as the theme of that name, the person's own before what is shipped.
+    ///
+    /// # Errors
+    /// When there is none: looks stay as they are.
+    pub fn wear(&mut self, name: &str) -> Result<(), NotATheme> {
+        self.theme = match self.own_themes.iter().find(|theme| theme.name == name) {
+            Some(own) => own.clone(),
+            None => Theme::named(name)?,
+        };
+        Ok(())
     }
 
     /// What is typed at the top of a list.

@@ -2,8 +2,11 @@
 
 use crossterm::event::KeyEvent;
 
-use crate::engine::{Command, FactView, Fault, GigView, LedgerRow, Notice, Receipt, Trouble};
-use crate::market::{BidId, Gig, Query, WrittenGig};
+use crate::engine::{
+    Command, FactView, Fault, GigView, LedgerRow, Notice, Receipt, Trouble, WalletAnswer,
+    WalletCommand,
+};
+use crate::market::{BidId, EventId, Gig, Query, WrittenGig};
 use crate::text::{Clean, Limit, Raw};
 use crate::tui::Settings;
 
@@ -35,8 +38,12 @@ pub enum Msg {
     Answered(u64, Result<Receipt, Said>),
     /// A window on the book, for the question of that number.
     Found(u64, Result<Found, Said>),
+    /// A gig by its id.
+    Gig(EventId, Result<Option<GigView>, Said>),
     /// A job's history.
     History(BidId, Result<Vec<FactView>, Said>),
+    /// What the wallet says: to a command by hand under its number, else under 0.
+    Wallet(u64, Result<WalletAnswer, Said>),
     /// The payment ledger.
     Payments(Result<Vec<LedgerRow>, Said>),
     /// What strangers would see of a gig, and the gig with its files read.
@@ -61,10 +68,14 @@ pub enum Do {
     Ask(u64, Box<Command>),
     /// Ask the book.
     Find(u64, Box<Query>),
+    /// Ask for a gig.
+    Gig(EventId),
     /// Read a job's history.
     History(BidId),
     /// Read the ledger.
     Payments,
+    /// Ask the wallet.
+    Wallet(u64, Box<WalletCommand>),
     /// Show what strangers would see, reading the files that the text names.
     Preview(u64, Box<WrittenGig>),
     /// Put a text on the clipboard.

@@ -1,5 +1,6 @@
 //! Parts that screens are made of. A part knows no screen.
 
+pub(super) mod code;
 pub(super) mod confirm;
 pub(super) mod footer;
 pub(super) mod form;
@@ -9,5 +10,6 @@ pub(super) mod list;
 pub(super) mod markdown;
 pub(super) mod pane;
 pub(super) mod person;
+pub(super) mod qr;
 pub(super) mod toast;
 pub(super) mod too_small;

@@ -13,9 +13,10 @@ use tokio::task::JoinSet;
 
 use crate::engine::{Command, Handle, Notice, Snapshot};
 use crate::market::{Attachment, Digest, LONGEST_DRAFT, Msat, Network, Time, WrittenGig};
+use crate::rpc::Door;
 use crate::text::Raw;
 use crate::tui::terminal::Terminal;
-use crate::tui::theme::{Depth, NotATheme, Theme};
+use crate::tui::theme::{Depth, Theme};
 use crate::tui::{Do, Model, Moment, Msg, Said, Settings, draw, update};
 
 /// Two frames are at least this far apart: 60 a second.
@@ -36,22 +37,33 @@ pub struct Options {
     pub lsp_fee_cap: (u64, Msat),
 }
 
-/// Draws the first frame, waits for `source` to yield the engine's handle, and runs until the person leaves.
-/// The engine is not stopped: whoever started it does that.
-///
-/// # Errors
-/// When there is no terminal, when it fails, or with what `source` said when the engine did not start.
-pub async fn run<S>(source: S, options: Options) -> anyhow::Result<()>
+/// How it ended.
+pub struct Ended {
+    /// The way in, if it was opened: whoever ran this leaves by it.
+    pub door: Option<Door>,
+    /// Why it did not end by a person's will: there is no terminal, it failed, or the engine did not start.
+    pub why: anyhow::Result<()>,
+}
+
+/// Draws the first frame, waits for `source` to open the way to an engine, and runs until the person
+/// leaves. The terminal is given back by then; the engine is not stopped.
+pub async fn run<S>(source: S, options: Options) -> Ended
 where
-    S: Future<Output = anyhow::Result<Handle>> + Send + 'static,
+    S: Future<Output = anyhow::Result<Door>> + Send + 'static,
 {
-    let mut front = Front::begin(&options)?;
+    // Signals are heard before the terminal is taken: none may end us while it is ours.
+    let begun = Signals::new().map_err(anyhow::Error::from);
+    let (mut signals, mut front) = match begun.and_then(|s| Ok((s, Front::begin(&options)?))) {
+        Ok(begun) => begun,
+        Err(why) => return Ended { door: None, why: Err(why) },
+    };
     let mut start = JoinSet::new();
     start.spawn(source);
-    let ended = front.live(&mut start).await;
+    let why = front.live(&mut start, &mut signals).await;
+    let door = front.engine.take().map(|engine| engine.door);
     // The terminal is given back before anything is said on it.
     drop(front);
-    ended
+    Ended { door, why }
 }
 
 struct Front {
@@ -66,10 +78,12 @@ struct Front {
     dirty: bool,
     drawn: Option<Instant>,
     quit: bool,
+    /// The engine has ended.
+    gone: bool,
 }
 
 struct Engine {
-    handle: Handle,
+    door: Door,
     watch: watch::Receiver<Arc<Snapshot>>,
     notices: broadcast::Receiver<Notice>,
 }
@@ -86,9 +100,13 @@ impl Front {
         if let Some(why) = why {
             model.say(crate::engine::Severity::Warn, why);
         }
-        match theme(&model.settings.theme, options.themes.as_deref()) {
-            Ok(theme) => model.theme = theme,
-            Err(why) => model.say(crate::engine::Severity::Warn, why.to_string()),
+        let (own, wrong) = own_themes(options.themes.as_deref());
+        model.own_themes = own;
+        if let Some(why) = wrong {
+            model.say(crate::engine::Severity::Warn, why);
+        }
+        if let Err(why) = model.wear(&model.settings.theme.clone()) {
+            model.say(crate::engine::Severity::Warn, why.to_string());
         }
         let mut front = Self {
             terminal,
@@ -102,15 +120,19 @@ impl Front {
             dirty: true,
             drawn: None,
             quit: false,
+            gone: false,
         };
         front.model.at = front.moment();
         front.show()?;
         Ok(front)
     }
 
-    async fn live(&mut self, start: &mut JoinSet<anyhow::Result<Handle>>) -> anyhow::Result<()> {
+    async fn live(
+        &mut self,
+        start: &mut JoinSet<anyhow::Result<Door>>,
+        signals: &mut Signals,
+    ) -> anyhow::Result<()> {
         let broke = self.terminal.broke();
-        let mut signals = Signals::new()?;
         let mut failed = None;
         while !self.quit {
             let frame = self.next_frame();
@@ -133,7 +155,7 @@ impl Front {
                 },
                 () = until(frame), if frame.is_some() => self.show()?,
                 Some(joined) = start.join_next(), if !start.is_empty() => match joined {
-                    Ok(Ok(handle)) => self.connect(handle)?,
+                    Ok(Ok(door)) => self.connect(door)?,
                     Ok(Err(why)) => {
                         self.take(Msg::Down(format!("earnest could not start: {why:#}")))?;
                         failed = Some(why);
@@ -148,7 +170,7 @@ impl Front {
                         self.take(msg)?;
                     }
                 }
-                msg = hear(&mut self.engine) => match msg {
+                msg = hear(&mut self.engine), if !self.gone => match msg {
                     Heard::Snapshot(snapshot) => {
                         self.snapshot = snapshot;
                         self.take(Msg::Wake)?;
@@ -156,8 +178,10 @@ impl Front {
                     Heard::Notice(notice) => self.take(Msg::Notice(notice))?,
                     Heard::Missed => {}
                     Heard::Gone => {
-                        self.engine = None;
-                        self.take(Msg::Down("The engine has stopped. Nothing is lost.".into()))?;
+                        self.gone = true;
+                        let said = "The earnest that this window looked into has stopped. Nothing is lost: \
+                                    q, and start it again.";
+                        self.take(Msg::Down(said.into()))?;
                     }
                 },
                 () = until(wake), if wake.is_some() => self.take(Msg::Wake)?,
@@ -196,15 +220,19 @@ impl Front {
         todo.into_iter().try_for_each(|one| self.carry_out(one))
     }
 
-    fn connect(&mut self, handle: Handle) -> io::Result<()> {
+    fn connect(&mut self, door: Door) -> io::Result<()> {
+        let handle = door.handle();
+        let owner = matches!(door, Door::Owner(_));
         let mut watch = handle.watch();
         let notices = handle.notices();
         self.snapshot = Arc::clone(&watch.borrow_and_update());
-        self.engine = Some(Engine { handle, watch, notices });
-        self.take(Msg::Up { owner: true })
+        self.engine = Some(Engine { door, watch, notices });
+        self.take(Msg::Up { owner })
     }
 
     fn event(&mut self, event: Event) -> io::Result<()> {
+        #[cfg(debug_assertions)]
+        break_here(&event);
         let msg = match event {
             Event::Key(key) if key.kind == KeyEventKind::Press => Msg::Key(key),
             Event::Paste(text) => Msg::Paste(text),
@@ -223,7 +251,7 @@ impl Front {
     fn suspend(&mut self) -> io::Result<()> {
         // The stream reads the terminal in the background: it is the shell's meanwhile.
         self.keys = None;
-        let done = self.terminal.suspend();
+        let done = self.terminal.suspend(self.model.owner);
         self.keys = Some(EventStream::new());
         self.dirty = true;
         done
@@ -260,7 +288,9 @@ impl Front {
 
     /// What takes time runs beside the loop, and comes back as a message.
     fn ask(&mut self, what: Do) {
-        let Some(handle) = self.engine.as_ref().map(|engine| engine.handle.clone()) else { return };
+        let Some(handle) = self.engine.as_ref().map(|engine| engine.door.handle().clone()) else {
+            return;
+        };
         self.asked.spawn(async move {
             match what {
                 Do::Ask(id, command) => {
@@ -271,8 +301,12 @@ impl Front {
                     let page = handle.find(*query).await;
                     Msg::Found(id, page.map(Into::into).map_err(Said::from))
                 }
+                Do::Gig(id) => Msg::Gig(id, handle.gig(id).await.map_err(Said::from)),
                 Do::History(job) => {
                     Msg::History(job, handle.history(job).await.map_err(Said::from))
+                }
+                Do::Wallet(id, command) => {
+                    Msg::Wallet(id, handle.wallet(*command).await.map_err(Said::from))
                 }
                 Do::Payments => Msg::Payments(handle.payments().await.map_err(Said::from)),
                 Do::Preview(id, gig) => Msg::Previewed(id, preview(&handle, *gig).await),
@@ -334,6 +368,18 @@ fn at_home(command: Command) -> Command {
             Command::Deliver { job, file: home(file), message }
         }
         other => other,
+    }
+}
+
+/// In a debug build only, for the test that a bug gives the terminal back: F12 is a bug where this is set.
+#[cfg(debug_assertions)]
+fn break_here(event: &Event) {
+    use crossterm::event::KeyCode;
+    if let Event::Key(key) = event
+        && key.code == KeyCode::F(12)
+        && std::env::var_os("EARNEST_BREAK_ON_F12").is_some()
+    {
+        panic!("F12 was pressed, and EARNEST_BREAK_ON_F12 is set");
     }
 }
 
@@ -455,16 +501,36 @@ fn depth() -> Depth {
     }
 }
 
-/// A shipped theme, or one of the person's own.
-fn theme(name: &str, folder: Option<&Path>) -> Result<Theme, NotATheme> {
-    let own = folder
-        // A name, not a path: a setting must not read whatever it likes.
-        .filter(|_| !name.contains(['/', '\\', '.']))
-        .and_then(|folder| std::fs::read_to_string(folder.join(format!("{name}.toml"))).ok());
-    match own {
-        Some(text) => Theme::read(&text),
-        None => Theme::named(name),
+/// The most themes of a person's own, and the most bytes of one.
+const OWN_THEMES: usize = 64;
+const THEME_BYTES: u64 = 64 * 1024;
+
+/// Themes of the person's own, by the name of their file; and what is wrong with one, if anything is.
+fn own_themes(folder: Option<&Path>) -> (Vec<Theme>, Option<String>) {
+    let Some(Ok(files)) = folder.map(std::fs::read_dir) else { return (Vec::new(), None) };
+    let mut paths: Vec<PathBuf> = files
+        .filter_map(|file| file.ok().map(|file| file.path()))
+        .filter(|path| path.extension().is_some_and(|end| end == "toml"))
+        .collect();
+    paths.sort();
+    paths.truncate(OWN_THEMES);
+    let (mut themes, mut wrong) = (Vec::new(), None);
+    for path in paths {
+        let small = std::fs::metadata(&path).is_ok_and(|file| file.len() <= THEME_BYTES);
+        let text = small.then(|| std::fs::read_to_string(&path).ok()).flatten();
+        let read = text.map(|text| Theme::read(&text));
+        match (read, path.file_stem()) {
+            (Some(Ok(mut theme)), Some(name)) => {
+                theme.name = name.to_string_lossy().into_owned();
+                themes.push(theme);
+            }
+            (Some(Err(why)), _) => {
+                wrong.get_or_insert(format!("{}: {why}", path.display()));
+            }
+            _ => {}
+        }
     }
+    (themes, wrong)
 }
 
 /// The settings as they were kept, and what to say if they could not be read.

@@ -12,7 +12,7 @@ mod people;
 pub(super) mod post;
 mod relays;
 pub(super) mod settings;
-mod wallet;
+pub(super) mod wallet;
 
 use crate::engine::Snapshot;
 use crate::tui::keymap::Act;
@@ -44,12 +44,18 @@ pub(super) fn selected(model: &Model, snapshot: &Snapshot) -> Option<Key> {
 
 /// Whether an act has anything to do with what is selected: only then it is shown.
 pub(super) fn concerns(model: &Model, snapshot: &Snapshot, act: Act) -> bool {
+    // What lies over a screen has keys of its own.
+    if !model.layers.is_empty() {
+        return true;
+    }
     match act {
         Act::Verb(verb) => jobs::chosen(model, snapshot)
             .is_some_and(|job| job.legal.iter().any(|offered| offered.verb == verb)),
         Act::CopyPath => jobs::chosen(model, snapshot).is_some_and(|job| jobs::path(job).is_some()),
         Act::Publish => model.drafting.is_some(),
         Act::CloseGig => post::chosen(model, snapshot).is_some(),
+        Act::CloseChannel | Act::ForceClose => wallet::channel(model, snapshot).is_some(),
+        Act::ToJob if model.screen == Screen::Wallet => job_of(model, snapshot).is_some(),
         Act::Open | Act::CopyId | Act::ToJob | Act::Bid => selected(model, snapshot).is_some(),
         _ => true,
     }
@@ -57,7 +63,19 @@ pub(super) fn concerns(model: &Model, snapshot: &Snapshot, act: Act) -> bool {
 
 /// Whether an act can be done now, and if not, why: a sentence for a person.
 pub(super) fn may(model: &Model, snapshot: &Snapshot, act: Act) -> Result<(), String> {
-    let needs_engine = matches!(act, Act::Verb(_) | Act::Bid | Act::Publish | Act::CloseGig);
+    let needs_engine = matches!(
+        act,
+        Act::Verb(_)
+            | Act::Bid
+            | Act::Publish
+            | Act::CloseGig
+            | Act::Receive
+            | Act::Address
+            | Act::Pay
+            | Act::OpenChannel
+            | Act::CloseChannel
+            | Act::ForceClose
+    );
     if needs_engine {
         match &model.stage {
             Stage::Up => {}
@@ -84,18 +102,13 @@ pub(super) fn said(notice: &crate::engine::Notice) -> crate::text::Clean {
     inbox::words(notice)
 }
 
-/// The job that a row of the inbox or of the wallet is about.
-pub(super) fn job_of(model: &Model, n: usize) -> Option<crate::market::BidId> {
-    match model.screen {
-        Screen::Inbox => {
+/// The job that the selected row of the inbox or of the wallet is about.
+pub(super) fn job_of(model: &Model, snapshot: &Snapshot) -> Option<crate::market::BidId> {
+    match (model.screen, selected(model, snapshot)?) {
+        (Screen::Inbox, Key::Nth(n)) => {
             notice(model, n).and_then(|at| model.inbox.get(at)).map(|(notice, _)| notice.job)
         }
-        Screen::Wallet => wallet::at(model, n).map(|row| row.log),
+        (Screen::Wallet, Key::Line(_)) => wallet::job(model, snapshot),
         _ => None,
     }
-}
-
-/// The payment hash of a row of the wallet.
-pub(super) fn hash_of(model: &Model, n: usize) -> Option<String> {
-    wallet::at(model, n).map(|row| row.hash.to_string())
 }

@@ -11,8 +11,8 @@ use crossterm::event::{
     EnableFocusChange, EnableMouseCapture,
 };
 use crossterm::terminal::{
-    BeginSynchronizedUpdate, EndSynchronizedUpdate, EnterAlternateScreen, LeaveAlternateScreen,
-    disable_raw_mode, enable_raw_mode,
+    BeginSynchronizedUpdate, Clear, ClearType, EndSynchronizedUpdate, EnterAlternateScreen,
+    LeaveAlternateScreen, disable_raw_mode, enable_raw_mode,
 };
 use crossterm::{cursor, execute};
 use ratatui::Frame;
@@ -40,10 +40,7 @@ impl Terminal {
         set_up(mouse)?;
         let broke = Arc::new(Notify::new());
         hook(Arc::clone(&broke));
-        let inner = ratatui::Terminal::new(CrosstermBackend::new(io::stdout()))?;
-        let mut taken = Self { inner, mouse, broke };
-        taken.inner.clear()?;
-        Ok(taken)
+        Ok(Self { inner: blank()?, mouse, broke })
     }
 
     /// Resolves when something broke anywhere in the process; the screen is given back already.
@@ -68,7 +65,8 @@ impl Terminal {
     pub(super) fn resume(&mut self) -> io::Result<()> {
         restore();
         set_up(self.mouse)?;
-        self.inner.clear()
+        self.inner = blank()?;
+        Ok(())
     }
 
     /// Whether clicks are ours or the terminal's.
@@ -86,8 +84,14 @@ impl Terminal {
     }
 
     /// Gives the terminal back, stops the process as the shell expects, and takes it again afterwards.
-    pub(super) fn suspend(&mut self) -> io::Result<()> {
+    ///
+    /// `owner`: what runs in this process stops too, and that is said.
+    pub(super) fn suspend(&mut self, owner: bool) -> io::Result<()> {
         restore();
+        if owner {
+            let _ =
+                writeln!(io::stderr(), "earnest is stopped with everything it does: fg goes on.");
+        }
         #[cfg(unix)]
         signal_hook::low_level::emulate_default_handler(signal_hook::consts::SIGTSTP)?;
         self.resume()
@@ -126,6 +130,13 @@ impl Drop for Terminal {
     fn drop(&mut self) {
         restore();
     }
+}
+
+/// An empty screen. `ratatui::Terminal::clear` asks the terminal where its cursor stands, and waits; some
+/// never answer.
+fn blank() -> io::Result<ratatui::Terminal<CrosstermBackend<Stdout>>> {
+    execute!(io::stdout(), Clear(ClearType::All))?;
+    ratatui::Terminal::new(CrosstermBackend::new(io::stdout()))
 }
 
 fn set_up(mouse: bool) -> io::Result<()> {

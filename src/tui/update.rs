@@ -2,14 +2,15 @@
 
 use crossterm::event::KeyEvent;
 
-use crate::engine::{Command, Notice, Severity, Snapshot};
+use crate::engine::{Command, Notice, Severity, Snapshot, WalletCommand};
+use crate::market::Msat;
 use crate::tui::keymap::Act;
-use crate::tui::model::{Book, Pending, TOAST_MS};
-use crate::tui::msg::Found;
+use crate::tui::model::{Pending, TOAST_MS};
 use crate::tui::palette::{Leads, Palette, Picked};
+use crate::tui::part::code::{Code, Looked};
 use crate::tui::part::confirm::{Answer, Confirm};
 use crate::tui::part::form::{Filled, Form, Purpose, request};
-use crate::tui::screen::{self, gigs, jobs, post, settings};
+use crate::tui::screen::{self, gigs, jobs, post, settings, wallet};
 use crate::tui::{Do, Key, Layer, Model, Moment, Msg, Said, Screen, Stage, Then};
 
 /// How many notices are kept.
@@ -18,12 +19,13 @@ const KEPT: usize = 500;
 /// Takes one message.
 pub fn update(model: &mut Model, snapshot: &Snapshot, at: Moment, msg: Msg) -> Vec<Do> {
     model.at = at;
+    model.heard = snapshot.relays.iter().filter_map(|relay| relay.heard_at).max();
     model.toasts.retain(|toast| {
         toast.severity >= Severity::Warn || at.ms < toast.born.saturating_add(TOAST_MS)
     });
     let mut todo = match msg {
         Msg::Key(key) => press(model, snapshot, &key),
-        Msg::Paste(text) => paste(model, &text),
+        Msg::Paste(text) => paste(model, snapshot, &text),
         Msg::Click(x, y) => click(model, snapshot, x, y),
         Msg::Wheel(by) => {
             let act = if by < 0 { Act::Up } else { Act::Down };
@@ -49,7 +51,12 @@ pub fn update(model: &mut Model, snapshot: &Snapshot, at: Moment, msg: Msg) -> V
         }
         Msg::Answered(id, answer) => answered(model, id, answer),
         Msg::Found(id, answer) => {
-            found(model, id, answer);
+            gigs::found(model, id, answer);
+            Vec::new()
+        }
+        // A gig that is not in the book any more is just not shown.
+        Msg::Gig(id, answer) => {
+            model.gigs.insert(id, answer.unwrap_or(None));
             Vec::new()
         }
         Msg::History(id, answer) => {
@@ -64,12 +71,13 @@ pub fn update(model: &mut Model, snapshot: &Snapshot, at: Moment, msg: Msg) -> V
         }
         Msg::Payments(answer) => {
             match answer {
-                Ok(mut rows) => {
-                    rows.reverse();
-                    model.ledger = rows;
-                }
+                Ok(rows) => model.ledger = rows,
                 Err(said) => said_to(model, &said),
             }
+            Vec::new()
+        }
+        Msg::Wallet(id, answer) => {
+            wallet::heard(model, id, answer);
             Vec::new()
         }
         Msg::Previewed(id, answer) => {
@@ -111,18 +119,15 @@ fn needs(model: &mut Model, snapshot: &Snapshot) -> Vec<Do> {
         return Vec::new();
     }
     let mut todo = post::preview(model);
+    todo.extend(gigs::again(model));
+    todo.extend(jobs::need_gig(model, snapshot));
     if let Some((id, facts)) = jobs::chosen(model, snapshot).map(|job| (job.id, job.facts))
         && model.history_asked != Some((id, facts))
     {
         model.history_asked = Some((id, facts));
         todo.push(Do::History(id));
     }
-    // The ledger moves only with a job's facts.
-    let facts: u64 = snapshot.jobs.values().map(|job| job.facts).sum();
-    if model.screen == Screen::Wallet && model.ledger_asked != Some(facts) {
-        model.ledger_asked = Some(facts);
-        todo.push(Do::Payments);
-    }
+    todo.extend(wallet::needs(model, snapshot));
     todo
 }
 
@@ -141,7 +146,8 @@ fn press(model: &mut Model, snapshot: &Snapshot, key: &KeyEvent) -> Vec<Do> {
     };
     match layer {
         Layer::Confirm(confirm, then) => answer(model, key, confirm, *then),
-        Layer::Form(form) => fill(model, key, form),
+        Layer::Form(form) => fill(model, snapshot, key, form),
+        Layer::Code(code) => look(model, key, code),
         Layer::Palette(palette) => pick(model, snapshot, key, palette),
         Layer::Help(scroll) => {
             let context = crate::tui::keymap::Context::Help;
@@ -168,13 +174,14 @@ fn answer(model: &mut Model, key: &KeyEvent, mut confirm: Box<Confirm>, then: Th
             Vec::new()
         }
         Answer::No => {
-            if matches!(then, Then::Ask(..)) {
+            if !matches!(then, Then::Quit) {
                 model.say(Severity::Info, "No. Nothing was sent.");
             }
             Vec::new()
         }
         Answer::Yes => match then {
             Then::Ask(command, done) => vec![ask(model, *command, done)],
+            Then::Wallet(command, doing) => vec![by_hand(model, *command, doing)],
             Then::Quit => vec![Do::Quit],
         },
     }
@@ -187,11 +194,31 @@ fn ask(model: &mut Model, command: Command, done: String) -> Do {
     Do::Ask(id, Box::new(command))
 }
 
-fn fill(model: &mut Model, key: &KeyEvent, mut form: Box<Form>) -> Vec<Do> {
+/// Asks the wallet for something that a person wants done.
+fn by_hand(model: &mut Model, command: WalletCommand, doing: String) -> Do {
+    let id = model.fresh();
+    if !doing.is_empty() {
+        model.say(Severity::Info, doing.as_str());
+    }
+    model.asked.insert(id, Pending { done: doing, posts: false });
+    Do::Wallet(id, Box::new(command))
+}
+
+fn look(model: &mut Model, key: &KeyEvent, mut code: Box<Code>) -> Vec<Do> {
+    let todo = match code.press(key) {
+        Looked::Left => return Vec::new(),
+        Looked::Open => Vec::new(),
+        Looked::Copy => vec![copy(model, code.text().to_owned())],
+    };
+    model.layers.push(Layer::Code(code));
+    todo
+}
+
+fn fill(model: &mut Model, snapshot: &Snapshot, key: &KeyEvent, mut form: Box<Form>) -> Vec<Do> {
     match form.press(key) {
         Filled::Left => return Vec::new(),
         Filled::Open => {}
-        Filled::Sent => match submitted(model, &form) {
+        Filled::Sent => match submitted(model, snapshot, &form) {
             Ok(todo) => return todo,
             Err(wrong) => form.wrong = Some(crate::tui::msg::washed(wrong)),
         },
@@ -200,11 +227,18 @@ fn fill(model: &mut Model, key: &KeyEvent, mut form: Box<Form>) -> Vec<Do> {
     Vec::new()
 }
 
-fn submitted(model: &mut Model, form: &Form) -> Result<Vec<Do>, String> {
+fn submitted(model: &mut Model, snapshot: &Snapshot, form: &Form) -> Result<Vec<Do>, String> {
     let (command, done) = match form.purpose {
         Purpose::Gig => {
             let text = post::as_text(form)?;
             return Ok(post::written(model, text));
+        }
+        Purpose::Receive | Purpose::Pay | Purpose::OpenChannel => {
+            let asked = wallet::submit(model, snapshot, form)?;
+            return Ok(asked
+                .map(|(command, doing)| by_hand(model, command, doing))
+                .into_iter()
+                .collect());
         }
         Purpose::Bid(_) => gigs::submit(form, model)?,
         _ => jobs::submit(form)?,
@@ -265,7 +299,7 @@ fn searched(model: &mut Model) -> Vec<Do> {
     if model.screen == Screen::Gigs { gigs::find(model) } else { Vec::new() }
 }
 
-fn paste(model: &mut Model, text: &str) -> Vec<Do> {
+fn paste(model: &mut Model, snapshot: &Snapshot, text: &str) -> Vec<Do> {
     let ms = model.at.ms;
     match model.layers.last_mut() {
         // Pasted text presses no button.
@@ -279,7 +313,14 @@ fn paste(model: &mut Model, text: &str) -> Vec<Do> {
             }
             return searched(model);
         }
-        Some(Layer::Help(_)) | None => {
+        Some(Layer::Help(_) | Layer::Code(_)) => {}
+        None if wallet::payable(text) && model.stage == Stage::Up => {
+            // Something to pay opens the form; it never pays.
+            let mut form = wallet::pay(snapshot);
+            form.paste(text.trim());
+            model.layers.push(Layer::Form(Box::new(form)));
+        }
+        None => {
             model.say(Severity::Info, "There is no field here that text could be pasted into.");
         }
     }
@@ -342,6 +383,15 @@ fn act_on(model: &mut Model, snapshot: &Snapshot, act: Act) -> Vec<Do> {
         Act::ToJob => to_job(model, snapshot),
         Act::Seen => model.inbox.iter_mut().for_each(|(_, seen)| *seen = true),
         Act::Change => return change(model, snapshot),
+        Act::Receive => model.layers.push(Layer::Form(Box::new(wallet::receive(snapshot)))),
+        Act::Address => {
+            return vec![by_hand(model, WalletCommand::NewAddress, String::new())];
+        }
+        Act::Pay => model.layers.push(Layer::Form(Box::new(wallet::pay(snapshot)))),
+        Act::Channels => wallet::turn(model),
+        Act::OpenChannel => model.layers.push(Layer::Form(Box::new(wallet::open(snapshot)))),
+        Act::CloseChannel => wallet::close(model, snapshot, false),
+        Act::ForceClose => wallet::close(model, snapshot, true),
     }
     Vec::new()
 }
@@ -419,9 +469,8 @@ fn seen(model: &mut Model, snapshot: &Snapshot) {
 }
 
 fn to_job(model: &mut Model, snapshot: &Snapshot) {
-    let Some(Key::Nth(n)) = screen::selected(model, snapshot) else { return };
     seen(model, snapshot);
-    let Some(job) = screen::job_of(model, n) else { return };
+    let Some(job) = screen::job_of(model, snapshot) else { return };
     go(model, Screen::Jobs);
     model.lines.remove(&Screen::Jobs);
     model.selected.insert(Screen::Jobs, Key::Event(job));
@@ -438,8 +487,8 @@ fn copy_id(model: &mut Model, snapshot: &Snapshot) -> Vec<Do> {
     let text = match screen::selected(model, snapshot) {
         Some(Key::Event(id)) => id.to_string(),
         Some(Key::Person(who)) => crate::tui::part::person::npub(&who),
-        Some(Key::Nth(n)) if model.screen == Screen::Wallet => match screen::hash_of(model, n) {
-            Some(hash) => hash,
+        Some(Key::Line(_)) => match wallet::id(model, snapshot) {
+            Some(id) => id,
             None => return Vec::new(),
         },
         _ => match &snapshot.node {
@@ -450,25 +499,34 @@ fn copy_id(model: &mut Model, snapshot: &Snapshot) -> Vec<Do> {
     vec![copy(model, text)]
 }
 
-/// Leaves; asks first when something is on its way.
+/// Leaves; asks first when this window is what keeps money moving.
 fn leave(model: &mut Model, snapshot: &Snapshot) -> Vec<Do> {
     use crate::market::Phase;
     let asked = model
         .layers
         .iter()
         .any(|l| matches!(l, Layer::Confirm(_, then) if matches!(**then, Then::Quit)));
-    let paying = snapshot.jobs.values().filter(|job| job.phase == Phase::Paying).count();
-    let open = paying > 0 || snapshot.waiting > 0 || !model.asked.is_empty();
-    if asked || !open || model.stage != Stage::Up {
+    let count = |is: fn(Phase) -> bool| snapshot.jobs.values().filter(|j| is(j.phase)).count();
+    let paying = count(|phase| matches!(phase, Phase::Accepted | Phase::Paying));
+    let going = count(|phase| matches!(phase, Phase::Working | Phase::Delivered));
+    let held = snapshot.node.as_ref().map_or(Msat::ZERO, |node| node.balances.held_incoming);
+    let moving = paying > 0 || held > Msat::ZERO || snapshot.waiting > 0 || !model.asked.is_empty();
+    // A guest leaves nothing behind: the owner goes on.
+    if asked || !moving || !model.owner || model.stage != Stage::Up {
         return vec![Do::Quit];
     }
-    let what = "earnest, while something is on its way";
-    let what = crate::tui::msg::washed(what);
-    let confirm = Confirm::new("Leave now?", "leave", what, model.at.ms)
-        .row("payments", format!("{paying} in flight"))
-        .row("messages", format!("{} waiting to go out", snapshot.waiting))
-        .risk("While earnest does not run, nobody watches deadlines and nothing can be received.")
-        .last("Nothing is lost: all of it goes on at the next start.");
+    let what = crate::tui::msg::washed("this window, which keeps your jobs going");
+    let mut confirm = Confirm::new("Quit anyway?", "quit", what, model.at.ms)
+        .row("being paid", format!("{paying} jobs"))
+        .row("held for you", format!("{held}, not claimed yet"))
+        .row("going out", format!("{} messages", snapshot.waiting));
+    if going > 0 {
+        confirm = confirm.row("going on", format!("{going} more jobs"));
+    }
+    let confirm = confirm
+        .risk("While earnest does not run, nobody watches deadlines, and nothing can be received.")
+        .risk("`earnest run` in another terminal keeps it going without a screen.")
+        .last("Nothing is lost: what was begun goes on at the next start.");
     model.layers.push(Layer::Confirm(Box::new(confirm), Box::new(Then::Quit)));
     Vec::new()
 }
@@ -506,23 +564,4 @@ fn answered(model: &mut Model, id: u64, answer: Result<crate::engine::Receipt, S
         Err(said) => said_to(model, &said),
     }
     Vec::new()
-}
-
-fn found(model: &mut Model, id: u64, answer: Result<Found, Said>) {
-    // An answer to a question that nobody asks any more.
-    let Some((_, further)) = model.book.asking.filter(|(asked, _)| *asked == id) else { return };
-    model.book.asking = None;
-    match answer {
-        Ok(Found { gigs, next }) => {
-            if further {
-                let known: std::collections::BTreeSet<_> =
-                    model.book.gigs.iter().map(|g| g.id).collect();
-                model.book.gigs.extend(gigs.into_iter().filter(|gig| !known.contains(&gig.id)));
-                model.book.next = next;
-            } else {
-                model.book = Book { gigs, next, known: true, ..Book::default() };
-            }
-        }
-        Err(said) => model.book.wrong = Some(said.text),
-    }
 }

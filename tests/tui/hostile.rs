@@ -64,8 +64,26 @@ fn no_screen_shows_what_must_not_be_shown() {
     for title in TITLES {
         for size in SIZES {
             for keys in [
-                "1", "1 enter", "1 b", "2", "2 enter", "2 c", "3", "3 enter", "3 a", "3 down d",
-                "4", "5 enter", "6", "6 enter", "7", "7 enter", "8", ":", "?",
+                "1",
+                "1 enter",
+                "1 b",
+                "2",
+                "2 enter",
+                "2 c",
+                "3",
+                "3 enter",
+                "3 a",
+                "3 down d",
+                "4",
+                "4 v enter",
+                "5 enter",
+                "6",
+                "6 enter",
+                "7",
+                "7 enter",
+                "8",
+                ":",
+                "?",
             ] {
                 let (snapshot, gigs) = hostile(title);
                 let mut stage = Stage::up(size, snapshot, gigs);

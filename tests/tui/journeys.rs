@@ -57,6 +57,22 @@ fn an_old_answer_does_not_replace_a_new_one() {
 }
 
 #[test]
+fn a_gig_that_comes_in_is_listed_by_itself() {
+    let mut stage = full((120, 40));
+    stage.todo.clear();
+    stage.send(Msg::Wake);
+    assert!(stage.todo.is_empty(), "nothing was heard");
+    stage.snapshot.relays[0].heard_at = Some(earnest::market::Time(crate::stage::NOW.0 + 1));
+    stage.send(Msg::Wake);
+    let mut more = gigs();
+    more.insert(0, crate::stage::gig(70, "Count the boats", 5_000));
+    stage.answer_book(more);
+    stage.says("Count the boats").says("Label 4,000 street photographs");
+    // A bid would still be on the gig that was looked at.
+    stage.keys("b").says("It pays 21,000 sat");
+}
+
+#[test]
 fn a_worker_delivers() {
     let mut stage = full((120, 40));
     stage.keys("3 / T r a n s enter d").says("what you are held to");

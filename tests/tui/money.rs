@@ -1,6 +1,6 @@
 //! The question before money moves, by keys.
 
-use earnest::engine::Command;
+use earnest::engine::{Command, HandPayment, WalletAnswer, WalletCommand};
 use earnest::market::{EventId, Phase, Role};
 use earnest::tui::Msg;
 
@@ -147,15 +147,109 @@ fn an_award_promises_and_moves_nothing() {
 }
 
 #[test]
-fn leaving_while_something_is_on_its_way_is_asked_about_once() {
+fn leaving_while_money_moves_is_asked_about_once_and_only_of_the_owner() {
     use earnest::tui::Do;
-    let mut stage = small();
+    let quits = |stage: &Stage| stage.todo.iter().any(|one| matches!(one, Do::Quit));
+    let calm = || {
+        let mut stage = small();
+        stage.snapshot.node.as_mut().unwrap().balances.held_incoming = sats(0);
+        stage
+    };
+    let mut stage = calm();
     stage.snapshot.waiting = 2;
-    stage.keys("q").says("Leave now?").says("2 waiting to go out");
-    assert!(!stage.todo.iter().any(|one| matches!(one, Do::Quit)));
+    stage.keys("q").says("Quit anyway?").says("2 messages").says("earnest run");
+    stage.says("what was begun goes on at the next start");
+    assert!(!quits(&stage));
     stage.keys("ctrl-c");
-    assert!(stage.todo.iter().any(|one| matches!(one, Do::Quit)));
-    let mut calm = small();
-    calm.keys("q");
-    assert!(calm.todo.iter().any(|one| matches!(one, Do::Quit)));
+    assert!(quits(&stage));
+    let mut stage = calm();
+    stage.keys("q");
+    assert!(quits(&stage));
+    let mut guest = calm();
+    guest.snapshot.waiting = 2;
+    guest.model.owner = false;
+    guest.keys("q");
+    assert!(quits(&guest), "the owner goes on");
+}
+
+/// The form for a payment by hand, filled in.
+fn paying(to: &str, amount: &str) -> Stage {
+    let mut stage = full((80, 24));
+    stage.keys("4 p").typed(to).keys("tab").typed(amount).keys("tab enter");
+    stage
+}
+
+#[test]
+fn a_payment_by_hand_is_confirmed_with_its_amount_and_pays_no_other() {
+    let mut stage = paying("lnbcrt210u1abcdefgh", "");
+    stage.says("you pay 21,000 sat").says("to lnbcrt210u1abcdefgh").says("at most 210 sat");
+    stage.keys("enter").says("Nothing was sent");
+    assert_eq!(stage.by_hand(), None);
+    let mut stage = paying("lnbcrt210u1abcdefgh", "");
+    stage.keys("y");
+    match stage.by_hand() {
+        Some((_, WalletCommand::Pay { to, amount, max_fee })) => {
+            assert_eq!(to, "lnbcrt210u1abcdefgh");
+            assert_eq!((amount, max_fee), (Some(sats(21_000)), sats(210)));
+        }
+        other => panic!("{other:?}"),
+    }
+    stage.answer_wallet(Ok(WalletAnswer::Payment(HandPayment::Paid { fee: sats(3) })));
+    stage.says("Paid. Routing cost 3 sat.");
+}
+
+#[test]
+fn what_cannot_be_paid_says_so_before_anything_is_asked() {
+    for (to, amount, why) in [
+        ("hello", "", "That is no invoice"),
+        ("lnbcrt1abc", "", "It names no amount"),
+        ("lnbcrt210u1abc", "5", "It asks for 21,000 sat, and you wrote 5 sat"),
+        ("bcrt1qx", "much", "is not an amount"),
+    ] {
+        let mut stage = paying(to, amount);
+        stage.says(why);
+        assert_eq!(stage.by_hand(), None, "{to}");
+    }
+    paying("bcrt1qxyz", "200000").says("the chain's, on top").says("are missing");
+}
+
+#[test]
+fn an_invoice_that_is_pasted_opens_the_form_and_pays_nothing() {
+    let mut stage = full((80, 24));
+    stage.send(Msg::Paste("lnbcrt210u1abcdefgh\n".into()));
+    stage.says("Pay somebody").says("lnbcrt210u1abcdefgh");
+    assert_eq!(stage.by_hand(), None);
+}
+
+#[test]
+fn an_invoice_of_ours_is_shown_with_what_the_lsp_keeps_and_copied() {
+    use earnest::tui::Do;
+    let mut stage = full((120, 40));
+    stage.keys("4 r").typed("30000").keys("tab").typed("for tea").keys("tab enter");
+    let asked = stage.by_hand().map(|(_, command)| command);
+    let description = "for tea".to_owned();
+    assert_eq!(asked, Some(WalletCommand::Receive { amount: Some(sats(30_000)), description }));
+    let invoice = "lnbcrt300u1qqqq".to_owned();
+    stage.answer_wallet(Ok(WalletAnswer::Invoice { invoice, lsp_fee: sats(3_000) }));
+    stage.says("your LSP keeps at most 3,000 sat").says("lnbcrt300u1qqqq").says("█ ███ █");
+    stage.keys("y");
+    assert!(
+        stage.todo.iter().any(|one| matches!(one, Do::Copy(text) if text == "lnbcrt300u1qqqq"))
+    );
+    stage.keys("esc").silent("Whoever pays this");
+}
+
+#[test]
+fn a_channel_is_closed_only_after_a_question() {
+    let mut stage = full((80, 24));
+    stage.keys("4");
+    crate::stage::fed(&mut stage);
+    stage.keys("v x").says("Close this channel?").says("not opened again").keys("enter");
+    assert_eq!(stage.by_hand(), None);
+    stage.keys("f").says("locked for some days").keys("y");
+    let id = "channel-2".to_owned();
+    let asked = stage.by_hand().map(|(_, command)| command);
+    assert_eq!(asked, Some(WalletCommand::CloseChannel { id, force: true }));
+    stage.answer_wallet(Err(earnest::tui::Said::new("The peer is away. No money moved.")));
+    stage.says("The peer is away. No money moved.");
 }

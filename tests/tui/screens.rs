@@ -5,7 +5,7 @@ use earnest::tui::Msg;
 use crate::stage::{SIZES, Stage, fed, full};
 
 /// Name, the keys that lead there, and the widths at which it is kept. All are kept at 80x24.
-const SCREENS: [(&str, &str, &[u16]); 16] = [
+const SCREENS: [(&str, &str, &[u16]); 19] = [
     ("gigs", "1", &[200, 120, 80, 40]),
     ("gig_open", "1 enter", &[80, 40]),
     ("bid", "1 b", &[80, 40]),
@@ -16,6 +16,9 @@ const SCREENS: [(&str, &str, &[u16]); 16] = [
     ("job_open", "3 enter", &[80, 40]),
     ("accept", "3 a", &[120, 80, 40]),
     ("wallet", "4", &[120, 80, 40]),
+    ("payment", "4 | down down enter", &[120, 80]),
+    ("channels", "4 v | enter", &[80]),
+    ("receive_form", "4 r", &[80]),
     ("people", "5 enter", &[80]),
     ("relays", "6 enter", &[80]),
     ("inbox", "7", &[120, 80]),
@@ -23,6 +26,14 @@ const SCREENS: [(&str, &str, &[u16]); 16] = [
     ("help", "?", &[80]),
     ("palette", ":", &[80]),
 ];
+
+/// Presses keys; at each `|` what was asked for until then is answered.
+fn press(stage: &mut Stage, keys: &str) {
+    for part in keys.split('|') {
+        stage.keys(part);
+        fed(stage);
+    }
+}
 
 pub(crate) fn kept() -> insta::Settings {
     let mut settings = insta::Settings::clone_current();
@@ -39,8 +50,7 @@ fn every_screen_at_every_size() {
         let (width, height) = size;
         for (name, keys, _) in SCREENS.iter().filter(|(.., widths)| widths.contains(&width)) {
             let mut stage = full(size);
-            stage.keys(keys);
-            fed(&mut stage);
+            press(&mut stage, keys);
             insta::assert_snapshot!(format!("{name}_{width}x{height}"), stage.text());
         }
     }
@@ -51,6 +61,20 @@ fn every_screen_at_every_size() {
     }
     let mut empty = Stage::up((80, 24), crate::stage::nothing(), Vec::new());
     insta::assert_snapshot!("nothing_yet_80x24", empty.text());
+}
+
+#[test]
+fn what_is_to_be_paid_can_be_scanned_or_copied() {
+    let _bound = kept().bind_to_scope();
+    let address = earnest::engine::WalletAnswer::Address(
+        "bcrt1qw508d6qejxtdg4y5r3zarvary0c5xw7kygt080".into(),
+    );
+    for (size, name) in [((80, 24), "address_80x24"), ((40, 12), "address_40x12")] {
+        let mut stage = full(size);
+        stage.keys("4 a");
+        stage.answer_wallet(Ok(address.clone()));
+        insta::assert_snapshot!(name, stage.text());
+    }
 }
 
 #[test]
@@ -69,8 +93,7 @@ fn looks_follow_meanings() {
 fn no_size_breaks_a_screen() {
     for (_, keys, _) in SCREENS {
         let mut stage = full((120, 40));
-        stage.keys(keys);
-        fed(&mut stage);
+        press(&mut stage, keys);
         for width in [0, 1, 3, 19, 39, 40, 41, 60, 79, 80, 119, 120, 300] {
             for height in [0, 1, 2, 5, 9, 10, 11, 24, 100] {
                 stage.send(Msg::Resize(width, height));
@@ -127,8 +150,7 @@ fn ascii_means_ascii() {
         stage.model.settings.ascii = true;
         // The one title that is not ASCII is a stranger's; it is not ours to spell.
         stage.model.book.gigs.truncate(2);
-        stage.keys(keys);
-        fed(&mut stage);
+        press(&mut stage, keys);
         stage.model.book.gigs.truncate(2);
         let text = stage.text();
         let odd: String = text.chars().filter(|c| !c.is_ascii()).collect();

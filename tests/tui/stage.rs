@@ -5,15 +5,16 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 
 use earnest::engine::{
-    Balances, Command, DeliveryView, Direction, FactView, GigView, JobView, LedgerRow,
-    MaterialView, NodeStatus, Notice, Offered, PostView, RelayHealth, Severity, Snapshot,
+    Balances, ChannelInfo, Command, DeliveryView, Direction, FactView, GigView, JobView, LedgerRow,
+    MaterialView, Movement, NodeStatus, Notice, Offered, PostView, RelayHealth, Severity, Snapshot,
+    WalletAnswer, WalletCommand,
 };
 use earnest::market::{
     Digest, EventId, JobId, Mode, Money, Msat, Network, NodeId, PaymentHash, Phase, Pubkey,
     Refusal, Role, Side, Status, Time, Verb, Work,
 };
 use earnest::text::{Clean, Limit, Raw};
-use earnest::tui::{Do, Found, Model, Moment, Msg, Settings, draw, key, update};
+use earnest::tui::{Do, Found, Model, Moment, Msg, Said, Settings, draw, key, update};
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 
@@ -67,6 +68,22 @@ impl Stage {
             _ => None,
         });
         self.send(Msg::Found(asked.expect("the book was asked"), Ok(Found { gigs, next: None })));
+    }
+
+    /// What the wallet was last asked by hand, and its number.
+    pub(crate) fn by_hand(&self) -> Option<(u64, WalletCommand)> {
+        self.todo.iter().rev().find_map(|one| match one {
+            Do::Wallet(id @ 1.., command) => Some((*id, (**command).clone())),
+            _ => None,
+        })
+    }
+
+    /// Answers what the wallet was last asked by hand.
+    pub(crate) fn answer_wallet(&mut self, answer: Result<WalletAnswer, Said>) -> &mut Self {
+        let (id, _) = self.by_hand().expect("the wallet was asked");
+        self.send(Msg::Wallet(id, answer));
+        self.todo.clear();
+        self
     }
 
     /// Presses keys by name, a second apart.
@@ -400,6 +417,41 @@ pub(crate) fn ledger() -> Vec<LedgerRow> {
     vec![row(14, Direction::In, 12_000, "received"), row(11, Direction::Out, 21_000, "inflight")]
 }
 
+pub(crate) fn movements() -> Vec<Movement> {
+    let row = |id: String, direction, kind: &str, amount: Option<u64>, state: &str, ago| Movement {
+        id,
+        at: Time(NOW.0 - ago),
+        direction,
+        kind: kind.into(),
+        amount: amount.map(sats),
+        fee: sats(2),
+        state: state.into(),
+    };
+    let hash = |n: u8| PaymentHash([n; 32]).to_string();
+    vec![
+        row(hash(11), Direction::Out, "bolt11", Some(21_000), "pending", 20),
+        row(hash(40), Direction::In, "bolt11", None, "pending", 600),
+        row(hash(14), Direction::In, "jit", Some(12_000), "done", 7_200),
+        row(hash(41), Direction::Out, "bolt12", Some(900), "failed", 90_000),
+        row(hash(42), Direction::In, "onchain", Some(115_000), "done", 180_000),
+    ]
+}
+
+pub(crate) fn channels() -> Vec<ChannelInfo> {
+    let channel = |n: u8, size, sendable, usable, confirmations| ChannelInfo {
+        id: format!("channel-{n}"),
+        peer: NodeId([n; 33]),
+        size: sats(size),
+        sendable: sats(sendable),
+        receivable: sats(size - sendable),
+        reserve: sats(size / 100),
+        ours: n == 2,
+        usable,
+        confirmations,
+    };
+    vec![channel(2, 500_000, 380_000, true, Some(12)), channel(3, 200_000, 100_000, false, Some(0))]
+}
+
 pub(crate) fn notice(text: &str) -> Notice {
     Notice {
         at: NOW,
@@ -425,7 +477,15 @@ pub(crate) fn fed(stage: &mut Stage) {
     let todo = std::mem::take(&mut stage.todo);
     for one in todo {
         match one {
+            Do::Gig(id) => stage.send(Msg::Gig(id, Ok(Some(gig(1, "The gig of a job", 1_000))))),
             Do::History(job) => stage.send(Msg::History(job, Ok(history()))),
+            Do::Wallet(0, command) => {
+                let answer = match *command {
+                    WalletCommand::History => WalletAnswer::History(movements()),
+                    _ => WalletAnswer::Channels(channels()),
+                };
+                stage.send(Msg::Wallet(0, Ok(answer)));
+            }
             Do::Payments => stage.send(Msg::Payments(Ok(ledger()))),
             Do::Find(id, _) => stage.send(Msg::Found(id, Ok(Found { gigs: gigs(), next: None }))),
             other => stage.todo.push(other),

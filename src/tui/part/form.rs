@@ -19,6 +19,12 @@ pub enum Purpose {
     Bid(EventId),
     /// A gig of ours.
     Gig,
+    /// An invoice of ours.
+    Receive,
+    /// A payment by hand.
+    Pay,
+    /// A channel.
+    OpenChannel,
     /// No to a bid.
     Decline(BidId),
     /// A bid taken back.

@@ -33,7 +33,10 @@ pub(crate) fn deadline(since: Time, until: Time, now: Time, width: usize) -> Lin
 pub(crate) fn ago(at: Time, now: Time) -> String {
     match at.until(now) {
         Span(0..=59) => "just now".to_owned(),
-        span => format!("{span} ago"),
+        // Nothing redraws for it, so it is only as fine as stays true for a while.
+        Span(s @ 60..=3_599) => format!("{} ago", Span(s / 60 * 60)),
+        Span(s @ 3_600..=86_399) => format!("{} ago", Span(s / 3_600 * 3_600)),
+        Span(s) => format!("{} ago", Span(s / 86_400 * 86_400)),
     }
 }
 
@@ -63,6 +66,19 @@ mod tests {
             (u64::MAX, "17179869183.9 GiB"),
         ] {
             assert_eq!(bytes(n), shown);
+        }
+    }
+
+    #[test]
+    fn what_was_is_told_by_its_largest_unit() {
+        for (seconds, said) in [
+            (0, "just now"),
+            (59, "just now"),
+            (382, "6 min ago"),
+            (8_040, "2 h ago"),
+            (90_000, "1 d ago"),
+        ] {
+            assert_eq!(ago(Time(0), Time(seconds)), said);
         }
     }
 

@@ -36,6 +36,7 @@ pub fn draw(buffer: &mut Buffer, model: &mut Model, snapshot: &Snapshot) -> Opti
         match layers.last_mut() {
             Some(Layer::Confirm(confirm, _)) => confirm.draw(&mut canvas),
             Some(Layer::Form(form)) => form.draw(&mut canvas),
+            Some(Layer::Code(code)) => code.draw(&mut canvas, model.settings.ascii),
             Some(Layer::Palette(palette)) => {
                 let rows = palette.entries(model, snapshot);
                 palette.draw(&mut canvas, &rows);
@@ -124,6 +125,7 @@ fn padded(area: Rect) -> Rect {
 
 fn draw_list(canvas: &mut Canvas<'_>, model: &mut Model, snapshot: &Snapshot, area: Rect) {
     let title = match model.screen {
+        Screen::Wallet if model.purse.channels_shown => "Channels",
         Screen::Wallet => "Payments",
         screen => screen.word(),
     };
@@ -159,12 +161,7 @@ fn nothing(canvas: &mut Canvas<'_>, model: &Model, area: Rect) {
             "No gig of yours yet.",
             "n fills in a form, e opens your editor",
         ),
-        Screen::Wallet => list::empty(
-            canvas,
-            area,
-            "No payment yet.",
-            "1 browses gigs: paid work needs no bitcoin to begin with",
-        ),
+        Screen::Wallet => wallet::draw_empty(canvas, model, area),
         Screen::People => {
             list::empty(canvas, area, "Nobody yet.", "Whoever you work with stands here afterwards")
         }
@@ -225,7 +222,7 @@ fn detail(
             }
             sheet
         }),
-        (Screen::Wallet, Some(Key::Nth(n))) if model.open => Some(wallet::facts(model, n, width)),
+        (Screen::Wallet, Some(_)) if model.open => Some(wallet::facts(model, snapshot, width)),
         (Screen::Wallet, _) => Some(wallet::balances(model, snapshot, width)),
         (Screen::People, Some(Key::Person(who))) => Some(people::facts(snapshot, who, width)),
         (Screen::Relays, at) => Some(relays::facts(model, snapshot, at, width)),

@@ -4,13 +4,15 @@ use ratatui::layout::{Position, Rect};
 
 use crate::engine::{Command, GigView, Snapshot};
 use crate::market::{Mode, Msat, Network, Query, Side, Status, Wish, Work};
+use crate::tui::model::Book;
+use crate::tui::msg::Found;
 use crate::tui::part::form::{Form, Purpose};
 use crate::tui::part::list::Row;
 use crate::tui::part::pane::{Canvas, Line, Sheet};
 use crate::tui::part::{gauge, list, markdown, person};
 use crate::tui::screen::{money, people};
 use crate::tui::theme::Role;
-use crate::tui::{Do, Key, Layer, Model, Screen, Stage};
+use crate::tui::{Do, Key, Layer, Model, Said, Screen, Stage};
 
 pub(in crate::tui) fn rows(model: &Model, snapshot: &Snapshot) -> Vec<Row> {
     model
@@ -48,6 +50,7 @@ pub(in crate::tui) fn find(model: &mut Model) -> Vec<Do> {
             model.book.wrong = None;
             let asking = model.fresh();
             model.book.asking = Some((asking, false));
+            model.book.heard = model.heard;
             vec![Do::Find(asking, Box::new(query))]
         }
         Err(wrong) => {
@@ -55,6 +58,12 @@ pub(in crate::tui) fn find(model: &mut Model) -> Vec<Do> {
             Vec::new()
         }
     }
+}
+
+/// Asks again when a relay has said something since: it may have been a gig.
+pub(in crate::tui) fn again(model: &mut Model) -> Vec<Do> {
+    let new = model.heard > model.book.heard && model.book.asking.is_none() && model.book.known;
+    if model.screen == Screen::Gigs && new { find(model) } else { Vec::new() }
 }
 
 /// Asks for the window after the last one.
@@ -68,6 +77,40 @@ pub(in crate::tui) fn more(model: &mut Model) -> Vec<Do> {
     let asking = model.fresh();
     model.book.asking = Some((asking, true));
     vec![Do::Find(asking, Box::new(Query { after: Some(after), ..query }))]
+}
+
+/// What the book answered.
+pub(in crate::tui) fn found(model: &mut Model, id: u64, answer: Result<Found, Said>) {
+    // An answer to a question that nobody asks any more.
+    let Some((_, further)) = model.book.asking.filter(|(asked, _)| *asked == id) else { return };
+    model.book.asking = None;
+    match answer {
+        Ok(Found { gigs, next }) => {
+            if further {
+                let known: std::collections::BTreeSet<_> =
+                    model.book.gigs.iter().map(|g| g.id).collect();
+                model.book.gigs.extend(gigs.into_iter().filter(|gig| !known.contains(&gig.id)));
+                model.book.next = next;
+            } else {
+                let line = model.line(Screen::Gigs).to_owned();
+                let heard = model.book.heard;
+                let mut before = std::mem::take(&mut model.book);
+                model.book = Book { gigs, next, known: true, line, heard, ..Book::default() };
+                // Asked again, the windows that were read before stay below the new one.
+                let same = before.line == model.book.line;
+                // What verbs apply to stays, though nobody chose it and another gig now comes first.
+                if let Some(first) = before.gigs.first().filter(|_| same) {
+                    model.selected.entry(Screen::Gigs).or_insert(Key::Event(first.id));
+                }
+                if same && before.gigs.len() > model.book.gigs.len() {
+                    before.gigs.retain(|old| model.book.gigs.iter().all(|gig| gig.id != old.id));
+                    model.book.gigs.append(&mut before.gigs);
+                    model.book.next = before.next;
+                }
+            }
+        }
+        Err(said) => model.book.wrong = Some(said.text),
+    }
 }
 
 /// Whether the selected gig takes a bid of ours.

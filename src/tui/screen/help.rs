@@ -16,6 +16,7 @@ fn sheet(model: &Model, width: u16) -> Sheet {
         (Context::Search, "While searching".to_owned()),
         (Context::Confirm, "When asked about money".to_owned()),
         (Context::Form, "In a form".to_owned()),
+        (Context::Code, "While something is to be scanned".to_owned()),
         (Context::Palette, "In the list of commands".to_owned()),
     ]);
     for (context, title) in contexts {

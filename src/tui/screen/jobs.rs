@@ -5,7 +5,7 @@ mod ask;
 use std::cmp::Reverse;
 use std::path::PathBuf;
 
-use crate::engine::{FactView, JobView, Snapshot};
+use crate::engine::{FactView, GigView, JobView, Snapshot};
 use crate::market::{BidId, Phase, Role as Side, Time, Verb};
 use crate::tui::keymap::{Act, Context};
 use crate::tui::palette::matching;
@@ -14,7 +14,7 @@ use crate::tui::part::pane::{Canvas, Line, Sheet};
 use crate::tui::part::{gauge, list};
 use crate::tui::screen::{gigs, people};
 use crate::tui::theme::Role;
-use crate::tui::{Key, Model, Screen};
+use crate::tui::{Do, Key, Model, Screen};
 
 pub(in crate::tui) use ask::{begin, submit};
 
@@ -120,7 +120,7 @@ pub(super) fn facts(model: &Model, snapshot: &Snapshot, job: &JobView, width: u1
     let (glyph, role) = mark(job);
     let side = match job.role {
         Side::Requester => "you pay",
-        Side::Worker => "you work",
+        Side::Worker => "you earn",
     };
     sheet.pair("stands", &format!("{glyph} {}", job.phase.word()), role);
     if let Some(reason) = &job.reason {
@@ -136,8 +136,14 @@ pub(super) fn facts(model: &Model, snapshot: &Snapshot, job: &JobView, width: u1
     sheet.pair("settled", &format!("{}{parts}", gigs::mode_words(job.mode)), Role::Text);
     sheet.pair("id", &job.id.short(), Role::Muted);
     next(&mut sheet, job, now);
-    verbs(&mut sheet, job);
-    delivery(&mut sheet, job);
+    // When it is over, what came of it is looked for, and not what might have been done.
+    if job.phase.is_over() {
+        delivery(&mut sheet, job);
+        verbs(&mut sheet, job);
+    } else {
+        verbs(&mut sheet, job);
+        delivery(&mut sheet, job);
+    }
     if !job.materials.is_empty() {
         sheet.head("Files");
         for material in &job.materials {
@@ -156,7 +162,28 @@ pub(super) fn facts(model: &Model, snapshot: &Snapshot, job: &JobView, width: u1
         sheet.head("With the bid");
         sheet.words(&job.message, Role::Text);
     }
+    if let Some(gig) = gig(model, snapshot, job) {
+        sheet.head("What was asked for");
+        gigs::words(&mut sheet, gig);
+    }
     sheet
+}
+
+/// The version of the gig that a job is about, where it is known here.
+fn gig<'a>(model: &'a Model, snapshot: &'a Snapshot, job: &JobView) -> Option<&'a GigView> {
+    let posts = snapshot.posts.iter().map(|post| &post.gig);
+    let known = model.book.gigs.iter().chain(posts).find(|gig| gig.id == job.gig);
+    known.or_else(|| model.gigs.get(&job.gig).and_then(Option::as_ref))
+}
+
+/// Asks for the gig of the selected job, once.
+pub(in crate::tui) fn need_gig(model: &mut Model, snapshot: &Snapshot) -> Vec<Do> {
+    let Some(job) = chosen(model, snapshot) else { return Vec::new() };
+    if gig(model, snapshot, job).is_some() || model.gigs.contains_key(&job.gig) {
+        return Vec::new();
+    }
+    model.gigs.insert(job.gig, None);
+    vec![Do::Gig(job.gig)]
 }
 
 /// The next deadline as a bar and as text, and what happens if nobody does anything.

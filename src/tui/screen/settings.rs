@@ -3,7 +3,7 @@
 use crate::market::Msat;
 use crate::tui::part::list::Row;
 use crate::tui::part::pane::{Line, Sheet};
-use crate::tui::theme::{Role, Theme, shipped};
+use crate::tui::theme::{Role, shipped};
 use crate::tui::{Do, Key, Model};
 
 const TYPE_ABOVE: [u64; 6] = [0, 1_000, 10_000, 50_000, 100_000, 1_000_000];
@@ -68,12 +68,17 @@ pub(in crate::tui) fn change(model: &mut Model, n: usize) -> Vec<Do> {
     let settings = &mut model.settings;
     match n {
         0 => {
-            let names = shipped();
+            let mut names: Vec<String> = shipped().map(str::to_owned).to_vec();
+            for own in &model.own_themes {
+                if !names.contains(&own.name) {
+                    names.push(own.name.clone());
+                }
+            }
             let at = names.iter().position(|name| *name == settings.theme);
-            let next = names[at.map_or(0, |at| (at + 1) % names.len())];
-            if let Ok(theme) = Theme::named(next) {
-                settings.theme = next.to_owned();
-                model.theme = theme;
+            let next = names.swap_remove(at.map_or(0, |at| (at + 1) % names.len()));
+            settings.theme.clone_from(&next);
+            if let Err(why) = model.wear(&next) {
+                model.say(crate::engine::Severity::Warn, why.to_string());
             }
         }
         1 => settings.ascii = !settings.ascii,

@@ -147,6 +147,8 @@ pub(in crate::tui) fn submit(form: &Form) -> Result<(Command, String), String> {
             let stars: u8 = stars.ok_or("Stars are a number from 1 to 5.")?;
             (Command::Rate { job, stars, comment: form.value(1) }, "The rating is signed.".into())
         }
-        Purpose::Bid(_) | Purpose::Gig => return Err("This form is not about a job.".into()),
+        Purpose::Bid(_) | Purpose::Gig | Purpose::Receive | Purpose::Pay | Purpose::OpenChannel => {
+            return Err("This form is not about a job.".into());
+        }
     })
 }

@@ -1,0 +1,119 @@
+//! The real binary in a terminal of its own: it takes the terminal, and gives it back whatever happens.
+
+#![expect(clippy::unwrap_used, reason = "a test that unwraps wrongly fails")]
+
+#[path = "pty/tty.rs"]
+mod tty;
+
+#[expect(dead_code, reason = "the shell of the verbs; only some of it is needed here")]
+#[path = "cli/shell.rs"]
+mod shell;
+
+use shell::{Home, Served};
+use tty::Tty;
+
+/// A person in a served sandbox, and the flags that make it so.
+fn person() -> (Served, Home, String) {
+    let world = Served::start();
+    let home = Home::with_keys();
+    let flags = home.join(&world);
+    (world, home, flags)
+}
+
+#[test]
+fn it_starts_is_used_and_quits() {
+    let (world, home, flags) = person();
+    let mut tty = Tty::start(&home, &flags, &[]);
+    // The frame is there before the node is.
+    tty.sees("1 Gigs").sees("? help");
+    assert!(tty.taken());
+    tty.sees("✓ relays 1/1").sees("✓ node");
+    tty.types("4")
+        .sees("can send")
+        .types("?")
+        .sees("Everywhere")
+        .types("\x1b")
+        .unseen("Everywhere");
+    // Another verb finds this window and works through it.
+    assert!(home.run(&format!("gigs --json {flags}")).ok().is_empty());
+    tty.types("8").sees("theme").types("\r").sees("ember");
+    tty.types("q");
+    assert_eq!(tty.ended(), 0);
+    assert!(!tty.taken() && tty.sane(), "{}", tty.text());
+    // What was chosen is kept.
+    let mut tty = Tty::start(&home, &flags, &[]);
+    tty.types("8").sees("ember").types("q");
+    assert_eq!(tty.ended(), 0);
+    world.end();
+}
+
+#[test]
+fn a_storm_of_sizes_ends_in_the_last_one() {
+    let (_world, home, flags) = person();
+    let mut tty = Tty::start(&home, &flags, &[]);
+    tty.sees("1 Gigs");
+    for n in 0..80u16 {
+        tty.size(2 + n * 37 % 250, 2 + n * 13 % 70);
+    }
+    tty.size(100, 30);
+    tty.until("the frame fits", |screen| {
+        let rows: Vec<String> = screen.rows(0, 100).collect();
+        rows.len() == 30 && rows[0].contains("8 Settings") && rows[29].contains("? help")
+    });
+    tty.size(20, 6);
+    tty.sees("need 40x10, have");
+    tty.types("q");
+    assert_eq!(tty.ended(), 0);
+}
+
+#[test]
+fn a_bug_gives_the_terminal_back() {
+    let (_world, home, flags) = person();
+    let mut tty = Tty::start(&home, &flags, &[("EARNEST_BREAK_ON_F12", "1")]);
+    tty.sees("1 Gigs").types("\x1b[24~");
+    assert_ne!(tty.ended(), 0);
+    assert!(!tty.taken() && tty.sane(), "{}", tty.text());
+    let text = tty.text();
+    assert!(text.contains("F12 was pressed") && text.contains("No money is lost by it"), "{text}");
+}
+
+#[test]
+fn it_is_suspended_and_comes_back() {
+    let (_world, home, flags) = person();
+    let mut tty = Tty::start(&home, &flags, &[]);
+    tty.sees("1 Gigs").types("3").sees("No jobs yet").types("\x1a").stopped();
+    assert!(!tty.taken() && tty.sane(), "{}", tty.text());
+    tty.signal("-CONT").sees("No jobs yet");
+    tty.until("the terminal is taken again", |screen| screen.alternate_screen());
+    tty.types("1").sees("No gig").types("q");
+    assert_eq!(tty.ended(), 0);
+    assert!(!tty.taken() && tty.sane());
+}
+
+#[test]
+fn a_signal_ends_it_in_order() {
+    for signal in ["-TERM", "-INT", "-HUP"] {
+        let (_world, home, flags) = person();
+        let mut tty = Tty::start(&home, &flags, &[]);
+        tty.sees("1 Gigs").signal(signal);
+        assert_eq!(tty.ended(), 0, "{signal}");
+        assert!(!tty.taken() && tty.sane(), "{signal}: {}", tty.text());
+    }
+}
+
+#[test]
+fn who_has_no_keys_is_told_and_asked() {
+    let home = Home::new();
+    let mut tty = Tty::start(&home, "--network regtest", &[]);
+    tty.sees("You have no keys here yet").types("n\r");
+    assert_eq!(tty.ended(), 4);
+    assert!(tty.text().contains("earnest init"), "{}", tty.text());
+    assert!(!home.data().join("keys.json").exists());
+}
+
+#[test]
+fn without_a_terminal_it_prints_help() {
+    let ended = Home::new().run("");
+    assert_eq!(ended.status, 2);
+    assert!(ended.all().contains("Usage: earnest"), "{}", ended.all());
+}
