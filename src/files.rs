@@ -5,6 +5,7 @@
 //! blocking threads, in memory that does not grow with the file.
 
 mod adopt;
+mod check;
 mod deliver;
 mod fault;
 mod place;
@@ -18,7 +19,7 @@ use async_trait::async_trait;
 use crate::engine::{
     Fault, Files, Inspection, OpenedTranche, SealOrder, SealTerms, SealedAt, SealedFiles,
 };
-use crate::market::{Attachment, EventId, Preimage, Purpose};
+use crate::market::{Attachment, Audited, Checked, EventId, Pinned, Preimage, Purpose};
 use crate::seal::{ChannelSecret, Hash32, TrancheKey, TrancheKeys};
 use crate::text::Raw;
 
@@ -125,6 +126,46 @@ impl Files for JobFiles {
         let (folder, at, key) = (self.of(&at.terms.log), at.clone(), *key);
         let (name, workers) = (name.clone(), self.workers);
         blocking(move || receive::open_tranche(&folder, &at, t, &key, &name, workers)).await
+    }
+
+    async fn reveal(
+        &self,
+        at: &SealedAt,
+        manifest: &EventId,
+        seed: &Preimage,
+        keys: &[Preimage],
+    ) -> Result<String, Fault> {
+        let (at, manifest, seed, keys) = (at.clone(), *manifest, *seed, keys.to_vec());
+        blocking(move || check::reveal(&at, &manifest, &seed, &keys)).await
+    }
+
+    async fn audit(
+        &self,
+        at: &SealedAt,
+        manifest: &EventId,
+        seed: &Preimage,
+        answer: &str,
+        checks: &[Pinned],
+    ) -> Result<(Audited, Option<String>, Vec<Checked>), Fault> {
+        let (at, manifest, seed) = (at.clone(), *manifest, *seed);
+        let (answer, checks) = (answer.to_owned(), checks.to_vec());
+        blocking(move || check::audit(&at, &manifest, &seed, &answer, &checks)).await
+    }
+
+    async fn check(
+        &self,
+        at: &SealedAt,
+        t: u32,
+        output: &Path,
+        checks: &[Pinned],
+    ) -> Result<Vec<Checked>, Fault> {
+        let (at, output, checks) = (at.clone(), output.to_owned(), checks.to_vec());
+        blocking(move || {
+            let chunks = at.manifest.chunks_of(t).unwrap_or(0..0);
+            let last = t + 1 == at.manifest.tranches();
+            check::run(&output, &at.vector, &at.manifest, chunks, last, &checks)
+        })
+        .await
     }
 
     async fn prove(

@@ -27,8 +27,8 @@ mod vector;
 mod vectors;
 
 pub use audit::{
-    AuditError, Bound, Budget, Opening, Request, Sampled, budget, check_openings, confidence, draw,
-    openings, sample,
+    AuditError, Bound, Budget, MAX_OPENED, Opening, Request, Sampled, budget, check_openings,
+    confidence, draw, openings, sample,
 };
 pub use chunk::MAX_CHUNK;
 pub use cut::Cut;

@@ -16,7 +16,7 @@ use earnest::engine::{
 use earnest::files::JobFiles;
 use earnest::market::{
     Attachment, Deadlines, Digest, EventId, JobId, Mode, Msat, Network, Nonce, Preimage, Purpose,
-    Span, Terms, Work,
+    Quality, Span, Terms, Work,
 };
 use earnest::seal::{FraudProof, Hash32, Signed, Verdict, verify};
 use earnest::text::Raw;
@@ -54,6 +54,7 @@ impl Pair {
 
     fn terms(&self) -> SealTerms {
         let terms = Terms {
+            quality: Quality::default(),
             v: 1,
             work: Work::File,
             mode: self.mode,
@@ -80,7 +81,9 @@ impl Pair {
         assert_eq!(file.size, body.len() as u64);
         let keys = (0..self.tranches).map(key).collect();
         let nonce = Nonce([3; 32]);
-        self.worker.seal(&SealOrder { terms: self.terms(), source: copy, nonce, keys }).await
+        self.worker
+            .seal(&SealOrder { terms: self.terms(), source: copy, nonce, keys, checks: Vec::new() })
+            .await
     }
 
     /// The delivery as it arrives at the requester.

@@ -127,6 +127,7 @@ fn an_encrypted_identity_is_imported_with_its_passphrase() {
 
 fn terms() -> Terms {
     Terms {
+        quality: Quality::default(),
         v: 1,
         work: Work::File,
         mode: Mode::Sealed,
@@ -168,6 +169,7 @@ fn gig(inbox: Pubkey) -> Gig {
         network: Network::Regtest,
         expires_at: NOW.after(Span::DAY),
         offer: Offer {
+            quality: Quality::default(),
             v: 1,
             work: Work::File,
             modes: vec![Mode::Sealed],

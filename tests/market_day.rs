@@ -13,7 +13,8 @@ use std::time::{Duration, Instant};
 use earnest::app::{self, App};
 use earnest::engine::{Command, Handle, JobView, Snapshot};
 use earnest::market::{
-    BidId, Deadlines, Gig, GigDraft, Mode, Msat, Network, Phase, Query, Role, Span, Wish, Work,
+    BidId, Deadlines, Gig, GigDraft, Mode, Msat, Network, Phase, Quality, Query, Role, Span, Wish,
+    Work,
 };
 use earnest::sandbox::{Happening, Market, MarketSetup, Pace, Resident, What};
 use earnest::seal::Verdict;
@@ -114,6 +115,7 @@ async fn first_gig(handle: &Handle, desk: PathBuf) -> Arc<JobView> {
     let notes = desk.join("notes.txt");
     std::fs::write(&notes, "# Notes   \n\n\n\nBuy rye.\t\n").unwrap();
     let draft = GigDraft {
+        quality: Quality::default(),
         title: "Have a look at my notes".into(),
         summary: String::new(),
         content: "Make them look better.".into(),

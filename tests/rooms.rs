@@ -28,7 +28,7 @@ const TABLE: &[(&str, &[&str])] = &[
     ("engine", &["text", "market", "seal", "verify"]),
     ("wire", &["text", "market", "seal"]),
     ("store", ADAPTER),
-    ("files", ADAPTER),
+    ("files", &["text", "market", "seal", "verify", "engine", "wire"]),
     ("nostr", ADAPTER),
     ("lightning", ADAPTER),
     ("transfer", ADAPTER),

@@ -3,7 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use super::{Exit, Failure};
-use crate::market::{GigDraft, LONGEST_DRAFT, Time, WrittenGig};
+use crate::engine::pin;
+use crate::market::{GigDraft, LONGEST_DRAFT, Pinned, Time, WrittenGig};
+use crate::verify::MAX_CHECK;
 
 /// A gig and its files.
 #[derive(Debug)]
@@ -22,7 +24,7 @@ pub(super) fn read(text: &str, name: &str, beside: &Path, now: Time) -> Result<W
         let said = format!("{name}{place}: {why}. Nothing was published.");
         Failure::new(Exit::Usage, "bad-gig", said).next("earnest help post")
     };
-    let WrittenGig { mut draft, inputs, content_file } =
+    let WrittenGig { mut draft, inputs, checks, content_file } =
         WrittenGig::read(text, now).map_err(|mistake| wrong(mistake.place, &mistake.why))?;
     if let Some((file, place)) = content_file {
         let path = beside.join(file);
@@ -36,13 +38,56 @@ pub(super) fn read(text: &str, name: &str, beside: &Path, now: Time) -> Result<W
         };
         content.trim_matches('\n').clone_into(&mut draft.content);
     }
-    let inputs = inputs.iter().map(|input| beside.join(input)).collect();
+    let mut inputs: Vec<PathBuf> = inputs.iter().map(|input| beside.join(input)).collect();
+    for (file, place) in checks {
+        let path = beside.join(file);
+        let pinned = pinned(&path).map_err(|why| wrong(Some(place), &why))?;
+        if pinned.body.is_none() {
+            inputs.push(path);
+        }
+        draft.quality.checks.push(pinned);
+    }
     Ok(Written { draft, inputs })
+}
+
+/// A check of a gig, from its file.
+fn pinned(path: &Path) -> Result<Pinned, String> {
+    let failed = |why: &dyn std::fmt::Display| format!("{}: {why}", path.display());
+    let size = std::fs::metadata(path).map_err(|why| failed(&why))?.len();
+    if size > MAX_CHECK as u64 {
+        return Err(failed(&"longer than a check can be"));
+    }
+    let bytes = std::fs::read(path).map_err(|why| failed(&why))?;
+    pin(&bytes).map_err(|why| failed(&why))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_check_is_pinned_by_its_canonical_form_and_a_mistake_in_it_has_a_place() {
+        let dir = tempfile::tempdir().unwrap();
+        let hash = "07".repeat(32);
+        let spaced = format!(
+            "{{ \"v\": 1, \"kind\": \"hash\", \"scope\": \"whole\", \"hash\": \"{hash}\" }}"
+        );
+        std::fs::write(dir.path().join("good.json"), spaced).unwrap();
+        std::fs::write(dir.path().join("bad.json"), "{\"kind\":\"vote\",\"v\":1}").unwrap();
+        let read = |checks: &str| {
+            let text =
+                format!("title = 'T'\nprice = 5\naudit = 7\ncut = 'lines'\nchecks = {checks}\n");
+            read(&text, "gig.toml", dir.path(), Time(1_000))
+        };
+        let written = read("['good.json']").unwrap();
+        let quality = written.draft.quality;
+        assert!(quality.check().is_ok() && written.inputs.is_empty());
+        assert_eq!((quality.audit, quality.checks.len()), (7, 1));
+        let body = quality.checks[0].body.clone().unwrap();
+        assert!(body.starts_with("{\"hash\":"), "{body}");
+        let failure = read("['bad.json']").unwrap_err().message;
+        assert!(failure.starts_with("gig.toml:5:11: "), "{failure}");
+    }
 
     #[test]
     fn paths_begin_beside_the_text_and_a_mistake_has_a_place() {

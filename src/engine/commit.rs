@@ -5,8 +5,8 @@ use crate::engine::{
     Channel, Commit, Direction, EffectRow, FactRow, Fault, LedgerRow, Mark, Scribe, Store,
 };
 use crate::market::{
-    AwardParts, Body, Digest, Draft, Effect, EventId, FACT_VERSION, Fact, Job, JobId, Nonce,
-    PaymentHash, Post, Record, Say, Step, Time, job_id,
+    AwardParts, Body, Digest, Draft, Effect, EventId, FACT_VERSION, Fact, Job, JobId, NextSeed,
+    Nonce, PaymentHash, Post, Record, Say, Step, Time, job_id, next_audit_nonce,
 };
 use crate::text::Raw;
 
@@ -91,12 +91,20 @@ impl<'a> Writer<'a> {
     fn say(&mut self, job: &mut Job, say: Say) -> Result<(), Fault> {
         let seen = job.theirs.last.as_ref().map(|r| r.id);
         let (nonce, draft) = match &say {
+            Say::Audit { manifest, nonce } => {
+                let seed = self.scribe.audit_seed(nonce);
+                let body = Body::Audit { manifest: *manifest, seed };
+                (nonce_of(job)?, self.draft(job, job.job, body, seen))
+            }
             Say::Release { manifest, nonce } => {
                 let x = Some(self.scribe.escrow_key(nonce));
                 let body = Body::Accept { manifest: *manifest, x };
                 (nonce_of(job)?, self.draft(job, job.job, body, seen))
             }
-            Say::Post(body) => (nonce_of(job)?, self.draft(job, job.job, (**body).clone(), seen)),
+            Say::Post(body) => {
+                let body = self.with_next_seed(job, (**body).clone());
+                (nonce_of(job)?, self.draft(job, job.job, body, seen))
+            }
             Say::Award(parts) => {
                 let body = Body::Award(award(job, parts));
                 (parts.nonce, self.draft(job, Some(JobId(job.id.0)), body, seen))
@@ -125,6 +133,19 @@ impl<'a> Writer<'a> {
         self.fact(fact)?;
         let effect = self.carry(job, &record, nonce)?;
         self.effect(&effect)
+    }
+
+    /// A rejection after an audit carries what commits to the next one: once s_R is revealed, any other
+    /// delivery needs a new a_R recorded before it (PROTOCOL.md 5.6).
+    fn with_next_seed(&self, job: &Job, mut body: Body) -> Body {
+        if let (Body::Reject { manifest, next, .. }, Some(seed)) = (&mut body, job.seed)
+            && seed.revealed
+        {
+            let nonce = next_audit_nonce(&seed.nonce, manifest);
+            let audit = Digest(self.scribe.audit_seed(&nonce).hash().0);
+            *next = Some(NextSeed { audit, audit_nonce: nonce });
+        }
+        body
     }
 
     fn draft(&self, job: &Job, id: Option<JobId>, body: Body, seen: Option<EventId>) -> Draft {

@@ -5,7 +5,7 @@ use crate::engine::{
     Channel, Fault, FetchOrder, Inspection, OpenedTranche, Scribe, SealOrder, SealTerms, SealedAt,
     WireEvent,
 };
-use crate::market::{Attempt, Effect, EventId, Job, Mode, Nonce, Outcome, Preimage};
+use crate::market::{Attempt, Effect, EventId, Job, Mode, Nonce, Outcome, Pinned, Preimage};
 
 /// What running an effect needs: the ports and the job as it was when the effect was started.
 pub struct Workbench {
@@ -57,6 +57,24 @@ impl Workbench {
         let slot = self.attempt()?.tranches.get(index);
         let given = || self.attempt().ok()?.delivery()?.keys.get(index).copied();
         slot.and_then(|t| t.key).or_else(given).ok_or_else(|| gone("key"))
+    }
+    /// The checks of the terms with their bodies: from the listing, or from the input file of that hash.
+    async fn checks(&self) -> Result<Vec<Pinned>, Fault> {
+        let job = self.job()?;
+        let mut checks = Vec::new();
+        for pinned in &job.terms().quality.checks {
+            let listed = job.gig.offer.quality.checks.iter().find(|c| c.hash == pinned.hash);
+            let mut body = listed.and_then(|c| c.body.clone());
+            let file = job.materials.iter().find(|m| m.file.blob == pinned.hash);
+            if let (None, Some(path)) = (&body, file.and_then(|m| m.path.as_ref())) {
+                let read = tokio::fs::read_to_string(path).await;
+                body = Some(read.map_err(|why| {
+                    Fault::Later(format!("A check of the terms cannot be read: {why}."))
+                })?);
+            }
+            checks.push(Pinned { body, hash: pinned.hash });
+        }
+        Ok(checks)
     }
     fn keys(&self, nonce: &Nonce, count: u32) -> Vec<Preimage> {
         (0..count).map(|t| self.ports.scribe.tranche_key(nonce, t)).collect()
@@ -126,7 +144,8 @@ pub async fn perform(work: &Workbench, log: &EventId, effect: &Effect) -> Result
                 Mode::Escrow => keys.clone(),
                 Mode::Sealed | Mode::Direct => Vec::new(),
             };
-            let order = SealOrder { terms, source: source.clone(), nonce, keys };
+            let checks = work.checks().await?;
+            let order = SealOrder { terms, source: source.clone(), nonce, keys, checks };
             let sealed = ports.files.seal(&order).await?;
             outcome(Outcome::Sealed {
                 manifest: Box::new(sealed.manifest),
@@ -141,6 +160,31 @@ pub async fn perform(work: &Workbench, log: &EventId, effect: &Effect) -> Result
             Inspection::Sound => outcome(Outcome::Inspected),
             Inspection::Refused { code, sentence } => outcome(Outcome::Refused { code, sentence }),
         },
+        Effect::Reveal { manifest, seed } => {
+            let at = work.sealed_at()?;
+            let nonce = work.attempt()?.nonce.ok_or_else(|| gone("nonce"))?;
+            let keys = work.keys(&nonce, at.terms.terms.tranches);
+            let keys = ports.files.reveal(&at, manifest, seed, &keys).await?;
+            outcome(Outcome::Revealed { keys })
+        }
+        Effect::Audit { manifest } => {
+            let at = work.sealed_at()?;
+            let answer =
+                work.attempt()?.review.keys.clone().ok_or_else(|| gone("opened sample"))?;
+            let nonce = work.job()?.seed.ok_or_else(|| gone("audit seed"))?.nonce;
+            let seed = ports.scribe.audit_seed(&nonce);
+            let checks = work.checks().await?;
+            let (audited, wrong, results) =
+                ports.files.audit(&at, manifest, &seed, &answer, &checks).await?;
+            outcome(Outcome::Audited { audited, wrong, results })
+        }
+        Effect::Check { tranche } => {
+            let at = work.sealed_at()?;
+            let output = work.attempt()?.output.clone().ok_or_else(|| gone("opened file"))?;
+            let checks = work.checks().await?;
+            let results = ports.files.check(&at, *tranche, &output, &checks).await?;
+            outcome(Outcome::Checked { results })
+        }
         Effect::Open { tranche } => {
             let at = work.sealed_at()?;
             let key = work.paid_key(*tranche)?;

@@ -16,6 +16,7 @@ use crate::market::{Attachment, BidId, EventId, Gig, GigDraft, Msat, Page, Pubke
 
 /// What a front end asks.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[expect(clippy::large_enum_variant, reason = "one at a time, and a gig is what is large")]
 #[serde(rename_all = "snake_case")]
 pub enum Command {
     /// Publish a gig.

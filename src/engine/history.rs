@@ -91,6 +91,7 @@ impl FactView {
             Body::Ready { tranche, .. } | Body::Bill { tranche, .. } => {
                 Self { tranche: Some(*tranche), ..self }
             }
+            Body::Audit { .. } | Body::Open { .. } => self,
             Body::Dispute { reason, .. }
             | Body::Objection { reason, .. }
             | Body::Ruling { reason, .. } => self.words(reason),

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::market::{BidId, Body, Fact, Job, Money, Phase, Role, Time};
+use crate::market::{BidId, Body, Checked, Fact, Job, Money, Phase, Role, Time};
 
 /// How much it matters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -161,6 +161,29 @@ impl Notice {
                 ),
                 _ => return None,
             },
+            Fact::Audited { audited, .. } => {
+                (Info, "audited", Untouched, format!("{id}: {}", audited.sentence()))
+            }
+            Fact::Checked { results, .. } if results.iter().any(Checked::failed) => {
+                let money = if job.money_moved() { Spent } else { Untouched };
+                let text = format!("What was opened for {id} does not pass a check of the terms.");
+                (Warn, "check-failed", money, text)
+            }
+            Fact::Checked { results, .. } if results.iter().any(Checked::unsure) => {
+                let money = if job.money_moved() { Spent } else { Untouched };
+                let text = format!(
+                    "A check of the terms could not say anything of what was opened for {id}: this proves nothing."
+                );
+                (Warn, "no-verdict", money, text)
+            }
+            Fact::Inspected if job.terms().quality.audit > 0 => (
+                Info,
+                "inspected",
+                Untouched,
+                format!(
+                    "The delivery for {id} is here and is what was signed; a sample is asked for."
+                ),
+            ),
             Fact::Inspected => (
                 Act,
                 "inspected",

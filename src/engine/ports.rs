@@ -10,8 +10,9 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
 use crate::market::{
-    Address, Attachment, Certificate, Digest, Draft, EndpointId, EventId, Gig, Holding, Invoice,
-    JobId, Msat, Network, NodeId, Nonce, PaymentHash, Preimage, Pubkey, Record, Role, Terms, Time,
+    Address, Attachment, Audited, Certificate, Checked, Digest, Draft, EndpointId, EventId, Gig,
+    Holding, Invoice, JobId, Msat, Network, NodeId, Nonce, PaymentHash, Pinned, Preimage, Pubkey,
+    Record, Role, Terms, Time,
 };
 use crate::seal::Manifest;
 use crate::text::Raw;
@@ -424,6 +425,8 @@ pub struct SealOrder {
     pub nonce: Nonce,
     /// K_t, one a tranche.
     pub keys: Vec<Preimage>,
+    /// The checks of the terms, that the file must pass before anything is sealed.
+    pub checks: Vec<Pinned>,
 }
 
 /// A sealed delivery on disk.
@@ -524,6 +527,34 @@ pub trait Files: Send + Sync {
         certificate: &str,
         record: &str,
     ) -> Result<PathBuf, Fault>;
+    /// Worker: the keys of the sample that this seed draws from the delivery D = `manifest`: base64 of 32
+    /// bytes each. `keys` are all K_t.
+    async fn reveal(
+        &self,
+        at: &SealedAt,
+        manifest: &EventId,
+        seed: &Preimage,
+        keys: &[Preimage],
+    ) -> Result<String, Fault>;
+    /// Requester: opens the sample with the worker's `answer` and runs the checks of scope `chunk` on its
+    /// records. How much was seen; why the answer is wrong, if it is; what the checks said.
+    async fn audit(
+        &self,
+        at: &SealedAt,
+        manifest: &EventId,
+        seed: &Preimage,
+        answer: &str,
+        checks: &[Pinned],
+    ) -> Result<(Audited, Option<String>, Vec<Checked>), Fault>;
+    /// Runs the checks on what tranche `t` completed: those of scope `chunk` on every record that ends in
+    /// it, the others on the whole, after the last.
+    async fn check(
+        &self,
+        at: &SealedAt,
+        t: u32,
+        output: &std::path::Path,
+        checks: &[Pinned],
+    ) -> Result<Vec<Checked>, Fault>;
     /// The text of a proof that [`Files::prove`] made.
     async fn proof(&self, path: &std::path::Path) -> Result<String, Fault> {
         let read = tokio::fs::read_to_string(path).await;

@@ -9,8 +9,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::engine::{NodeStatus, PendingRow, RelayHealth};
 use crate::market::{
-    Attempt, BidId, Digest, EventId, Gig, Job, JobId, Mode, Msat, Network, PaymentHash, Phase,
-    Post, Pubkey, Refusal, Role, Side, Status, Time, Verb, Work, escrow_risk, legal,
+    Attempt, BidId, CheckVerdict, Checked, Digest, EventId, Gig, Job, JobId, Mode, Msat, Network,
+    PaymentHash, Phase, Post, Pubkey, Refusal, Role, Side, Status, Time, Verb, Work, escrow_risk,
+    largest_loss, legal,
 };
 use crate::text::{Clean, Limit};
 
@@ -64,6 +65,9 @@ pub struct JobView {
     pub mode: Mode,
     /// In how many parts.
     pub tranches: u32,
+    /// The most that a requester can lose to a worker who signs its own conviction.
+    #[serde(default)]
+    pub largest_loss: Msat,
     /// What the worker said with the bid.
     pub message: Clean,
     /// When the phase ends by itself.
@@ -177,6 +181,12 @@ pub struct DeliveryView {
     pub digest: Option<Digest>,
     /// Where the fraud proof lies.
     pub proof: Option<PathBuf>,
+    /// What the audit is or was, in words; `None` where none was asked for.
+    #[serde(default)]
+    pub audit: Option<Clean>,
+    /// What the checks of the terms said, of the sample and of what was opened.
+    #[serde(default)]
+    pub checks: Vec<Clean>,
 }
 
 /// An escrow, for eyes. Heights are of the chain.
@@ -391,6 +401,7 @@ impl JobView {
             price: job.terms().price,
             mode: job.terms().mode,
             tranches: job.terms().tranches,
+            largest_loss: largest_loss(job.terms()),
             message: job.bid.message.clean(BLOCK),
             deadline: deadline.map(|(at, _)| at),
             otherwise: deadline.map(|(_, what)| what.into()),
@@ -431,6 +442,8 @@ impl JobView {
                     output: attempt.output.clone().or_else(|| readable(job, attempt)),
                     digest: attempt.digest,
                     proof: attempt.proof.clone(),
+                    audit: audit_words(attempt),
+                    checks: attempt.review.results.iter().map(check_words).collect(),
                 }
             }),
             escrow: EscrowView::of(job),
@@ -441,6 +454,28 @@ impl JobView {
             facts: job.n,
         }
     }
+}
+
+/// How the audit stands.
+fn audit_words(attempt: &Attempt) -> Option<Clean> {
+    attempt.review.asked?;
+    let said = match attempt.review.audited {
+        Some(audited) => audited.sentence(),
+        None if attempt.review.keys.is_some() => "The sample is opened.".into(),
+        None => "The sample is asked for.".into(),
+    };
+    Some(crate::text::Raw(said).clean(BLOCK))
+}
+
+/// What one check said; its reason may hold words of a stranger's check.
+fn check_words(result: &Checked) -> Clean {
+    let check = result.check.short();
+    let said = match &result.verdict {
+        CheckVerdict::Pass => format!("{check}: pass"),
+        CheckVerdict::Fail { reason } => format!("{check}: fail: {reason}"),
+        CheckVerdict::None { reason } => format!("{check}: no verdict: {reason}"),
+    };
+    crate::text::Raw(said).clean(LINE)
 }
 
 /// What is delivered in the open can be read before it is paid.

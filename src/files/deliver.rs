@@ -1,14 +1,14 @@
 //! Delivering: the worker's half, one pass over the deliverable.
 
 use std::fs::File;
-use std::io::BufWriter;
+use std::io::{BufWriter, Read as _, Seek as _, SeekFrom};
 use std::num::NonZeroUsize;
 
 use super::fault::{NOTHING_PAID, disk};
 use super::place::{Folder, half, put};
 use super::{hash, tranche_keys};
 use crate::engine::{Fault, SealOrder, SealedFiles};
-use crate::market::Mode;
+use crate::market::{CheckVerdict, Checked, Mode};
 use crate::seal::{self, Cut, Plan, SealError};
 
 /// Bytes written at a time.
@@ -44,14 +44,19 @@ pub(super) fn seal_file(
             keys.len()
         )));
     }
+    let cut = match terms.terms.quality.cut {
+        Some(cut) => cut,
+        None => cut_of(&source).map_err(|why| disk(&order.source, why, NOTHING_PAID))?,
+    };
+    let pinned = &terms.terms.quality.checks;
     let plan = Plan {
         job: hash(terms.job.0),
         delivery: terms.delivery,
         total,
-        cut: Cut::Bytes,
+        cut,
         starts: &[],
         mode,
-        checks: Vec::new(),
+        checks: pinned.iter().map(|c| hash(c.hash.0)).collect(),
         nonce: hash(order.nonce.0),
         workers,
     };
@@ -70,12 +75,43 @@ pub(super) fn seal_file(
         error => Fault::Never(format!("{}. Nothing was paid.", sentence(&error.to_string()))),
     })?;
     let manifest = sealed.manifest;
+    if !order.checks.is_empty() {
+        let (chunks, vector) = (0..manifest.n, vector.path());
+        let results =
+            super::check::run(&order.source, vector, &manifest, chunks, true, &order.checks)?;
+        if let Some(CheckVerdict::Fail { reason }) =
+            results.into_iter().find(Checked::failed).map(|result| result.verdict)
+        {
+            return Err(Fault::Never(format!(
+                "The file does not pass a check of the terms: {reason}. Nothing was sent or paid."
+            )));
+        }
+    }
     let blob_path = dir.join(format!("{}.blob", manifest.blob));
     let vector_path = dir.join(format!("{}.vector", manifest.vector));
     put(blob, &blob_path).map_err(failed)?;
     put(vector, &vector_path).map_err(failed)?;
     let vector_size = manifest.vector_len();
     Ok(SealedFiles { manifest, blob: blob_path, vector: vector_path, vector_size })
+}
+
+/// Bytes of a file that are looked at to see whether it is text.
+const LOOKED_AT: usize = 64 * 1024;
+
+/// How a file falls into records where the terms leave it open: text into lines, anything else into full
+/// chunks.
+fn cut_of(mut source: &File) -> std::io::Result<Cut> {
+    let mut head = Vec::new();
+    source.take(LOOKED_AT as u64).read_to_end(&mut head)?;
+    source.seek(SeekFrom::Start(0))?;
+    let text = match std::str::from_utf8(&head) {
+        Ok(text) => Some(text),
+        // A character may be cut in two at the end of what was read.
+        Err(why) if why.error_len().is_none() && head.len() == LOOKED_AT => Some(""),
+        Err(_) => None,
+    };
+    let lines = text.is_some() && !head.contains(&0) && head.contains(&b'\n');
+    Ok(if lines { Cut::Lines } else { Cut::Bytes })
 }
 
 /// The market's word for a mode in the seal's.

@@ -12,7 +12,7 @@ use super::{hash, tranche_keys};
 use crate::engine::{Fault, Inspection, OpenedTranche, SealedAt};
 use crate::market::{Digest, Mode, Msat, Preimage};
 use crate::seal::{
-    self, ChannelSecret, Entry, Expected, InspectError, MAX_CHUNKS, Manifest, OpenError,
+    self, ChannelSecret, Cut, Entry, Expected, InspectError, MAX_CHUNKS, Manifest, OpenError,
     ProveError, TrancheSecret,
 };
 use crate::text::{Raw, file_name};
@@ -33,16 +33,20 @@ pub(super) fn inspect_files(at: &SealedAt, workers: NonZeroUsize) -> Result<Insp
         Mode::Direct => Vec::new(),
     };
     let least = LEAST_TRANCHE.filter(|_| terms.tranches > 1).map_or(0, Msat::get);
+    let pinned: Vec<seal::Hash32> = terms.quality.checks.iter().map(|c| hash(c.hash.0)).collect();
+    // Where the terms leave the cut open, a record is a chunk's worth of bytes or lines: another cut could
+    // make one record of everything, and no audit of it.
+    let open = matches!(at.manifest.cut, Cut::Bytes | Cut::Lines).then_some(at.manifest.cut);
     let expected = Expected {
         job,
         delivery: at.terms.delivery,
         mode: seal_mode(terms.mode),
-        cut: None,
+        cut: Some(terms.quality.cut.or(open).unwrap_or(Cut::Bytes)),
         chunks: None,
         secrets: &secrets,
         price_msat: terms.price.get(),
         least_tranche_msat: least,
-        checks: &[],
+        checks: &pinned,
         max_total: terms.max_bytes,
         max_chunks: MAX_CHUNKS,
         // The ledger knows which hashes were seen; whoever commits asks it.

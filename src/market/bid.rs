@@ -94,6 +94,7 @@ pub fn propose(gig: &Gig, wish: Wish, bidder: &Bidder) -> Result<(Terms, Msat), 
         tranches: wish.tranches.unwrap_or(1),
         max_bytes: offer.max_bytes,
         deadlines: offer.deadlines,
+        quality: offer.quality.bare(),
         network,
         escrow: offer.escrow.clone().filter(|_| mode == Mode::Escrow),
     };
@@ -169,6 +170,7 @@ fn fits(terms: &Terms, gig: &Gig) -> Result<(), Refusal> {
         && terms.work == offer.work
         && terms.max_bytes == offer.max_bytes
         && terms.deadlines == offer.deadlines
+        && terms.quality == offer.quality.bare()
         && terms.network == gig.network;
     if same { Ok(()) } else { Err(no("terms-differ", "The terms are not those of the gig.")) }
 }

@@ -8,7 +8,8 @@ use std::path::PathBuf;
 use serde::Deserialize;
 use serde::de::{Deserializer, Error as _, Visitor};
 
-use crate::market::{Deadlines, EscrowTerms, GigDraft, Mode, Msat, Span, Time, Work};
+use crate::market::{Deadlines, EscrowTerms, GigDraft, Mode, Msat, Quality, Span, Time, Work};
+use crate::seal::Cut;
 
 /// Bytes of a text that describes a gig: a listing has at most 16 KiB.
 pub const LONGEST_DRAFT: u64 = 64 * 1024;
@@ -44,6 +45,12 @@ expires = "7d"
 # The largest delivery.
 max_bytes = "10MiB"
 
+# Checks that every delivery must pass, as files beside this one (earnest help check); how many random
+# records may be seen before payment, never more than a tenth. A record is a line batch of a text, a full
+# chunk of anything else, or what you say: cut = "bytes", "lines" or "items:LENGTH".
+checks = []
+audit = 0
+
 # sealed: the key that opens the work is what the payment buys. direct: in the open, paid on acceptance.
 # escrow: locked at the worker's node before the work, released by you. For how many blocks: window = 288
 modes = ["sealed"]
@@ -56,6 +63,9 @@ pub struct WrittenGig {
     pub draft: GigDraft,
     /// Input files, relative to where the text lies.
     pub inputs: Vec<PathBuf>,
+    /// Checks that every delivery must pass: files, relative to where the text lies, and the places that name
+    /// them. Whoever reads them puts them into the draft's quality.
+    pub checks: Vec<(PathBuf, (usize, usize))>,
     /// Where the content is written, if not in the text itself, and the place that says so.
     pub content_file: Option<(PathBuf, (usize, usize))>,
 }
@@ -108,6 +118,11 @@ struct Form {
     expires: Length,
     #[serde(default)]
     inputs: Vec<PathBuf>,
+    #[serde(default)]
+    checks: Vec<toml::Spanned<PathBuf>>,
+    #[serde(default)]
+    audit: u64,
+    cut: Option<Cut>,
 }
 
 fn file() -> Work {
@@ -167,6 +182,7 @@ impl WrittenGig {
             slots: form.slots,
             price: form.price.0,
             max_bytes: form.max_bytes.0,
+            quality: Quality { audit: form.audit, checks: Vec::new(), cut: form.cut },
             deadlines: Deadlines { deliver: form.deliver.0, pay: form.pay.0 },
             escrow: form.window.map(|window| EscrowTerms { window, judge: None }),
             pow: form.pow,
@@ -176,7 +192,12 @@ impl WrittenGig {
             let at = place(text, file.span().start);
             (file.into_inner(), at)
         });
-        Ok(Self { draft, inputs: form.inputs, content_file })
+        let checks = form.checks.into_iter().map(|file| {
+            let at = place(text, file.span().start);
+            (file.into_inner(), at)
+        });
+        let checks = checks.collect();
+        Ok(Self { draft, inputs: form.inputs, checks, content_file })
     }
 }
 

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::market::{
     Address, Attachment, BillOrder, Digest, EventId, Job, Msat, Nonce, PayOrder, PaymentHash,
-    Pubkey, Record,
+    Preimage, Pubkey, Record,
 };
 
 /// One thing to do.
@@ -55,6 +55,23 @@ pub enum Effect {
     Inspect {
         /// Of this `deliver` record: an inspection may outlast the delivery that it is of.
         manifest: EventId,
+    },
+    /// Worker: the keys of the sample that this seed draws.
+    Reveal {
+        /// Of this `deliver` record.
+        manifest: EventId,
+        /// s_R.
+        seed: Preimage,
+    },
+    /// Requester: open the sample with the worker's keys, and run the checks on it.
+    Audit {
+        /// Of this `deliver` record.
+        manifest: EventId,
+    },
+    /// Requester: run the checks of the terms on an opened tranche.
+    Check {
+        /// Which.
+        tranche: u32,
     },
     /// Decrypt a tranche and check every chunk.
     Open {
@@ -129,6 +146,9 @@ impl Effect {
             Self::Fetch { .. } => "fetch",
             Self::Seal { .. } => "seal",
             Self::Inspect { .. } => "inspect",
+            Self::Reveal { .. } => "reveal",
+            Self::Audit { .. } => "audit",
+            Self::Check { .. } => "check",
             Self::Open { .. } => "open",
             Self::Prove { .. } => "prove",
             Self::Accuse { .. } => "accuse",
@@ -168,6 +188,9 @@ impl Effect {
             Self::Fetch { .. }
             | Self::Seal { .. }
             | Self::Inspect { .. }
+            | Self::Reveal { .. }
+            | Self::Audit { .. }
+            | Self::Check { .. }
             | Self::Open { .. }
             | Self::Prove { .. } => Lane::Files,
             Self::Bill { .. }
@@ -207,6 +230,12 @@ impl Effect {
                     && !job.phase.is_over()
             }
             Self::Open { tranche } => slot(*tranche).is_some_and(|t| t.key.is_some() && !t.opened),
+            Self::Reveal { manifest, seed } => job.may_be_audited_with(manifest, seed),
+            Self::Audit { manifest } => {
+                attempt.is_some_and(|a| a.is(manifest) && a.review.audited.is_none())
+                    && !job.phase.is_over()
+            }
+            Self::Check { tranche } => attempt.is_some_and(|a| !a.review.checked.contains(tranche)),
             Self::Prove { .. } => attempt.is_some_and(|a| a.proof.is_none()),
             Self::First { .. }
             | Self::Publish { .. }

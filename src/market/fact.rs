@@ -8,8 +8,8 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use crate::market::{
-    Attachment, Certificate, Digest, EventId, Gig, Invoice, JobId, Msat, Nonce, PaymentHash,
-    Preimage, Record, Role,
+    Attachment, Audited, Certificate, Checked, Digest, EventId, Gig, Invoice, JobId, Msat, Nonce,
+    PaymentHash, Preimage, Record, Role,
 };
 
 /// The version of the form that [`Fact`] has now.
@@ -104,6 +104,20 @@ pub enum Fact {
     },
     /// Requester: everything but the keys is here and is what the manifest says.
     Inspected,
+    /// Requester: the worker opened the sample, and this is what it told.
+    Audited {
+        /// How much was seen.
+        audited: Audited,
+        /// What the checks said of the sample.
+        results: Vec<Checked>,
+    },
+    /// Requester: the checks of the terms were run on an opened tranche.
+    Checked {
+        /// Which tranche.
+        tranche: u32,
+        /// What they said.
+        results: Vec<Checked>,
+    },
     /// Requester: the delivery was refused before any payment.
     Refused {
         /// Stable.
@@ -301,6 +315,8 @@ impl Fact {
             Self::SealFailed { .. } => "seal_failed",
             Self::Sealed { .. } => "sealed",
             Self::Inspected => "inspected",
+            Self::Audited { .. } => "audited",
+            Self::Checked { .. } => "checked",
             Self::Refused { .. } => "refused",
             Self::Accepting { .. } => "accepting",
             Self::Billed { .. } => "billed",

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use crate::market::{
-    Address, Attachment, Billed, Certificate, Digest, Effect, Holding, Invoice, Lock, Msat,
-    NodeEvent, Nonce, PaymentHash, PaymentState, Preimage, Record, Time,
+    Address, Attachment, Audited, Billed, Certificate, Checked, Digest, Effect, Holding, Invoice,
+    Lock, Msat, NodeEvent, Nonce, PaymentHash, PaymentState, Preimage, Record, Time,
 };
 use crate::seal::Manifest;
 
@@ -69,6 +69,8 @@ pub enum Ask {
         /// H of the secret that this nonce gives.
         hash: PaymentHash,
     },
+    /// Requester: ask for the audit again, that was not answered.
+    Audit,
     /// Requester: it is not; deliver again.
     Reject {
         /// For a person.
@@ -155,6 +157,25 @@ pub enum Outcome {
         code: String,
         /// For a person.
         sentence: String,
+    },
+    /// Worker: the keys of the sample.
+    Revealed {
+        /// Base64 of all of them, 32 bytes each.
+        keys: String,
+    },
+    /// Requester: what the opened sample told.
+    Audited {
+        /// How much was seen.
+        audited: Audited,
+        /// Why the keys do not open what was promised, if they do not.
+        wrong: Option<String>,
+        /// What the checks said of the sample.
+        results: Vec<Checked>,
+    },
+    /// Requester: what the checks said of an opened tranche.
+    Checked {
+        /// One or more a check.
+        results: Vec<Checked>,
     },
     /// An invoice is made.
     Billed {

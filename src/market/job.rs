@@ -2,8 +2,10 @@
 
 mod escrow;
 mod fold;
+mod review;
 
 pub use escrow::Escrow;
+pub use review::{AUDIT_WAIT, Review, Seed, next_audit_nonce};
 
 use std::path::PathBuf;
 
@@ -141,6 +143,8 @@ pub struct Attempt {
     pub inspected: bool,
     /// Requester: how often it was lost here after that.
     pub damaged: u32,
+    /// Its audit and its checks.
+    pub review: Review,
     /// One each.
     pub tranches: Vec<Tranche>,
     /// Requester: the most to pay in routing fees, for each tranche.
@@ -171,6 +175,7 @@ impl Attempt {
             hashes: Vec::new(),
             inspected: false,
             damaged: 0,
+            review: Review::default(),
             tranches: Vec::new(),
             max_fee: Msat::ZERO,
             output: None,
@@ -282,6 +287,8 @@ pub struct Job {
     pub deliveries: u32,
     /// Payment hashes of deliveries that stand no more: none of them is ever used again.
     pub former: Vec<PaymentHash>,
+    /// The seed of the next audit, once awarded.
+    pub seed: Option<Seed>,
     /// They signed two records with one number. The first proof of it is kept.
     pub equivocated: bool,
     /// Where it stands.
@@ -340,6 +347,7 @@ impl Job {
             escrow: None,
             deliveries: 0,
             former: Vec::new(),
+            seed: None,
             equivocated: false,
             phase: Phase::Bid,
             since: at,

@@ -81,6 +81,9 @@ pub fn may(job: &Job, verb: Verb, now: Time) -> Result<(), Refusal> {
     if let Some(said) = escrow::may(job, verb, now) {
         return said;
     }
+    if verb == Verb::Accept && phase == Phase::Delivered {
+        job.awaits_opening(now)?;
+    }
     match verb {
         Verb::Award => match phase {
             Phase::Bid if past_deadline => {

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::market::{
     Attachment, Deadlines, EscrowTerms, EventId, Fact, Gig, LEAST_PRICE, LONGEST_PHASE, Mode, Msat,
-    Nonce, Refusal, Status, Time, Work,
+    Nonce, Quality, Refusal, Status, Time, Work,
 };
 
 /// What a requester writes.
@@ -36,6 +36,9 @@ pub struct GigDraft {
     /// How an escrow would be; the usual one when absent and the modes name it.
     #[serde(default)]
     pub escrow: Option<EscrowTerms>,
+    /// What a delivery is held against, with the bodies of its checks.
+    #[serde(default)]
+    pub quality: Quality,
     /// Proof of work asked of a bid, in leading zero bits.
     pub pow: u8,
     /// No bids after this.
@@ -78,6 +81,9 @@ impl GigDraft {
         }
         if self.pow > MOST_POW {
             return no("bad-pow", format!("At most {MOST_POW} bits of proof of work."));
+        }
+        if let Err(why) = self.quality.check() {
+            return no(&why.code, why.sentence);
         }
         if self.max_bytes == 0 {
             return no("bad-size", "The largest deliverable is zero bytes.".into());

@@ -112,6 +112,9 @@ pub enum Body {
         manifest: EventId,
         /// Why, for a person.
         reason: Raw,
+        /// The seed of the next audit, once the last was revealed.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        next: Option<NextSeed>,
     },
     /// Requester, in escrow: the money will be locked for this hash. The first stands in the award.
     Lock(Lock),
@@ -156,6 +159,20 @@ pub enum Body {
         record: EventId,
         /// The judge's tip.
         height: u32,
+    },
+    /// Requester: this is s_R; open the records that it draws. Once a delivery, before any `ready`.
+    Audit {
+        /// The `deliver` record whose sample is asked for.
+        manifest: EventId,
+        /// s_R, whose hash a_R was recorded before that delivery.
+        seed: Preimage,
+    },
+    /// Worker: the keys of the sample.
+    Open {
+        /// The `deliver` record whose sample is opened.
+        manifest: EventId,
+        /// k_i of every chunk of the sample, in its order, 32 bytes each, together in base64.
+        keys: String,
     },
     /// Either, to the judge: we do not agree.
     Dispute {
@@ -205,6 +222,16 @@ pub enum Body {
         /// For a person.
         text: Raw,
     },
+}
+
+/// What commits to an audit seed before there is a delivery to draw from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NextSeed {
+    /// a_R = SHA-256(s_R).
+    pub audit: Digest,
+    /// What s_R is derived from.
+    pub audit_nonce: Nonce,
 }
 
 /// The body of a bid.
@@ -292,6 +319,9 @@ impl fmt::Debug for Body {
             Self::Objection { dispute, .. } | Self::Ruling { dispute, .. } => {
                 write!(f, "{}({dispute:?})", self.kind())
             }
+            Self::Audit { manifest, .. } | Self::Open { manifest, .. } => {
+                write!(f, "{}({manifest:?})", self.kind())
+            }
             Self::Appoint { .. }
             | Self::Dispute { .. }
             | Self::Decline { .. }
@@ -316,6 +346,8 @@ impl Body {
             Self::Bill { .. } => "bill",
             Self::Accept { .. } => "accept",
             Self::Reject { .. } => "reject",
+            Self::Audit { .. } => "audit",
+            Self::Open { .. } => "open",
             Self::Lock(_) => "lock",
             Self::Fund { .. } => "fund",
             Self::Funded { .. } => "funded",
@@ -343,12 +375,14 @@ impl Body {
             | Self::Bill { .. }
             | Self::Fund { .. }
             | Self::Funded { .. }
+            | Self::Open { .. }
             | Self::Settled { .. } => Some(Role::Worker),
             Self::Decline { .. }
             | Self::Award(_)
             | Self::Ready { .. }
             | Self::Accept { .. }
             | Self::Lock(_)
+            | Self::Audit { .. }
             | Self::Appoint { .. }
             | Self::Reject { .. } => Some(Role::Requester),
             Self::Material(_)

@@ -3,6 +3,7 @@
 mod done;
 mod escrow;
 mod heard;
+mod review;
 
 use crate::market::{
     Address, Ask, Attachment, AwardParts, Body, Delivery, Digest, Effect, EventId, Fact, Input,
@@ -15,6 +16,13 @@ use crate::text::Raw;
 pub enum Say {
     /// In the job's channel.
     Post(Box<Body>),
+    /// In the job's channel: reveal the audit seed, which only the scribe can draw.
+    Audit {
+        /// Of this delivery.
+        manifest: EventId,
+        /// What s_R is derived from.
+        nonce: Nonce,
+    },
     /// In an escrow's channel: accept, with the secret that only the scribe can draw.
     Release {
         /// What is accepted.
@@ -189,12 +197,13 @@ fn asked(job: &Job, ask: &Ask, world: &World) -> Result<Step, Refusal> {
             can(Verb::Accept)?;
             accept(job, *max_fee, world)
         }
+        Ask::Audit => review::ask_again(job, world),
         Ask::Reject { reason } => {
             can(Verb::Reject)?;
             let Some(record) = job.attempt.as_ref().and_then(|w| w.record.as_ref()) else {
                 return Err(Refusal::new("wrong-phase", "There is no delivery to reject."));
             };
-            Ok(step.say(Body::Reject { manifest: record.id, reason: why(reason)? }))
+            Ok(step.say(Body::Reject { manifest: record.id, reason: why(reason)?, next: None }))
         }
         Ask::Cancel { reason } => {
             can(Verb::Cancel)?;

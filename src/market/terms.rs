@@ -5,7 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::market::{Digest, EndpointId, EscrowTerms, EventId, Msat, Pubkey, Span, Time};
+use crate::market::{Digest, EndpointId, EscrowTerms, EventId, Msat, Pubkey, Quality, Span, Time};
 use crate::text::Raw;
 
 /// Which chain the money is on. Regtest is the sandbox.
@@ -115,6 +115,9 @@ pub struct Offer {
     pub pow: u8,
     /// Where bids are read.
     pub inbox: Inbox,
+    /// What a delivery is held against.
+    #[serde(default, skip_serializing_if = "Quality::is_none")]
+    pub quality: Quality,
     /// Input files, given to whoever is awarded: what they are, before anyone commits.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub inputs: Vec<Attachment>,
@@ -183,6 +186,9 @@ pub struct Terms {
     pub max_bytes: u64,
     /// Deadlines.
     pub deadlines: Deadlines,
+    /// What a delivery is held against, without the bodies of checks.
+    #[serde(default, skip_serializing_if = "Quality::is_none")]
+    pub quality: Quality,
     /// Which chain.
     pub network: Network,
     /// The escrow; there exactly in that mode.

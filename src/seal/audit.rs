@@ -35,6 +35,9 @@ pub fn budget(records: u64, total: u64) -> Budget {
     Budget { records: records / 10, bytes: total / 10 }
 }
 
+/// The most chunks that one answer opens: their keys have to fit one record.
+pub const MAX_OPENED: u64 = 512;
+
 /// What the requester asks to see.
 #[derive(Clone, Debug)]
 pub struct Request<'a> {
@@ -183,11 +186,14 @@ pub fn sample(
         }
         sample.push(sampled);
     }
+    let mut room = MAX_OPENED;
     for record in &drawn {
         let sampled = found.remove(record).ok_or(AuditError::Changed)?;
-        match budget.bytes.checked_sub(sampled.bytes.end - sampled.bytes.start) {
-            Some(left) => budget.bytes = left,
-            None => break,
+        let left = budget.bytes.checked_sub(sampled.bytes.end - sampled.bytes.start);
+        let fits = room.checked_sub(sampled.chunks.end - sampled.chunks.start);
+        match (left, fits) {
+            (Some(left), Some(fits)) => (budget.bytes, room) = (left, fits),
+            _ => break,
         }
         sample.push(sampled);
     }

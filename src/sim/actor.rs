@@ -14,7 +14,8 @@ use super::relay::RelayNet;
 use crate::engine::{Channel, Trouble};
 use crate::market::{
     Ask, Body, Deadlines, Draft, EscrowTerms, GigDraft, Job, Lock, Mode, Msat, Network,
-    PaymentHash, Phase, Preimage, Query, Role, Side, Sort, Span, Verb, WINDOW, Wish, Work, may,
+    PaymentHash, Phase, Preimage, Quality, Query, Role, Side, Sort, Span, Verb, WINDOW, Wish, Work,
+    may,
 };
 use crate::text::Raw;
 
@@ -72,6 +73,7 @@ impl Stage {
         };
         let escrow = modes.contains(&Mode::Escrow);
         let draft = GigDraft {
+            quality: Quality::default(),
             title: format!("Gig {} of {}", core.posts().len(), peer.n),
             summary: String::new(),
             content: "Sixteen bytes an item, please.".into(),
@@ -280,7 +282,7 @@ impl Stage {
             0 => Body::Settled { manifest },
             1 => Body::Accept { manifest, x: None },
             2 => Body::Ready { manifest, tranche: 0 },
-            3 => Body::Reject { manifest, reason: Raw("forged".into()) },
+            3 => Body::Reject { manifest, reason: Raw("forged".into()), next: None },
             4 => Body::Note { text: Raw("one of two".into()) },
             5 => again(false),
             _ => again(true),

@@ -17,7 +17,8 @@ use crate::engine::{
     SealedFiles, Transfer,
 };
 use crate::market::{
-    Address, Attachment, Digest, EndpointId, EventId, LEAST_PRICE, Mode, Preimage, Purpose,
+    Address, Attachment, Audited, Checked, Digest, EndpointId, EventId, LEAST_PRICE, Mode, Pinned,
+    Preimage, Purpose,
 };
 use crate::seal::{
     self, ChannelSecret, Cut, Expected, Hash32, InspectError, OpenError, Plan, TrancheKey,
@@ -164,6 +165,9 @@ impl PeerDisk {
     }
 }
 
+/// Nobody in a world asks for either, so nobody comes here.
+const NO_QUALITY: &str = "The gigs of a simulated world name no audit and no check.";
+
 #[async_trait]
 impl Files for PeerDisk {
     async fn adopt(
@@ -241,7 +245,7 @@ impl Files for PeerDisk {
             job: Hash32::new(at.terms.job.0),
             delivery: at.terms.delivery,
             mode: mode(&at.terms),
-            cut: None,
+            cut: terms.quality.cut,
             chunks: None,
             secrets: &secrets(&at.terms),
             price_msat: terms.price.get(),
@@ -295,6 +299,34 @@ impl Files for PeerDisk {
         Ok(OpenedTranche::Right { path, digest })
     }
 
+    async fn reveal(
+        &self,
+        _at: &SealedAt,
+        _manifest: &EventId,
+        _seed: &Preimage,
+        _keys: &[Preimage],
+    ) -> Result<String, Fault> {
+        Err(Fault::Never(NO_QUALITY.into()))
+    }
+    async fn audit(
+        &self,
+        _at: &SealedAt,
+        _manifest: &EventId,
+        _seed: &Preimage,
+        _answer: &str,
+        _checks: &[Pinned],
+    ) -> Result<(Audited, Option<String>, Vec<Checked>), Fault> {
+        Err(Fault::Never(NO_QUALITY.into()))
+    }
+    async fn check(
+        &self,
+        _at: &SealedAt,
+        _t: u32,
+        _output: &Path,
+        _checks: &[Pinned],
+    ) -> Result<Vec<Checked>, Fault> {
+        Err(Fault::Never(NO_QUALITY.into()))
+    }
     async fn prove(
         &self,
         at: &SealedAt,

@@ -337,6 +337,19 @@ fn with_files(mut gig: WrittenGig) -> Result<(WrittenGig, Vec<Attachment>), Stri
         }
         gig.draft.content = std::fs::read_to_string(&path).map_err(|why| failed(&path, &why))?;
     }
+    for (path, _) in std::mem::take(&mut gig.checks) {
+        let path = home(path);
+        let size = std::fs::metadata(&path).map_err(|why| failed(&path, &why))?.len();
+        if size > crate::verify::MAX_CHECK as u64 {
+            return Err(failed(&path, &"longer than a check can be"));
+        }
+        let bytes = std::fs::read(&path).map_err(|why| failed(&path, &why))?;
+        let pinned = crate::engine::pin(&bytes).map_err(|why| failed(&path, &why))?;
+        if pinned.body.is_none() {
+            gig.inputs.push(path);
+        }
+        gig.draft.quality.checks.push(pinned);
+    }
     let mut inputs = Vec::new();
     for path in &mut gig.inputs {
         *path = home(std::mem::take(path));

@@ -2,6 +2,8 @@
 
 use std::net::SocketAddr;
 
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+
 use super::event::is_point;
 use super::limits::{
     ADDRESSES, BLOB_BYTES, BLOCKS, DEADLINE_MAX, DEADLINE_MIN, INPUT_BYTES, INPUTS, INVOICE_BYTES,
@@ -10,7 +12,8 @@ use super::limits::{
 };
 use super::rejected::{Code, Rejected};
 use crate::market::{
-    Address, Attachment, Body, Deadlines, EscrowTerms, Lock, Mode, Msat, Offer, Terms,
+    Address, Attachment, Body, Deadlines, EscrowTerms, Lock, MOST_AUDITED, Mode, Msat, Offer,
+    Quality, Terms,
 };
 use crate::text::Raw;
 
@@ -173,7 +176,13 @@ pub(crate) fn offer(offer: &Offer) -> Result<(), Rejected> {
         return Err(Rejected::limit("the inbox's key is not a public key"));
     }
     relays(&offer.inbox.relays)?;
+    quality(&offer.quality)?;
     inputs(&offer.inputs)
+}
+
+/// What a delivery is held against.
+fn quality(quality: &Quality) -> Result<(), Rejected> {
+    quality.check().map_err(|why| Rejected::limit(why.sentence))
 }
 
 /// What a bid binds itself to.
@@ -187,6 +196,10 @@ fn terms(terms: &Terms) -> Result<(), Rejected> {
     if terms.tranches > 1 && terms.price.get() / u64::from(terms.tranches) < TRANCHE_MIN {
         return Err(Rejected::limit("a tranche of several would pay less than 1,000 sat"));
     }
+    if terms.quality != terms.quality.bare() {
+        return Err(Rejected::limit("a bid carries the body of a check"));
+    }
+    quality(&terms.quality)?;
     deliverable(terms.max_bytes)?;
     escrow(terms.escrow.as_ref(), terms.mode == Mode::Escrow)?;
     deadlines(&terms.deadlines)
@@ -223,6 +236,7 @@ pub(crate) fn check(body: &Body) -> Result<(), Rejected> {
             }
             deliverable(delivery.vector_size)
         }
+        Body::Open { keys, .. } => opened(keys),
         Body::Ready { tranche: t, .. } => tranche(*t),
         Body::Bill { tranche: t, invoice: text, .. } => tranche(*t).and_then(|()| invoice(text)),
         Body::Lock(new) => lock(new),
@@ -245,7 +259,7 @@ pub(crate) fn check(body: &Body) -> Result<(), Rejected> {
             text("a comment", comment, MESSAGE_BYTES)
         }
         Body::Note { text: note } => text("a note", note, NOTE_BYTES),
-        Body::Accept { .. } | Body::Settled { .. } => Ok(()),
+        Body::Audit { .. } | Body::Accept { .. } | Body::Settled { .. } => Ok(()),
     }
 }
 
@@ -254,6 +268,16 @@ fn attempts(attempt: u32) -> Result<(), Rejected> {
         return Ok(());
     }
     Err(Rejected::limit(format!("try {attempt} cannot be: there are at most {LOCKS}")))
+}
+
+/// Keys of 32 bytes, together in base64.
+fn opened(keys: &str) -> Result<(), Rejected> {
+    let most = usize::try_from(MOST_AUDITED).unwrap_or(usize::MAX) * 32;
+    let bytes = (keys.len() <= most.div_ceil(3) * 4).then(|| STANDARD.decode(keys).ok()).flatten();
+    if bytes.is_some_and(|bytes| bytes.len() % 32 == 0 && bytes.len() <= most) {
+        return Ok(());
+    }
+    Err(Rejected::limit("the opened keys are no keys, or more than one answer opens"))
 }
 
 fn tranche(t: u32) -> Result<(), Rejected> {

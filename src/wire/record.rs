@@ -13,7 +13,7 @@ use crate::market::{Body, Draft, JobId, Record};
 pub const RECORD: u16 = 3921;
 
 /// Bodies of this version. Any other is refused, never guessed.
-const BODIES: [&str; 23] = [
+const BODIES: [&str; 25] = [
     "bid",
     "decline",
     "award",
@@ -24,6 +24,8 @@ const BODIES: [&str; 23] = [
     "bill",
     "accept",
     "reject",
+    "audit",
+    "open",
     "lock",
     "fund",
     "funded",

@@ -2,8 +2,8 @@
 
 use earnest::engine::{Commit, Store as _};
 use earnest::market::{
-    Deadlines, EventId, Gig, Inbox, Mode, Msat, Network, Offer, Pubkey, Query, Side, Span, Status,
-    Time, Work,
+    Deadlines, EventId, Gig, Inbox, Mode, Msat, Network, Offer, Pubkey, Quality, Query, Side, Span,
+    Status, Time, Work,
 };
 use earnest::store::Database;
 use earnest::text::Raw;
@@ -102,6 +102,7 @@ fn gig(n: u64) -> Gig {
         network: Network::Regtest,
         expires_at: NOW.after(Span(3_600 + n)),
         offer: Offer {
+            quality: Quality::default(),
             v: 1,
             work: Work::File,
             modes: vec![mode],

@@ -6,8 +6,8 @@ use std::thread;
 use earnest::engine::{Clock as _, Core, Me, Relays as _};
 use earnest::keys::{Keys, OsDice, Phrase, Secrets, SystemClock};
 use earnest::market::{
-    Address, Deadlines, EndpointId, Gig, Inbox, Mode, Msat, Network, NodeId, Offer, Query, Side,
-    Span, Status, Work,
+    Address, Deadlines, EndpointId, Gig, Inbox, Mode, Msat, Network, NodeId, Offer, Quality, Query,
+    Side, Span, Status, Work,
 };
 use earnest::nostr::{Pool, PoolConfig};
 use earnest::sandbox::{Relay, RelayConfig};
@@ -125,6 +125,7 @@ fn listings() -> Vec<String> {
                 network: Network::Regtest,
                 expires_at: now.after(Span::DAY),
                 offer: Offer {
+                    quality: Quality::default(),
                     v: 1,
                     work: Work::File,
                     modes: vec![Mode::Sealed],

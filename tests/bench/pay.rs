@@ -8,7 +8,7 @@ use earnest::engine::{BillOrder, Command, JobView, Lightning as _, NodeEvent, Pa
 use earnest::lightning::{Chain, Lsp, Node, NodeConfig, Peer};
 use earnest::market::{
     BidId, Deadlines, Digest, EventId, GigDraft, Mode, Msat, Network, NodeId, Phase, Preimage,
-    Query, Span, Time, Wish, Work,
+    Quality, Query, Span, Time, Wish, Work,
 };
 use earnest::sandbox::world::{Party, World, WorldSetup, now, sats};
 use ldk_node::lightning_invoice::{Bolt11InvoiceDescription, Description};
@@ -107,6 +107,7 @@ async fn delivered(requester: &Party, worker: &Party, jobs: u32, price: u64) -> 
 async fn post(requester: &Party, worker: &Party, n: u32, price: u64) -> EventId {
     let word = format!("measured{}x{n}", worker.name);
     let draft = GigDraft {
+        quality: Quality::default(),
         title: format!("A {word} gig"),
         summary: String::new(),
         content: "Deliver one file.".into(),

@@ -167,7 +167,7 @@ fn a_bill_for_a_rejected_delivery_does_not_stick_to_the_next() {
 fn a_rejection_of_another_delivery_changes_nothing() {
     let mut pair = Pair::new();
     pair.delivered(wish(Mode::Sealed, 1));
-    let reject = Body::Reject { manifest: EventId([7; 32]), reason: Raw::from("no") };
+    let reject = Body::Reject { manifest: EventId([7; 32]), reason: Raw::from("no"), next: None };
     assert_eq!(pair.say(Requester, reject), Taken::New);
     assert_eq!(pair.phase(Worker), Phase::Delivered);
     assert!(pair.job(Worker).attempt.is_some());

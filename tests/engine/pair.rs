@@ -68,6 +68,10 @@ pub(crate) struct Side {
     pub(crate) files: JobFiles,
     /// Seals this tranche under a key that is not the one that will be sold.
     pub(crate) cheats: Option<u32>,
+    /// Seals without looking whether the work passes its checks.
+    pub(crate) careless: bool,
+    /// Opens samples with keys that open nothing.
+    pub(crate) misopens: bool,
     /// Its machine is off.
     pub(crate) away: bool,
     heard: usize,
@@ -124,6 +128,8 @@ impl Pair {
                 endpoint: EndpointId(*blake3::hash(&[n]).as_bytes()),
                 files: JobFiles::new(&dir.path().join(format!("{who:?}"))).unwrap(),
                 cheats: None,
+                careless: false,
+                misopens: false,
                 away: false,
                 heard: 0,
                 queue: VecDeque::new(),
@@ -305,7 +311,12 @@ impl Pair {
                 relays: port.clone(),
                 lightning: port.clone(),
                 transfer: port,
-                files: Arc::new(Crook { files: side.files.clone(), cheats: side.cheats }),
+                files: Arc::new(Crook {
+                    files: side.files.clone(),
+                    cheats: side.cheats,
+                    careless: side.careless,
+                    misopens: side.misopens,
+                }),
                 clock: self.clock.clone(),
                 dice: self.dice.clone(),
             },
@@ -437,6 +448,7 @@ impl Pair {
 
     pub(crate) fn draft(&self) -> GigDraft {
         GigDraft {
+            quality: Quality::default(),
             title: "Clean a list".into(),
             summary: String::new(),
             content: "Sort it.".into(),
@@ -503,6 +515,18 @@ impl Pair {
         let nonce = self.core(Worker).nonce();
         let (size, name, message) = (file.size, file.name.0, "Here.".into());
         self.core_mut(Worker).ask(&id, Ask::Deliver { source, size, name, message, nonce })
+    }
+
+    /// Delivers exactly this.
+    pub(crate) fn deliver_text(&mut self, name: &str, text: &[u8]) {
+        let source = self.dir.path().join(name);
+        std::fs::write(&source, text).unwrap();
+        let (id, files) = (self.id(), self.side(Worker).files.clone());
+        let (file, source) = self.rt.block_on(files.adopt(&id, &source, u64::MAX)).unwrap();
+        let nonce = self.core(Worker).nonce();
+        let (size, name, message) = (file.size, file.name.0, "Here.".into());
+        self.ask(Worker, Ask::Deliver { source, size, name, message, nonce }).unwrap();
+        self.quiet();
     }
 
     /// Up to a delivery that the requester holds and has inspected.

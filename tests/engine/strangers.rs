@@ -39,7 +39,7 @@ fn the_outer_key_is_not_taken_for_the_author() {
     let of_the_requester = [
         Body::Ready { manifest, tranche: 0 },
         Body::Accept { manifest, x: None },
-        Body::Reject { manifest, reason: reason() },
+        Body::Reject { manifest, reason: reason(), next: None },
         Body::Decline { reason: reason() },
     ];
     for (liar, bodies) in [(Requester, of_the_worker), (Worker, of_the_requester)] {

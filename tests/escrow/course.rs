@@ -206,7 +206,7 @@ fn a_released_secret_is_beaten_by_nothing() {
     assert_eq!(refused(pair.cancel(Requester)), "released");
     pair.say(Requester, Body::Cancel { reason: "wait".into() });
     let manifest = pair.job(Worker).attempt.unwrap().record.unwrap().id;
-    pair.say(Requester, Body::Reject { manifest, reason: "no".into() });
+    pair.say(Requester, Body::Reject { manifest, reason: "no".into(), next: None });
     pair.wake(Worker);
     pair.quiet();
     assert_eq!(pair.phase(Worker), Phase::Settled);

@@ -39,7 +39,7 @@ fn nobody_speaks_in_the_other_sides_name_or_in_the_judges() {
         let next = Lock { attempt: 1, hash: PaymentHash([9; 32]), ..lock };
         requesters.push(Body::Lock(next));
         requesters.push(Body::Accept { manifest, x: Some(x) });
-        requesters.push(Body::Reject { manifest, reason: "no".into() });
+        requesters.push(Body::Reject { manifest, reason: "no".into(), next: None });
         for (liar, bodies) in [(Requester, workers), (Worker, requesters)] {
             let hearer = liar.other();
             for body in bodies {

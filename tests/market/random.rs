@@ -57,7 +57,7 @@ fn forged(pair: &Pair, who: Who, n: u8) -> Body {
     let reason = Raw::from("x");
     match n % 8 {
         0 => Body::Cancel { reason },
-        1 => Body::Reject { manifest, reason },
+        1 => Body::Reject { manifest, reason, next: None },
         2 => Body::Ready { manifest, tranche: u32::from(n % 3) },
         3 => Body::Settled { manifest },
         4 => Body::Accept { manifest, x: None },

@@ -287,7 +287,9 @@ pub(crate) fn inputs(job: &Job, stages: &[(Job, Time)]) -> Vec<Input> {
         bodies.push(Body::Accept { manifest, x: None });
         bodies.push(Body::Accept { manifest, x: Some(Preimage::new([3; 32])) });
         bodies.push(Body::Settled { manifest });
-        bodies.push(Body::Reject { manifest, reason: reason() });
+        bodies.push(Body::Audit { manifest, seed: Preimage::new([3; 32]) });
+        bodies.push(Body::Open { manifest, keys: "x".into() });
+        bodies.push(Body::Reject { manifest, reason: reason(), next: None });
         for tranche in [0, 1, u32::MAX] {
             bodies.push(Body::Ready { manifest, tranche });
             bodies.push(Body::Bill { manifest, tranche, invoice: "lnbcrt1".into() });
@@ -355,6 +357,8 @@ fn outcomes(job: &Job) -> Vec<Input> {
         (Effect::Seal { number: 77, source: "/x".into() }, failed()),
         (Effect::Inspect { manifest }, Outcome::Inspected),
         (Effect::Inspect { manifest }, refused),
+        (Effect::Audit { manifest }, failed()),
+        (Effect::Check { tranche: u32::MAX }, failed()),
         (Effect::Open { tranche: u32::MAX }, opened),
         (Effect::Open { tranche: u32::MAX }, Outcome::Mismatch { chunk: u64::MAX }),
         (Effect::Prove { tranche: u32::MAX, chunk: 0 }, Outcome::Proven { path: "/x".into() }),

@@ -174,6 +174,7 @@ impl Part for Small {
 /// A gig as a person writes one.
 pub(crate) fn draft(title: &str) -> GigDraft {
     GigDraft {
+        quality: Quality::default(),
         title: title.into(),
         summary: String::new(),
         content: "What is wanted, line by line.\n\n- one\n- two".into(),

@@ -2,8 +2,8 @@
 
 use earnest::engine::{Direction, EffectRow, FactRow, LedgerRow};
 use earnest::market::{
-    Deadlines, Digest, EventId, Gig, Inbox, Mode, Msat, Network, Offer, PaymentHash, Pubkey, Side,
-    Span, Status, Time, Work,
+    Deadlines, Digest, EventId, Gig, Inbox, Mode, Msat, Network, Offer, PaymentHash, Pubkey,
+    Quality, Side, Span, Status, Time, Work,
 };
 use earnest::text::Raw;
 
@@ -61,6 +61,7 @@ pub(crate) fn gig(n: u64, title: &str) -> Gig {
         network: Network::Regtest,
         expires_at: NOW.after(Span::DAY),
         offer: Offer {
+            quality: Quality::default(),
             v: 1,
             work: Work::File,
             modes: vec![Mode::Sealed],

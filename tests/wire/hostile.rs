@@ -77,8 +77,11 @@ fn any_body() -> impl Strategy<Value = Body> {
         any_text(200).prop_map(|reason| Body::Decline { reason }),
         any_text(200).prop_map(|reason| Body::Withdraw { reason }),
         (1u8..=5, any_text(200)).prop_map(|(stars, comment)| Body::Rate { stars, comment }),
-        (id.clone(), any_text(200))
-            .prop_map(|(manifest, reason)| Body::Reject { manifest, reason }),
+        (id.clone(), any_text(200)).prop_map(|(manifest, reason)| Body::Reject {
+            manifest,
+            reason,
+            next: None
+        }),
         (id.clone(), 0u32..64).prop_map(|(manifest, tranche)| Body::Ready { manifest, tranche }),
         (id, 0u32..64, "[a-z0-9]{1,600}").prop_map(|(manifest, tranche, invoice)| Body::Bill {
             manifest,

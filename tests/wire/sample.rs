@@ -50,6 +50,7 @@ pub(super) fn gig() -> Gig {
         network: Network::Regtest,
         expires_at: NOW.after(Span::DAY.times(7)),
         offer: Offer {
+            quality: Quality::default(),
             v: 1,
             work: Work::File,
             modes: vec![Mode::Sealed, Mode::Direct],
@@ -74,6 +75,7 @@ pub(super) fn attachment(name: &str) -> Attachment {
 
 pub(super) fn terms() -> Terms {
     Terms {
+        quality: Quality::default(),
         v: 1,
         work: Work::File,
         mode: Mode::Sealed,
@@ -189,7 +191,16 @@ pub(super) fn bodies() -> Vec<Body> {
         Body::Ready { manifest: manifest_id, tranche: 2 },
         Body::Bill { manifest: manifest_id, tranche: 0, invoice: "lnbcrt210u1pj".into() },
         Body::Accept { manifest: manifest_id, x: None },
-        Body::Reject { manifest: manifest_id, reason: raw("not Finnish") },
+        Body::Reject { manifest: manifest_id, reason: raw("not Finnish"), next: None },
+        Body::Reject {
+            manifest: manifest_id,
+            reason: raw("wrong keys"),
+            next: Some(NextSeed { audit: Digest([1; 32]), audit_nonce: Nonce([2; 32]) }),
+        },
+        Body::Audit { manifest: manifest_id, seed: Preimage::new([9; 32]) },
+        // 512 keys of 32 bytes: the most that one answer opens.
+        Body::Open { manifest: manifest_id, keys: format!("{}AA==", "A".repeat(21_844)) },
+        Body::Open { manifest: manifest_id, keys: String::new() },
         Body::Accept { manifest: manifest_id, x: Some(Preimage::new([9; 32])) },
         Body::Lock(lock()),
         Body::Fund { attempt: 3, invoice: "lnbcrt210u1pj".into(), height: 900_288 },

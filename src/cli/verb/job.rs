@@ -156,6 +156,10 @@ fn head(job: &JobView, now: Time) -> Vec<(&'static str, String)> {
         add("delivery", Some(format!("{}, {} bytes, {state}", d.name.or("(no name)"), d.size)));
         let paid = (d.paid > 0).then(|| format!("{} of {} parts", d.paid, job.tranches));
         add("paid", paid);
+        add("audit", d.audit.as_ref().map(ToString::to_string));
+        for check in &d.checks {
+            add("check", Some(check.to_string()));
+        }
         add("proof", d.proof.as_ref().map(|path| path.display().to_string()));
     }
     head

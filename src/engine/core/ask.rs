@@ -65,6 +65,7 @@ impl<S: Store> Core<S> {
                 price: draft.price,
                 max_bytes: draft.max_bytes,
                 deadlines: draft.deadlines,
+                quality: draft.quality.clone(),
                 escrow: match draft.modes.contains(&Mode::Escrow) {
                     true => Some(draft.escrow.clone().unwrap_or_default()),
                     false => None,

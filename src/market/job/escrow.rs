@@ -169,7 +169,7 @@ impl Job {
                 }
             }
             Body::Accept { x: None, .. } => {}
-            Body::Reject { manifest, reason } => {
+            Body::Reject { manifest, reason, .. } => {
                 let decided = escrow.released || escrow.x.is_some();
                 if phase == Phase::Delivered && standing == Some(*manifest) && !decided {
                     self.reason = Some(reason.0.clone());

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::market::job::{Attempt, Chain, Escrow, Job, Material, Phase, Tranche};
+use crate::market::job::{Attempt, Chain, Escrow, Job, Material, Phase, Seed, Tranche};
 use crate::market::{Body, Digest, Fact, PaymentHash, Record, Role, Time};
 
 impl Job {
@@ -63,6 +63,8 @@ impl Job {
                         self.unacknowledged.clear();
                     }
                 }
+                self.seed =
+                    Some(Seed { hash: award.audit, nonce: award.audit_nonce, revealed: false });
                 self.escrow = award.lock.map(|lock| Escrow::begin(lock, record.id));
                 let open = if self.escrow.is_some() { Phase::Awarded } else { Phase::Working };
                 self.enter(open, at);
@@ -91,6 +93,7 @@ impl Job {
             }
             Fact::Fetched { blob, path } => self.fetched(blob, path),
             _ if self.apply_escrow(fact, at) => {}
+            _ if self.apply_review(fact, at) => {}
             _ => self.apply_work(fact, at),
         }
     }
@@ -125,6 +128,7 @@ impl Job {
         }
         let moved = self.money_moved();
         match &record.draft.body {
+            Body::Audit { .. } | Body::Open { .. } => self.reviewed(record, at),
             Body::Cancel { .. } | Body::Reject { .. } if moved || self.phase.is_over() => {}
             // Of another delivery than the one that stands.
             Body::Reject { manifest, .. }
@@ -165,10 +169,12 @@ impl Job {
                 work.tranches = vec![Tranche::default(); count];
                 self.deliveries = delivery.manifest.delivery.saturating_add(1);
                 self.attempt = Some(work);
+                self.review_begins();
                 self.reason = None;
                 self.enter(Phase::Delivered, at);
             }
             Body::Reject { reason, .. } => {
+                self.reviewed(record, at);
                 self.reason = Some(reason.0.clone());
                 if let Some(work) = self.attempt.take() {
                     self.former.extend(work.hashes);
@@ -180,6 +186,7 @@ impl Job {
                     self.enter(Phase::Settled, at);
                 }
             }
+            Body::Ready { .. } => self.reviewed(record, at),
             Body::Bid(_)
             | Body::Award(_)
             | Body::Lock(_)
@@ -191,7 +198,6 @@ impl Job {
             | Body::Dispute { .. }
             | Body::Objection { .. }
             | Body::Ruling { .. }
-            | Body::Ready { .. }
             | Body::Bill { .. }
             | Body::Rate { .. }
             | Body::Note { .. } => {}

@@ -1,6 +1,6 @@
 //! What follows from what the world did: outcomes of effects, and what the node says by itself.
 
-use crate::market::step::{escrow, halves};
+use crate::market::step::{escrow, halves, review};
 use crate::market::{
     Attempt, Body, Digest, Effect, EventId, Fact, Job, Msat, NodeEvent, Outcome, PaymentHash,
     PaymentState, Phase, Preimage, Purpose, Record, Refusal, Role, Step, Tranche, World,
@@ -17,9 +17,12 @@ pub(super) fn done(
     if job.escrow.is_some()
         && let Some(step) = escrow::done(job, effect, outcome, world)
     {
-        return Ok(step);
+        return Ok(review::in_escrow(job, effect, outcome, step));
     }
     let step = Step::default();
+    if let Some(step) = review::done(job, effect, outcome) {
+        return Ok(step);
+    }
     Ok(match (effect, outcome) {
         (Effect::Fetch { purpose, .. }, Outcome::Fetched { blob, path }) => {
             let step = step.fact(Fact::Fetched { blob: *blob, path: path.clone() });
@@ -74,7 +77,7 @@ pub(super) fn done(
         },
         (Effect::Inspect { manifest }, Outcome::Inspected) => {
             if inspecting(job, manifest) {
-                step.fact(Fact::Inspected)
+                review::inspected(job, manifest, step.fact(Fact::Inspected))
             } else {
                 step
             }
@@ -267,8 +270,11 @@ fn refuse(job: &Job, manifest: &EventId, step: Step, code: &str, sentence: &str)
     if !inspecting(job, manifest) || job.money_moved() {
         return step;
     }
-    step.fact(Fact::Refused { code: code.into(), sentence: sentence.into() })
-        .say(Body::Reject { manifest: *manifest, reason: Raw(sentence.into()) })
+    step.fact(Fact::Refused { code: code.into(), sentence: sentence.into() }).say(Body::Reject {
+        manifest: *manifest,
+        reason: Raw(sentence.into()),
+        next: None,
+    })
 }
 
 fn paid(job: &Job, hash: &PaymentHash, preimage: &Preimage, fee: Msat) -> Step {
@@ -337,7 +343,9 @@ fn opened(
     }
     let step =
         step.fact(Fact::Opened { tranche, path: path.to_path_buf(), digest: digest.copied() });
-    if work.tranches.iter().filter(|t| !t.opened).count() == 1 {
+    if job.has_checks() {
+        review::check(tranche, step)
+    } else if work.tranches.iter().filter(|t| !t.opened).count() == 1 {
         step.say(Body::Accept { manifest: record.id, x: None })
     } else {
         step.say(Body::Ready { manifest: record.id, tranche: work.next_unpaid() })

@@ -374,7 +374,7 @@ pub(super) fn done(job: &Job, effect: &Effect, outcome: &Outcome, world: &World)
                 return Some(step);
             }
             let reason = "The key does not open what was signed. The money stays locked.";
-            step.say(Body::Reject { manifest: record.id, reason: Raw(reason.into()) })
+            step.say(Body::Reject { manifest: record.id, reason: Raw(reason.into()), next: None })
         }
         _ => return None,
     })

@@ -1,6 +1,6 @@
 //! What follows from what the other side says.
 
-use crate::market::step::{affordable, escrow, halves};
+use crate::market::step::{affordable, escrow, halves, review};
 use crate::market::{
     BILL_AGAIN_AFTER, BILL_EXPIRY, BillOrder, Body, Certificate, Delivery, Due, Effect, Fact,
     Invoice, Job, Mode, PayOrder, Phase, Purpose, Record, Refusal, Role, Step, World, job_id,
@@ -72,6 +72,8 @@ pub(super) fn heard(
             let theirs = job.attempt.as_ref().and_then(|w| w.record.as_ref()).map(|r| r.id);
             if theirs == Some(*manifest) { bill(job, *tranche, invoice, world, step) } else { step }
         }
+        Body::Audit { manifest, seed } => review::audit(job, manifest, seed, step),
+        Body::Open { manifest, .. } => review::opening(job, manifest, step),
         Body::Material(file) => match job.peer_address() {
             Some(from)
                 if file.size <= MOST_MATERIAL
@@ -228,7 +230,7 @@ fn deliver(job: &Job, record: &Record, delivery: &Delivery, world: &World, step:
         let sentence = format!("{sentence} Nothing was paid.");
         return step
             .fact(Fact::Refused { code: code.into(), sentence: sentence.clone() })
-            .say(Body::Reject { manifest: record.id, reason: Raw(sentence) });
+            .say(Body::Reject { manifest: record.id, reason: Raw(sentence), next: None });
     }
     let Some(from) = job.peer_address() else { return step };
     let [vector, blob] = halves(delivery, from);

@@ -7,7 +7,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use async_trait::async_trait;
 
 use crate::engine::{Fault, Files, Inspection, OpenedTranche, SealOrder, SealedAt, SealedFiles};
-use crate::market::{Attachment, BidId, EventId, Mode, Preimage, Purpose};
+use crate::market::{
+    Attachment, Audited, BidId, Checked, EventId, Mode, Pinned, Preimage, Purpose,
+};
 use crate::seal::Hash32;
 use crate::text::Raw;
 
@@ -70,6 +72,34 @@ impl Files for Cheat {
         name: &Raw,
     ) -> Result<OpenedTranche, Fault> {
         self.files.open(at, t, key, name).await
+    }
+    async fn reveal(
+        &self,
+        at: &SealedAt,
+        manifest: &EventId,
+        seed: &Preimage,
+        keys: &[Preimage],
+    ) -> Result<String, Fault> {
+        self.files.reveal(at, manifest, seed, keys).await
+    }
+    async fn audit(
+        &self,
+        at: &SealedAt,
+        manifest: &EventId,
+        seed: &Preimage,
+        answer: &str,
+        checks: &[Pinned],
+    ) -> Result<(Audited, Option<String>, Vec<Checked>), Fault> {
+        self.files.audit(at, manifest, seed, answer, checks).await
+    }
+    async fn check(
+        &self,
+        at: &SealedAt,
+        t: u32,
+        output: &Path,
+        checks: &[Pinned],
+    ) -> Result<Vec<Checked>, Fault> {
+        self.files.check(at, t, output, checks).await
     }
     async fn prove(
         &self,

@@ -7,8 +7,8 @@ use tokio::time::Instant;
 
 use crate::engine::{Command, JobView, PostView, Snapshot};
 use crate::market::{
-    Deadlines, EventId, GigDraft, Mode, Msat, Network, Phase, Pubkey, Query, Side, Span, Status,
-    Time, Work,
+    Deadlines, EventId, GigDraft, Mode, Msat, Network, Phase, Pubkey, Quality, Query, Side, Span,
+    Status, Time, Work,
 };
 use crate::sandbox::market::What;
 use crate::sandbox::people::Person;
@@ -285,6 +285,7 @@ impl Person {
         };
         let life = self.pace.life(kind.by_hand());
         let draft = GigDraft {
+            quality: Quality::default(),
             title: task.title.clone(),
             summary: task.summary,
             content: format!(

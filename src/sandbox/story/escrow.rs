@@ -10,7 +10,7 @@ use anyhow::{Context as _, anyhow};
 use crate::engine::{Command, EscrowView, Lightning as _, PaymentState, Ports, Snapshot};
 use crate::market::{
     BidId, Deadlines, EscrowTerms, EventId, GigDraft, LEAST_WINDOW, Mode, Msat, Network,
-    PaymentHash, Phase, Query, Sort, Span, Time, WINDOW, Wish, Work, final_cltv,
+    PaymentHash, Phase, Quality, Query, Sort, Span, Time, WINDOW, Wish, Work, final_cltv,
 };
 use crate::sandbox::story::first_job::{account, sha256_file, sha256_hex, view};
 use crate::sandbox::story::{FileSummary, PaymentSummary, Play, Sabotage, Story, Teller};
@@ -231,6 +231,7 @@ impl Course<'_> {
         teller: &mut Teller<'_>,
     ) -> anyhow::Result<BidId> {
         let draft = GigDraft {
+            quality: Quality::default(),
             title: "Write a short text about rivers".into(),
             summary: "A text whose worth is seen by reading it.".into(),
             content: "One page on why rivers bend. The money is locked before you begin.".into(),

@@ -10,8 +10,8 @@ use sha2::Digest as _;
 
 use crate::engine::{Command, JobView, Lightning as _, PaymentState, Ports, Snapshot};
 use crate::market::{
-    BidId, Deadlines, GigDraft, Mode, Msat, Network, PaymentHash, Phase, Query, Sort, Span, Time,
-    Wish, Work,
+    BidId, Deadlines, GigDraft, Mode, Msat, Network, PaymentHash, Phase, Quality, Query, Sort,
+    Span, Time, Wish, Work,
 };
 use crate::sandbox::FlakyRelay;
 use crate::sandbox::flaky::Faults;
@@ -195,6 +195,7 @@ impl Course<'_> {
         teller: &mut Teller<'_>,
     ) -> anyhow::Result<BidId> {
         let draft = GigDraft {
+            quality: Quality::default(),
             title: "Clean a list of people".into(),
             summary: "One CSV in, the same list out: sorted, no duplicates, no blanks.".into(),
             content: "Sort by name, drop duplicates, trim every field. Deliver one CSV.".into(),

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 use crate::engine::{Fault, Files, Inspection, OpenedTranche, SealOrder, SealedAt, SealedFiles};
-use crate::market::{Attachment, EventId, Preimage, Purpose};
+use crate::market::{Attachment, Audited, Checked, EventId, Pinned, Preimage, Purpose};
 use crate::text::Raw;
 
 /// A worker's disk that breaks one byte of what it has just sealed and signed.
@@ -46,6 +46,34 @@ impl Files for Sabotage {
         name: &Raw,
     ) -> Result<OpenedTranche, Fault> {
         self.0.open(at, t, key, name).await
+    }
+    async fn reveal(
+        &self,
+        at: &SealedAt,
+        manifest: &EventId,
+        seed: &Preimage,
+        keys: &[Preimage],
+    ) -> Result<String, Fault> {
+        self.0.reveal(at, manifest, seed, keys).await
+    }
+    async fn audit(
+        &self,
+        at: &SealedAt,
+        manifest: &EventId,
+        seed: &Preimage,
+        answer: &str,
+        checks: &[Pinned],
+    ) -> Result<(Audited, Option<String>, Vec<Checked>), Fault> {
+        self.0.audit(at, manifest, seed, answer, checks).await
+    }
+    async fn check(
+        &self,
+        at: &SealedAt,
+        t: u32,
+        output: &Path,
+        checks: &[Pinned],
+    ) -> Result<Vec<Checked>, Fault> {
+        self.0.check(at, t, output, checks).await
     }
     async fn prove(
         &self,

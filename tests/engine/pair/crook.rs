@@ -12,6 +12,8 @@ use earnest::text::Raw;
 pub(super) struct Crook {
     pub(super) files: JobFiles,
     pub(super) cheats: Option<u32>,
+    pub(super) careless: bool,
+    pub(super) misopens: bool,
 }
 
 #[async_trait]
@@ -28,6 +30,8 @@ impl Files for Crook {
         self.files.place(log, purpose, file)
     }
     async fn seal(&self, order: &SealOrder) -> Result<SealedFiles, Fault> {
+        let checks = if self.careless { Vec::new() } else { order.checks.clone() };
+        let order = &SealOrder { checks, ..order.clone() };
         let Some(t) = self.cheats.map(|t| t as usize) else {
             return self.files.seal(order).await;
         };
@@ -49,6 +53,36 @@ impl Files for Crook {
         name: &Raw,
     ) -> Result<OpenedTranche, Fault> {
         self.files.open(at, t, key, name).await
+    }
+    async fn reveal(
+        &self,
+        at: &SealedAt,
+        manifest: &EventId,
+        seed: &Preimage,
+        keys: &[Preimage],
+    ) -> Result<String, Fault> {
+        let other = [Preimage::new([66; 32])];
+        let keys = if self.misopens { &other[..] } else { keys };
+        self.files.reveal(at, manifest, seed, keys).await
+    }
+    async fn audit(
+        &self,
+        at: &SealedAt,
+        manifest: &EventId,
+        seed: &Preimage,
+        answer: &str,
+        checks: &[Pinned],
+    ) -> Result<(Audited, Option<String>, Vec<Checked>), Fault> {
+        self.files.audit(at, manifest, seed, answer, checks).await
+    }
+    async fn check(
+        &self,
+        at: &SealedAt,
+        t: u32,
+        output: &Path,
+        checks: &[Pinned],
+    ) -> Result<Vec<Checked>, Fault> {
+        self.files.check(at, t, output, checks).await
     }
     async fn prove(
         &self,

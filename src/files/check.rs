@@ -1,0 +1,295 @@
+//! Checking: the checks of the terms on a file, record by record or whole, and the sample of an audit.
+
+use std::fs::File;
+use std::io::{self, BufReader, Read as _};
+use std::ops::Range;
+use std::path::Path;
+
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+
+use super::fault::{NOTHING_PAID, disk};
+use super::{hash, tranche_keys};
+use crate::engine::{Fault, SealedAt};
+use crate::market::{Audited, CheckVerdict, Checked, Digest, EventId, Pinned, Preimage};
+use crate::seal::{
+    self, AuditError, AuditSeed, ChunkKey, ENTRY, Entry, Manifest, Opening, Request, Sampled,
+};
+use crate::verify::{Checker, MAX_FUEL, Run, Scope, Verdict};
+
+/// Bytes read at a time.
+const BUFFER: usize = 1 << 18;
+
+/// A check made ready, or why it cannot be.
+struct Loaded {
+    check: Digest,
+    ready: Result<Checker, String>,
+    /// Fuel of all looks together: a check of many records may not keep anybody busy for ever.
+    fuel: u64,
+    verdict: Option<Checked>,
+}
+
+impl Loaded {
+    fn of(pinned: &Pinned) -> Self {
+        let ready = match &pinned.body {
+            None => Err("the check is not here".to_owned()),
+            Some(body) => Checker::from_json(body.as_bytes()).map_err(|why| why.to_string()),
+        };
+        Self { check: pinned.hash, ready, fuel: 2 * MAX_FUEL, verdict: None }
+    }
+
+    /// The first failure stands; having nothing to say stands unless there is one.
+    fn say(&mut self, verdict: Verdict, chunk: Option<u64>) {
+        let verdict = match verdict {
+            Verdict::Pass => return,
+            Verdict::Fail { reason, place } if place.is_empty() => CheckVerdict::Fail { reason },
+            Verdict::Fail { reason, place } => {
+                CheckVerdict::Fail { reason: format!("{place}: {reason}") }
+            }
+            Verdict::None { reason } => CheckVerdict::None { reason },
+        };
+        let new = Checked { check: self.check, verdict, chunk };
+        if self.verdict.as_ref().is_none_or(|old| !old.failed() && new.failed()) {
+            self.verdict = Some(new);
+        }
+    }
+
+    fn end(self) -> Checked {
+        let Self { check, ready, verdict, .. } = self;
+        verdict.unwrap_or(match ready {
+            Ok(_) => Checked { check, verdict: CheckVerdict::Pass, chunk: None },
+            Err(reason) => Checked { check, verdict: CheckVerdict::None { reason }, chunk: None },
+        })
+    }
+
+    /// Whether there is anything left to look for.
+    fn looks(&self, scope: Scope) -> bool {
+        let scoped = self.ready.as_ref().is_ok_and(|checker| match scope {
+            Scope::Chunk => checker.scope() == Scope::Chunk,
+            // A delivery is one file today, so a file is the whole.
+            _ => checker.scope() != Scope::Chunk,
+        });
+        scoped && !self.verdict.as_ref().is_some_and(Checked::failed) && self.fuel > 0
+    }
+
+    fn ended(&mut self, run_fuel: u64, verdict: Verdict, chunk: Option<u64>) {
+        self.fuel = self.fuel.saturating_sub(run_fuel);
+        self.say(verdict, chunk);
+        if self.fuel == 0 {
+            self.say(Verdict::None { reason: "the check is too much work".into() }, None);
+        }
+    }
+}
+
+/// Runs the checks on a file that is there up to the end of `chunks`: those of scope `chunk` on every
+/// record that ends in them, the others on the whole file, if `whole` says that it is there. Memory does
+/// not grow with the file.
+pub(super) fn run(
+    file: &Path,
+    vector: &Path,
+    manifest: &Manifest,
+    chunks: Range<u64>,
+    whole: bool,
+    checks: &[Pinned],
+) -> Result<Vec<Checked>, Fault> {
+    let mut loaded: Vec<Loaded> = checks.iter().map(Loaded::of).collect();
+    let failed = |why| disk(file, why, "Whatever was paid is safe.");
+    if loaded.iter().any(|one| one.looks(Scope::Chunk)) {
+        for_records(file, vector, manifest, &chunks, &mut loaded).map_err(failed)?;
+    }
+    for one in loaded.iter_mut().filter(|one| whole && one.looks(Scope::Whole)) {
+        let Ok(checker) = &one.ready else { continue };
+        let from = File::open(file).map_err(failed)?;
+        let verdict = checker.read(BufReader::with_capacity(BUFFER, from)).map_err(failed)?;
+        let only = (manifest.n == 1).then_some(0);
+        one.say(verdict, only);
+    }
+    Ok(loaded.into_iter().map(Loaded::end).collect())
+}
+
+/// Entries of the vector file, in order.
+fn entries(vector: &Path) -> io::Result<impl FnMut() -> io::Result<Entry>> {
+    let mut from = BufReader::with_capacity(BUFFER, File::open(vector)?);
+    Ok(move || {
+        let mut bytes = [0; ENTRY];
+        from.read_exact(&mut bytes)?;
+        Entry::decode(&bytes).ok_or_else(|| io::Error::other("the vector file was damaged here"))
+    })
+}
+
+fn for_records(
+    file: &Path,
+    vector: &Path,
+    manifest: &Manifest,
+    chunks: &Range<u64>,
+    loaded: &mut [Loaded],
+) -> io::Result<()> {
+    // Where the record that the first chunk goes on with began: it may lie in an earlier tranche.
+    let mut next = entries(vector)?;
+    let (mut begins, mut offset, mut begins_at) = (0, 0, 0);
+    for i in 0..=chunks.start.min(manifest.n.saturating_sub(1)) {
+        let entry = next()?;
+        if entry.starts_record {
+            (begins, begins_at) = (i, offset);
+        }
+        offset += u64::from(entry.len);
+    }
+    let mut from = BufReader::with_capacity(BUFFER, File::open(file)?);
+    io::Seek::seek(&mut from, io::SeekFrom::Start(begins_at))?;
+    let mut next = entries(vector)?;
+    for _ in 0..begins {
+        next()?;
+    }
+    let mut room = vec![0; seal::MAX_CHUNK];
+    let mut ahead = Some(next()?);
+    let mut i = begins;
+    while let Some(first) = ahead.take() {
+        let begin = i;
+        let ends_in = |end: u64| end > chunks.start && end <= chunks.end;
+        let mut runs: Vec<Option<Run<'_>>> = loaded
+            .iter()
+            .map(|one| match &one.ready {
+                Ok(checker) if one.looks(Scope::Chunk) => Some(checker.begin()),
+                _ => None,
+            })
+            .collect();
+        let mut entry = first;
+        loop {
+            let chunk = &mut room[..entry.len as usize];
+            from.read_exact(chunk)?;
+            runs.iter_mut().flatten().for_each(|run| run.feed(chunk));
+            i += 1;
+            if i == manifest.n {
+                break;
+            }
+            // The mark after the last paid chunk says whether its record ends there.
+            entry = next()?;
+            if entry.starts_record {
+                ahead = Some(entry);
+                break;
+            }
+            if i == chunks.end {
+                return Ok(());
+            }
+        }
+        let only = (i == begin + 1).then_some(begin);
+        let ended: Vec<Option<(u64, Verdict)>> =
+            runs.into_iter().map(|run| run.map(|run| (run.fuel_used(), run.end()))).collect();
+        for (one, ended) in loaded.iter_mut().zip(ended) {
+            if let Some((fuel, verdict)) = ended.filter(|_| ends_in(i)) {
+                one.ended(fuel, verdict, only);
+            }
+        }
+        if i >= chunks.end {
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// What this seed draws from a delivery.
+fn drawn(at: &SealedAt, d: &EventId, seed: &Preimage) -> Result<Vec<Sampled>, Fault> {
+    let vector = File::open(&at.vector).map_err(|why| disk(&at.vector, why, NOTHING_PAID))?;
+    let seed = AuditSeed::new(*seed.expose());
+    let request = Request {
+        d: hash(d.0),
+        seed: Some(&seed),
+        wanted: at.terms.terms.quality.audit,
+        gold: &[],
+        gold_is_paid: false,
+    };
+    seal::sample(&at.manifest, BufReader::with_capacity(BUFFER, vector), &request)
+        .map_err(|why| gone(at, why))
+}
+
+fn gone(at: &SealedAt, why: AuditError) -> Fault {
+    match why {
+        AuditError::Fault(why) => disk(&at.vector, why, NOTHING_PAID),
+        other => Fault::Never(other.to_string()),
+    }
+}
+
+/// See [`crate::engine::Files::reveal`].
+pub(super) fn reveal(
+    at: &SealedAt,
+    d: &EventId,
+    seed: &Preimage,
+    keys: &[Preimage],
+) -> Result<String, Fault> {
+    let sample = drawn(at, d, seed)?;
+    let keys: Vec<_> = (0..).zip(keys).map(|(t, key)| tranche_keys(&at.terms, t, key)).collect();
+    let openings = seal::openings(&at.manifest, &sample, &keys).map_err(|why| gone(at, why))?;
+    let bytes: Vec<u8> = openings.iter().flat_map(|opening| *opening.key.expose()).collect();
+    Ok(STANDARD.encode(bytes))
+}
+
+/// See [`crate::engine::Files::audit`].
+pub(super) fn audit(
+    at: &SealedAt,
+    d: &EventId,
+    seed: &Preimage,
+    answer: &str,
+    checks: &[Pinned],
+) -> Result<(Audited, Option<String>, Vec<Checked>), Fault> {
+    let sample = drawn(at, d, seed)?;
+    let records = records(at)?;
+    let audited = Audited { records, sampled: sample.len() as u64 };
+    let wrong = |why: &str| Ok((audited, Some(why.to_owned()), Vec::new()));
+    let bytes = STANDARD.decode(answer).unwrap_or_default();
+    let chunks = sample.iter().flat_map(|sampled| sampled.chunks.clone());
+    let keys = bytes.as_chunks::<32>().0;
+    if keys.len() != chunks.clone().count() || bytes.len() != keys.len() * 32 {
+        return wrong(
+            "the worker did not open exactly the records that were drawn. Nothing was paid.",
+        );
+    }
+    let openings: Vec<Opening> =
+        chunks.zip(keys).map(|(i, key)| Opening { i, key: ChunkKey::new(*key) }).collect();
+    let mut loaded: Vec<Loaded> = checks.iter().map(Loaded::of).collect();
+    let blob = File::open(&at.blob).map_err(|why| disk(&at.blob, why, NOTHING_PAID))?;
+    let vector = File::open(&at.vector).map_err(|why| disk(&at.vector, why, NOTHING_PAID))?;
+    // Opened first and looked at after: no check sees a record that is not what was promised.
+    let mut opened: Vec<Vec<u8>> = vec![Vec::new(); sample.len()];
+    let mut place = 0;
+    let found =
+        seal::check_openings(&at.manifest, &sample, &openings, blob, vector, |sampled, _, text| {
+            while sample.get(place).is_some_and(|s| s.record != sampled.record) {
+                place += 1;
+            }
+            opened[place].extend_from_slice(text);
+            Ok(())
+        });
+    match found {
+        Ok(()) => {}
+        Err(AuditError::Fault(why)) => return Err(disk(&at.blob, why, NOTHING_PAID)),
+        Err(why @ (AuditError::Promise { .. } | AuditError::Openings)) => {
+            return wrong(&format!("{}.", why.to_string().trim_end_matches('.')));
+        }
+        Err(why) => return Err(Fault::Never(why.to_string())),
+    }
+    for (sampled, text) in sample.iter().zip(&opened) {
+        let only = (sampled.chunks.end == sampled.chunks.start + 1).then_some(sampled.chunks.start);
+        for one in loaded.iter_mut().filter(|one| one.looks(Scope::Chunk)) {
+            let Ok(checker) = &one.ready else { continue };
+            let mut run = checker.begin();
+            run.feed(text);
+            let fuel = run.fuel_used();
+            let verdict = run.end();
+            one.ended(fuel, verdict, only);
+        }
+    }
+    let chunk_scoped =
+        |one: &Loaded| one.ready.as_ref().is_ok_and(|checker| checker.scope() == Scope::Chunk);
+    let results = loaded.into_iter().filter(chunk_scoped).map(Loaded::end).collect();
+    Ok((audited, None, results))
+}
+
+/// Records that the marks of the vector file count.
+fn records(at: &SealedAt) -> Result<u64, Fault> {
+    let failed = |why| disk(&at.vector, why, NOTHING_PAID);
+    let mut next = entries(&at.vector).map_err(failed)?;
+    let mut records = 0;
+    for _ in 0..at.manifest.n {
+        records += u64::from(next().map_err(failed)?.starts_record);
+    }
+    Ok(records)
+}
