@@ -5,7 +5,7 @@ mod escrow;
 
 use serde::{Deserialize, Serialize};
 
-use crate::market::{Job, Phase, Refusal, Role, Span, Time};
+use crate::market::{Job, Mode, Phase, Refusal, Role, Span, Time};
 
 /// After this long without a bill the requester may ask for it again. Two bills are one payment: only the
 /// first is paid.
@@ -155,9 +155,10 @@ pub fn may(job: &Job, verb: Verb, now: Time) -> Result<(), Refusal> {
     }
 }
 
-/// Every verb of our role with whether it can be done now.
+/// Every verb of our role that this job knows, with whether it can be done now.
 pub fn legal(job: &Job, now: Time) -> Vec<(Verb, Result<(), Refusal>)> {
-    Verb::of(job.role).iter().map(|verb| (*verb, may(job, *verb, now))).collect()
+    let known = |verb: &&Verb| **verb != Verb::Fund || job.terms().mode == Mode::Escrow;
+    Verb::of(job.role).iter().filter(known).map(|verb| (*verb, may(job, *verb, now))).collect()
 }
 
 fn role_word(role: Role) -> &'static str {

@@ -168,6 +168,7 @@ pub const KEYMAP: &[Bind] = &[
     bind(On(Jobs), &["w"], Act::Verb(Verb::Award), "award", Some(0)),
     bind(On(Jobs), &["a"], Act::Verb(Verb::Accept), "accept and pay", Some(0)),
     bind(On(Jobs), &["d"], Act::Verb(Verb::Deliver), "deliver", Some(0)),
+    bind(On(Jobs), &["u"], Act::Verb(Verb::Fund), "lock the money", Some(0)),
     bind(On(Jobs), &["r"], Act::Verb(Verb::Reject), "reject", Some(2)),
     bind(On(Jobs), &["e"], Act::Verb(Verb::Decline), "decline", Some(2)),
     bind(On(Jobs), &["z"], Act::Verb(Verb::Withdraw), "withdraw", Some(2)),

@@ -507,8 +507,10 @@ fn leave(model: &mut Model, snapshot: &Snapshot) -> Vec<Do> {
         .iter()
         .any(|l| matches!(l, Layer::Confirm(_, then) if matches!(**then, Then::Quit)));
     let count = |is: fn(Phase) -> bool| snapshot.jobs.values().filter(|j| is(j.phase)).count();
-    let paying = count(|phase| matches!(phase, Phase::Accepted | Phase::Paying));
-    let going = count(|phase| matches!(phase, Phase::Working | Phase::Delivered));
+    let paying = count(|phase| {
+        matches!(phase, Phase::Accepted | Phase::Paying | Phase::Funding | Phase::Refunding)
+    });
+    let going = count(|phase| matches!(phase, Phase::Awarded | Phase::Working | Phase::Delivered));
     let held = snapshot.node.as_ref().map_or(Msat::ZERO, |node| node.balances.held_incoming);
     let moving = paying > 0 || held > Msat::ZERO || snapshot.waiting > 0 || !model.asked.is_empty();
     // A guest leaves nothing behind: the owner goes on.

@@ -110,6 +110,7 @@ fn gig(n: u64) -> Gig {
             price: Msat::sats(1_000 + n % 50_000).unwrap(),
             max_bytes: 1 << 20,
             deadlines: Deadlines { deliver: Span::DAY, pay: Span::DAY },
+            escrow: None,
             pow: 8,
             inbox: Inbox { key: author, relays: vec!["wss://relay.example".into()] },
             inputs: vec![],

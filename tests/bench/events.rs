@@ -133,6 +133,7 @@ fn listings() -> Vec<String> {
                     price: Msat::sats(1_000 + n as u64).unwrap(),
                     max_bytes: 1 << 20,
                     deadlines: Deadlines { deliver: Span::DAY, pay: Span::DAY },
+                    escrow: None,
                     pow: 8,
                     inbox: Inbox { key: key.pubkey(), relays: vec!["wss://relay.example".into()] },
                     inputs: vec![],

@@ -118,6 +118,7 @@ async fn post(requester: &Party, worker: &Party, n: u32, price: u64) -> EventId 
         price: sats(price).unwrap(),
         max_bytes: 1 << 20,
         deadlines: Deadlines { deliver: Span::DAY, pay: Span::DAY },
+        escrow: None,
         pow: 0,
         expires_at: Time(now()).after(Span::DAY),
     };
@@ -296,7 +297,8 @@ async fn claim(payer: &Node, payee: &Node, preimage: Preimage, amount: Msat) -> 
         hold_blocks: Some(144),
     };
     let billed = payee.bill(&bill).await.unwrap();
-    let pay = PayOrder { invoice: billed.invoice, hash, amount, max_fee: sats(100).unwrap() };
+    let pay =
+        PayOrder { invoice: billed.invoice, hash, amount, max_fee: sats(100).unwrap(), tips: None };
     payer.pay(&pay).await.unwrap();
     let held = loop {
         if let NodeEvent::Claimable { amount, .. } = event(payee).await {

@@ -37,7 +37,7 @@ fn a_worker_finds_a_gig_and_bids() {
 fn a_search_that_cannot_be_read_says_which_part_and_keeps_what_was_found() {
     let mut stage = full((120, 40));
     stage.keys("/").typed("mode:cash");
-    stage.says("a mode is sealed or direct").says("Label 4,000 street photographs");
+    stage.says("a mode is sealed, direct or").says("Label 4,000 street photographs");
     stage.keys("esc").says("label price>=1000");
 }
 
@@ -182,9 +182,11 @@ fn every_action_that_cannot_be_done_says_why() {
             let offers = offers(&stage.model, &stage.snapshot);
             for verb in Verb::of(role) {
                 let act = earnest::tui::Act::Verb(*verb);
-                let (_, may) = offers.iter().find(|(bind, _)| bind.act == act).unwrap();
-                let refused = one.legal.iter().find(|o| o.verb == *verb).unwrap().refusal.is_some();
-                assert_eq!(may.is_err(), refused);
+                let offer = offers.iter().find(|(bind, _)| bind.act == act);
+                let known = one.legal.iter().find(|o| o.verb == *verb);
+                assert_eq!(offer.is_some(), known.is_some());
+                let (Some((_, may)), Some(known)) = (offer, known) else { continue };
+                assert_eq!(may.is_err(), known.refusal.is_some());
             }
         }
     }

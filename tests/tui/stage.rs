@@ -261,6 +261,7 @@ pub(crate) fn gig(n: u8, title: &str, price: u64) -> GigView {
         published_at: Time(NOW.0 - 3_600),
         expires_at: Time(NOW.0 + 6 * 86_400),
         inputs: vec![(clean("photos.zip"), 4 << 20)],
+        escrow: None,
     }
 }
 
@@ -288,8 +289,11 @@ fn legal(role: Role, phase: Phase) -> Vec<Offered> {
         let sentence = format!("Cannot {} now: the job is {}.", verb.word(), phase.word());
         Refusal::new("wrong-phase", sentence)
     };
+    // Nothing is locked in this job's mode, so that nobody is offered it.
+    let known = |verb: &&Verb| **verb != Verb::Fund;
     Verb::of(role)
         .iter()
+        .filter(known)
         .map(|verb| Offered { verb: *verb, refusal: (!open.contains(verb)).then(|| refusal(verb)) })
         .collect()
 }
@@ -337,6 +341,7 @@ pub(crate) fn job(n: u8, role: Role, phase: Phase, title: &str, price: u64) -> J
             received: Msat::ZERO,
             lsp_fee: Msat::ZERO,
             output: None,
+            source: None,
             digest: None,
             proof: None,
             audit: None,
@@ -344,6 +349,10 @@ pub(crate) fn job(n: u8, role: Role, phase: Phase, title: &str, price: u64) -> J
         }),
         fetched: None,
         stuck: Vec::new(),
+        escrow: None,
+        heard_at: None,
+        unheard: 0,
+        pending: Vec::new(),
         facts: 4,
     }
 }
@@ -361,6 +370,9 @@ pub(crate) fn market() -> Snapshot {
         live,
         trouble: (!live).then(|| "connection refused".into()),
         heard_at: live.then_some(Time(NOW.0 - 30)),
+        took_at: None,
+        latency_ms: None,
+        limits: None,
     };
     Snapshot {
         at: NOW,
@@ -374,6 +386,8 @@ pub(crate) fn market() -> Snapshot {
             gig: gig(31, "Find the bug in this parser", 150_000),
             bids: 1,
             awarded: 0,
+            pending: Vec::new(),
+            facts: 1,
         }],
         waiting: 0,
         parked: 0,
@@ -395,8 +409,19 @@ pub(crate) fn nothing() -> Snapshot {
 }
 
 pub(crate) fn history() -> Vec<FactView> {
-    let fact =
-        |n, ago, kind: &str, by| FactView { n, at: Time(NOW.0 - ago), kind: kind.into(), by };
+    let fact = |n, ago, kind: &str, by| FactView {
+        n,
+        at: Time(NOW.0 - ago),
+        kind: kind.into(),
+        by,
+        text: Clean::default(),
+        amount: (kind == "bid").then(|| sats(21_000)),
+        fee: None,
+        tranche: None,
+        stars: None,
+        file: (kind == "deliver").then(|| clean("labels.csv")),
+        path: None,
+    };
     vec![
         fact(0, 90_000, "bid", Some(Role::Worker)),
         fact(1, 86_400, "award", Some(Role::Requester)),

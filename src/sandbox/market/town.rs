@@ -195,7 +195,7 @@ impl Town {
         let description = format!("room for what {} earns", party.name);
         let receive = WalletCommand::Receive { amount, description };
         let invoice = loop {
-            let made = self.world.lock().await.lsp().node().wallet(&receive).await;
+            let made = self.world.lock().await.lsp().node().wallet(&receive, Msat::ZERO).await;
             match made {
                 Ok(WalletAnswer::Invoice { invoice, .. }) => break invoice,
                 // Its end of the channel is ready a moment later.

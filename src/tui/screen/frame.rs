@@ -218,7 +218,7 @@ fn detail(
             let mut sheet = jobs::facts(model, snapshot, job, width);
             if !alone {
                 sheet.head("What happened");
-                sheet.lines.extend(jobs::timeline(model, job.id, width).lines);
+                sheet.lines.extend(jobs::timeline(model, job.id, job.role, width).lines);
             }
             sheet
         }),
@@ -256,7 +256,7 @@ fn third(model: &Model, snapshot: &Snapshot, width: u16) -> Option<(&'static str
         }
         Screen::Jobs => {
             let job = jobs::chosen(model, snapshot)?;
-            Some(("What happened", jobs::timeline(model, job.id, width)))
+            Some(("What happened", jobs::timeline(model, job.id, job.role, width)))
         }
         Screen::Wallet if model.open => Some(("Balance", wallet::balances(model, snapshot, width))),
         _ => None,

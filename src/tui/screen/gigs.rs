@@ -317,5 +317,6 @@ pub(super) fn mode_words(mode: Mode) -> &'static str {
     match mode {
         Mode::Sealed => "sealed (paying opens it)",
         Mode::Direct => "direct (in the open)",
+        Mode::Escrow => "escrow (locked first)",
     }
 }

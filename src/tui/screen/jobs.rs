@@ -5,7 +5,7 @@ mod ask;
 use std::cmp::Reverse;
 use std::path::PathBuf;
 
-use crate::engine::{FactView, GigView, JobView, Snapshot};
+use crate::engine::{GigView, JobView, Snapshot};
 use crate::market::{BidId, Phase, Role as Side, Time, Verb};
 use crate::tui::keymap::{Act, Context};
 use crate::tui::palette::matching;
@@ -20,7 +20,7 @@ pub(in crate::tui) use ask::{begin, submit};
 
 /// Whether the next step is ours.
 pub(in crate::tui) fn waits_for_us(job: &JobView) -> bool {
-    let step = |verb: Verb| matches!(verb, Verb::Award | Verb::Accept | Verb::Deliver);
+    let step = |verb: Verb| matches!(verb, Verb::Award | Verb::Fund | Verb::Accept | Verb::Deliver);
     job.legal.iter().any(|offered| step(offered.verb) && offered.refusal.is_none())
 }
 
@@ -275,7 +275,7 @@ fn delivery(sheet: &mut Sheet, job: &JobView) {
 }
 
 /// What happened, the newest first: nobody scrolls to learn the news.
-pub(super) fn timeline(model: &Model, job: BidId, width: u16) -> Sheet {
+pub(super) fn timeline(model: &Model, job: BidId, role: Side, width: u16) -> Sheet {
     let mut sheet = Sheet::new(width);
     let Some((_, _, facts)) = model.history.as_ref().filter(|(id, ..)| *id == job) else {
         sheet.words("Reading the history.", Role::Muted);
@@ -283,44 +283,15 @@ pub(super) fn timeline(model: &Model, job: BidId, width: u16) -> Sheet {
     };
     for fact in facts.iter().rev() {
         let ago = gauge::ago(fact.at, model.at.now);
-        let by = fact.by.map_or("", |by| match by {
-            Side::Requester => "requester",
-            Side::Worker => "worker",
-        });
-        let said = said(fact);
-        let words = if by.is_empty() { said } else { format!("{said}, by the {by}") };
-        sheet.pair(&ago, &words, Role::Text);
+        sheet.pair(&ago, &fact.sentence(role), Role::Text);
+        if let Some(file) = &fact.file {
+            sheet.pair("", &format!("file: {file}"), Role::Muted);
+        }
+        if !fact.text.is_empty() {
+            sheet.words(&fact.text, Role::Muted);
+        }
     }
     sheet
-}
-
-/// A fact in words. Kinds are of our own making: none is a stranger's text.
-fn said(fact: &FactView) -> String {
-    match fact.kind.as_str() {
-        "bid" => "a bid came",
-        "award" | "awarded" => "awarded",
-        "deliver" => "a delivery is signed",
-        "fetched" => "a file is here",
-        "inspected" => "the delivery is whole and as signed",
-        "refused" => "the delivery was refused: nothing was paid",
-        "accept" => "accepted",
-        "bill" => "a bill was sent",
-        "billed" => "an invoice was made",
-        "paying" => "a payment is on its way",
-        "pay_failed" => "a payment did not arrive: nothing was paid",
-        "paid" => "paid: the key is here",
-        "opened" => "opened, and it is what was signed",
-        "cheated" => "the paid key does not open it",
-        "proven" => "a fraud proof is made",
-        "claiming" => "a payment is held and being claimed",
-        "received" => "a payment is yours",
-        "underpaid" => "too little came: sent back",
-        "lost" => "a payment died of age: it went back",
-        "lapsed" => "a deadline passed",
-        "resent" => "said again: no answer yet",
-        other => return other.replace(['-', '_'], " "),
-    }
-    .to_owned()
 }
 
 pub(super) fn draw_empty(canvas: &mut Canvas<'_>, model: &Model, area: ratatui::layout::Rect) {

@@ -14,7 +14,9 @@ pub(in crate::tui) fn begin(model: &mut Model, snapshot: &Snapshot, verb: Verb) 
     let Some(job) = super::chosen(model, snapshot) else { return };
     let layer = match verb {
         Verb::Award => award(model, snapshot, job),
+        Verb::Accept if job.escrow.is_some() => release(model, snapshot, job),
         Verb::Accept => accept(model, snapshot, job),
+        Verb::Fund => fund(model, snapshot, job),
         _ => Layer::Form(Box::new(form(job, verb))),
     };
     model.layers.push(layer);
@@ -67,12 +69,49 @@ fn accept(model: &Model, snapshot: &Snapshot, job: &JobView) -> Layer {
         crate::market::Mode::Sealed => {
             "If the key does not open what was signed, you get a proof of fraud, not the money."
         }
-        crate::market::Mode::Direct => "You have the work already: paying is on your word alone.",
+        crate::market::Mode::Direct | crate::market::Mode::Escrow => {
+            "You have the work already: paying is on your word alone."
+        }
     };
     let confirm = confirm.risk(risk).last("A Lightning payment cannot be undone.");
     let then = Then::Ask(
         Box::new(Command::Accept { job: job.id, max_fee }),
         "Accepted: the worker's bill is awaited, then it is paid.".into(),
+    );
+    Layer::Confirm(Box::new(confirm), Box::new(then))
+}
+
+/// In escrow: the money leaves us for the worker's node, which holds it.
+fn fund(model: &Model, snapshot: &Snapshot, job: &JobView) -> Layer {
+    let max_fee = model.settings.fee_cap(job.price);
+    let mut confirm = Confirm::new("Lock the money?", "lock", job.title.clone(), model.at.ms)
+        .with(people::shown(&job.peer, snapshot))
+        .amount("you lock", job.price, model.settings.type_above)
+        .row("routing fee", format!("at most {max_fee}"));
+    if let Some(escrow) = &job.escrow {
+        confirm = confirm
+            .row("held for", format!("{} blocks at most", escrow.window))
+            .risk(escrow.risk.to_string());
+    }
+    let confirm = confirm
+        .last("The worker cannot take it before you accept; until then it is not yours either.");
+    let then = Then::Ask(
+        Box::new(Command::Fund { job: job.id, max_fee }),
+        "The money is being locked; the worker begins when its node has it.".into(),
+    );
+    Layer::Confirm(Box::new(confirm), Box::new(then))
+}
+
+/// In escrow: the secret that lets the worker's node take what it holds.
+fn release(model: &Model, snapshot: &Snapshot, job: &JobView) -> Layer {
+    let confirm = Confirm::new("Release the money?", "release", job.title.clone(), model.at.ms)
+        .with(people::shown(&job.peer, snapshot))
+        .amount("you release", job.price, model.settings.type_above)
+        .risk("You have the work already; the worker's node takes the money as soon as it hears.")
+        .last("What is released cannot be taken back.");
+    let then = Then::Ask(
+        Box::new(Command::Accept { job: job.id, max_fee: Msat::ZERO }),
+        "Released: the worker's node claims it.".into(),
     );
     Layer::Confirm(Box::new(confirm), Box::new(then))
 }
@@ -103,7 +142,7 @@ fn form(job: &JobView, verb: Verb) -> Form {
         Verb::Rate => Form::new(Purpose::Rate(id), "Rate the other side", "Sign the rating")
             .field("stars", "1 to 5", "5")
             .field("comment", "for everybody, signed by you; may be empty", ""),
-        Verb::Note | Verb::Award | Verb::Accept => {
+        Verb::Note | Verb::Award | Verb::Fund | Verb::Accept => {
             Form::new(Purpose::Note(id), "Write a note", "Send")
                 .text("note", "private, signed by you")
         }

@@ -314,7 +314,10 @@ pub(in crate::tui) fn answered(model: &mut Model, answer: WalletAnswer) {
             Severity::Info,
             "The channel is being closed: its money comes back on the chain.".to_owned(),
         ),
-        WalletAnswer::Balance(_) | WalletAnswer::Channels(_) | WalletAnswer::History(_) => return,
+        WalletAnswer::Balance(_)
+        | WalletAnswer::Channels(_)
+        | WalletAnswer::History(_)
+        | WalletAnswer::Quote(_) => return,
     };
     model.say(severity, said);
 }
