@@ -46,7 +46,7 @@ fn the_manual_of_jobs_is_right() {
 fn whoever_pays_is_asked_and_only_a_yes_pays() {
     let home = Home::with_keys();
     scene::play(&home.data().join("regtest"), || {
-        let ask = |answer| typed::typed(&home, "accept c0ffee11", "Type yes to pay: ", answer);
+        let ask = |answer| typed::typed(&home, "accept c0ffee11", "Type yes to go on: ", answer);
         for no in ["no\n", "\n", "y\n", "21000\n"] {
             let (status, shown) = ask(no);
             assert_eq!(status, 130, "{shown}");

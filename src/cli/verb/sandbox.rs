@@ -126,6 +126,8 @@ impl Sandbox {
                     stop.await;
                     told
                 }
+                // The screen hears signals itself, and has the terminal to put back.
+                false if session.may_show() => visit(&market, out).await,
                 false => {
                     let told = welcome(market.places(), temporary.is_some(), out);
                     tokio::select! {
@@ -234,6 +236,27 @@ impl Sandbox {
         }
         Ok(Exit::Done)
     }
+}
+
+/// The screen, as the newcomer.
+async fn visit(market: &Market, out: &mut Out) -> Result<(), Failure> {
+    let Places { newcomer, .. } = market.places();
+    let config = newcomer.config().map_err(|why| broken(&why))?;
+    let keys = newcomer.keys().map_err(|why| broken(&why))?;
+    let setup = crate::app::from_config(&config, "earnest sandbox").map_err(|why| broken(&why))?;
+    let options = crate::tui::Options {
+        network: config.network,
+        settings: Some(newcomer.data_dir.join("screen.toml")),
+        themes: Some(newcomer.data_dir.join("themes")),
+        banner: Some("sandbox: play money"),
+        lsp_fee_cap: (u64::from(config.fees.lsp_ppm_max), crate::app::MOST_LSP_FEE),
+    };
+    let ended = crate::tui::run(crate::rpc::open(setup, keys), options).await;
+    if let Some(door) = ended.door {
+        out.say("Closing the market.")?;
+        door.leave().await.map_err(|why| broken(&why))?;
+    }
+    ended.why.map_err(|why| broken(&why))
 }
 
 /// One line for everything that happens, until nobody reads any more.
