@@ -241,7 +241,9 @@ fn what_is_offered_is_done_and_what_is_not_is_refused_for_the_same_reason() {
                 }
             }
             let offered: Vec<Verb> = legal(&job, now).into_iter().map(|(verb, _)| verb).collect();
-            assert_eq!(offered, Verb::of(job.role));
+            let known = |verb: &Verb| *verb != Verb::Fund || job.terms().mode == Mode::Escrow;
+            let known: Vec<Verb> = Verb::of(job.role).iter().copied().filter(known).collect();
+            assert_eq!(offered, known);
         }
     }
 }
