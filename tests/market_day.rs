@@ -13,14 +13,16 @@ use std::time::{Duration, Instant};
 use earnest::app::{self, App};
 use earnest::engine::{Command, Handle, JobView, Snapshot};
 use earnest::market::{
-    BidId, Deadlines, Gig, GigDraft, Mode, Msat, Network, Phase, Quality, Query, Role, Span, Wish,
-    Work,
+    BidId, Deadlines, EventId, Gig, GigDraft, Mode, Msat, Network, Phase, Quality, Query, Role,
+    Span, Wish, Work,
 };
 use earnest::sandbox::{Happening, Market, MarketSetup, Pace, Resident, What};
 use earnest::seal::Verdict;
 
 /// For one thing to happen, on a machine that does other things too.
 const PATIENCE: Duration = Duration::from_secs(90);
+/// A bid that is not answered by then is not answered.
+const ANSWER: Duration = Duration::from_secs(20);
 
 /// Everything that happened, kept while the test looks elsewhere.
 struct Diary(tokio::sync::broadcast::Receiver<Happening>, Vec<Happening>);
@@ -59,13 +61,14 @@ fn job(snapshot: &Snapshot, id: BidId) -> Option<Arc<JobView>> {
 }
 
 /// The first gig in the newcomer's book that is to be done by hand and read before it is paid.
-async fn something_to_sort(handle: &Handle) -> Gig {
+async fn something_to_sort(handle: &Handle, but: &[EventId]) -> Gig {
     let looking = async {
         loop {
             let words = vec!["sort".to_owned(), "words".to_owned()];
             let tags = vec!["by-hand".to_owned()];
             let query = Query { words, tags, ..Query::everything(Network::Regtest) };
-            if let Some(gig) = handle.find(query).await.unwrap().gigs.into_iter().next() {
+            let mut gigs = handle.find(query).await.unwrap().gigs.into_iter();
+            if let Some(gig) = gigs.find(|gig| !but.contains(&gig.id)) {
                 return gig;
             }
             tokio::time::sleep(Duration::from_millis(50)).await;
@@ -76,14 +79,22 @@ async fn something_to_sort(handle: &Handle) -> Gig {
 
 /// From a bid to a wrong delivery, to a right one, to the pay: by the newcomer's handle alone.
 async fn first_job(handle: &Handle, desk: PathBuf) -> (BidId, u64) {
-    let gig = something_to_sort(handle).await;
     see(handle, "the LSP's terms", |s| s.node.as_ref()?.least_first).await;
-    let wish = Wish { mode: Some(Mode::Direct), ..Wish::default() };
-    let message = "I am new here.".to_owned();
-    let id = handle.ask(Command::Bid { gig: gig.id, wish, message }).await.unwrap().log;
-    let input =
-        see(handle, "the award and its file", |s| job(s, id)?.materials.first()?.path.clone())
-            .await;
+    // Who is not answered bids on another one, as anybody would.
+    let mut bids = Vec::new();
+    let (id, gig, input) = loop {
+        let gig = something_to_sort(handle, &bids).await;
+        let wish = Wish { mode: Some(Mode::Direct), ..Wish::default() };
+        let message = "I am new here.".to_owned();
+        let id = handle.ask(Command::Bid { gig: gig.id, wish, message }).await.unwrap().log;
+        bids.push(gig.id);
+        let awarded =
+            see(handle, "the award and its file", |s| job(s, id)?.materials.first()?.path.clone());
+        match tokio::time::timeout(ANSWER, awarded).await {
+            Ok(input) => break (id, gig, input),
+            Err(_) => assert!(bids.len() < 4, "nobody answers: {bids:?}"),
+        }
+    };
     let words = std::fs::read_to_string(input).unwrap();
     let file = desk.join("sorted.txt");
     let deliver = || Command::Deliver { job: id, file: file.clone(), message: String::new() };
@@ -186,7 +197,7 @@ async fn people_work_for_each_other_and_a_newcomer_earns_a_first_coin() {
     assert_eq!(guest.npub(), newcomer.npub);
     let before = guest.node().holdings().await.unwrap();
     assert_eq!(before.total().get(), 0, "a newcomer begins with nothing");
-    something_to_sort(guest.handle()).await;
+    something_to_sort(guest.handle(), &[]).await;
     tell("a gig for the newcomer after", begun);
 
     let (first, received) = first_job(guest.handle(), folder.path().to_owned()).await;
