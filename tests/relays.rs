@@ -102,6 +102,7 @@ fn channel(keys: &Keys, relays: &[&str]) -> Subscription {
         want: Want::Channel(pubkey(keys)),
         relays: relays.iter().map(ToString::to_string).collect(),
         since: now().before(Span::DAY),
+        reader: None,
     }
 }
 
