@@ -1,9 +1,15 @@
 //! Stories: one whole course of events on the real parts, step by step, that asserts by asking the parts.
 //! Demo, documentation and acceptance test at once.
 
+mod audit;
+mod cheat;
+mod check;
+mod course;
+mod crook;
 mod escrow;
 mod first_job;
 mod sabotage;
+mod tranches;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -29,7 +35,15 @@ pub struct Story {
 
 /// Every story.
 pub fn list() -> Vec<Story> {
-    vec![first_job::STORY, escrow::STORY, escrow::TIMEOUT]
+    vec![
+        first_job::STORY,
+        tranches::STORY,
+        audit::STORY,
+        cheat::STORY,
+        check::STORY,
+        escrow::STORY,
+        escrow::TIMEOUT,
+    ]
 }
 
 /// How a story is played.
@@ -238,6 +252,10 @@ pub async fn play(
     match story.name {
         "escrow" => escrow::tell(&play, &mut teller, escrow::End::Released).await?,
         "escrow-timeout" => escrow::tell(&play, &mut teller, escrow::End::TimedOut).await?,
+        "tranches" => tranches::tell(&play, &mut teller).await?,
+        "audit" => audit::tell(&play, &mut teller).await?,
+        "cheat" => cheat::tell(&play, &mut teller).await?,
+        "check" => check::tell(&play, &mut teller).await?,
         _ => first_job::tell(&play, &mut teller).await?,
     }
     Ok(teller.end())
