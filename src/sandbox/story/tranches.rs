@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 
-use crate::engine::{Lightning as _, Ports};
+use crate::engine::Ports;
 use crate::market::{BidId, Msat, Quality};
 use crate::sandbox::story::course::{Asked, Course, facts, records};
 use crate::sandbox::story::crook::{Crook, Trick};
