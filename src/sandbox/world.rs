@@ -14,7 +14,7 @@ use crate::app::App;
 use crate::engine::{Clock as _, Dice as _, Ports, Snapshot};
 use crate::keys::{Keys, OsDice, Phrase, Secrets, SystemClock};
 use crate::lightning::{self, Holdings};
-use crate::market::{Msat, Network};
+use crate::market::{Msat, Network, Policy};
 use crate::sandbox::control::Setup;
 use crate::sandbox::lsp::{FEE_PPM, Lsp, LspConfig};
 use crate::sandbox::{ChainControl, Relay, RelayConfig};
@@ -208,6 +208,13 @@ impl World {
             lsp_fee_cap_ppm: 50_000,
             bind: Bind::At(([127, 0, 0, 1], 0).into()),
             relay: RelayChoice::Disabled,
+            // A story says what it pays, and nobody here has a record to lose: receipts are signed.
+            policy: Policy {
+                tranche: Msat::MAX,
+                direct: Msat::MAX,
+                escrow: Msat::MAX,
+                receipts: true,
+            },
             what: "a party of the sandbox",
         };
         let secrets = secrets(self.seed, name).0;
@@ -364,7 +371,7 @@ pub async fn events_by_kind(url: &str) -> anyhow::Result<BTreeMap<String, u64>> 
     client.add_relay(url).await?;
     client.connect().await;
     let mut kinds = BTreeMap::new();
-    for kind in [1059u16, 3920, 3922, 30402] {
+    for kind in [1059u16, 3920, 3922, 3923, 30402] {
         let filter = nostr_sdk::Filter::new().kind(nostr_sdk::Kind::from(kind)).limit(500);
         let events = client.fetch_events(filter, Duration::from_secs(5)).await?;
         kinds.insert(kind.to_string(), events.len() as u64);

@@ -2,7 +2,7 @@
 //! work was signed. Everything is drawn again here from PROTOCOL.md alone, and opened again.
 
 use std::collections::BTreeSet;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::Context as _;
@@ -12,7 +12,7 @@ use sha2::Digest as _;
 
 use crate::engine::Ports;
 use crate::market::{BidId, Quality};
-use crate::sandbox::story::course::{Asked, Course, facts, records};
+use crate::sandbox::story::course::{Asked, Course, Halted, facts, records};
 use crate::sandbox::story::crook::{Crook, Trick};
 use crate::sandbox::story::first_job::view;
 use crate::sandbox::story::{Play, Story, Teller};
@@ -53,6 +53,12 @@ pub(super) async fn tell(play: &Play, teller: &mut Teller<'_>) -> anyhow::Result
     let ran = run(&mut course, play, teller, &mut seen).await;
     let went = ran.map_or_else(|why| format!("{why:#}"), |()| "settled".into());
     teller.claim("the job runs to its end", "settled", went);
+    let halted = course.halt(teller).await?;
+    if let Some((job, work)) = seen.asked.clone()
+        && let Err(why) = read(&halted, job, &work, &mut seen)
+    {
+        teller.step(format!("{why:#}"));
+    }
 
     teller.claim("the seed is the one committed to in the award", Some(true), seen.committed);
     teller.claim("the award came before the delivery was signed", Some(true), seen.before);
@@ -76,7 +82,7 @@ pub(super) async fn tell(play: &Play, teller: &mut Teller<'_>) -> anyhow::Result
     teller.tell("wanted", WANTED);
     teller.tell("indices", &seen.indices);
     teller.tell("says", words);
-    course.end(teller).await
+    halted.end(teller).await
 }
 
 /// What was seen on the way.
@@ -94,6 +100,7 @@ struct Seen {
     opened: Option<u64>,
     opens: Option<bool>,
     words: Option<String>,
+    asked: Option<(BidId, PathBuf)>,
 }
 
 async fn run(
@@ -113,6 +120,7 @@ async fn run(
     let title = "Label six hundred photographs";
     let job = course.award(&Asked { title, price, tranches: 1, quality }).await?;
     teller.step("a job is awarded; the award commits to the seed of the audit");
+    seen.asked = Some((job, work.clone()));
     course.deliver(job, &work).await?;
     teller.step("the requester holds all the ciphertext, checked, and no key");
     let words = course
@@ -121,9 +129,7 @@ async fn run(
             let words = view(s, job)?.delivery.as_ref()?.audit.as_ref()?.to_string();
             words.contains("confidence").then_some(words)
         })
-        .await;
-    read(course, job, &work, seen)?;
-    let words = words?;
+        .await?;
     teller.step(words.clone());
     seen.words = Some(words);
     seen.unpaid = Some(course.payments(job).await?.is_empty());
@@ -134,9 +140,9 @@ async fn run(
 }
 
 /// Everything that the audit stands on, from the two databases, drawn and opened again.
-fn read(course: &Course, job: BidId, work: &Path, seen: &mut Seen) -> anyhow::Result<()> {
+fn read(halted: &Halted, job: BidId, work: &Path, seen: &mut Seen) -> anyhow::Result<()> {
     // The award as the worker has it: what the requester committed to, whatever it says now.
-    let theirs = facts(&course.worker, job)?;
+    let theirs = facts(&halted.worker, job)?;
     let award = *records(&theirs, "award").first().context("the worker has no award")?;
     let deliver = *records(&theirs, "deliver").last().context("the worker has no delivery")?;
     let place = |id: &serde_json::Value| theirs.iter().position(|f| f["record"]["id"] == *id);
@@ -148,7 +154,7 @@ fn read(course: &Course, job: BidId, work: &Path, seen: &mut Seen) -> anyhow::Re
     let manifest = &deliver["draft"]["body"]["manifest"];
     // Every item is one chunk.
     seen.records = manifest["n"].as_u64().unwrap_or_default();
-    let ours = facts(&course.requester, job)?;
+    let ours = facts(&halted.requester, job)?;
     let audit = *records(&ours, "audit").last().context("no seed was revealed")?;
     seen.s_r = text(&audit["draft"]["body"]["seed"]);
     let seed = hex::decode(&seen.s_r)?;
@@ -161,12 +167,7 @@ fn read(course: &Course, job: BidId, work: &Path, seen: &mut Seen) -> anyhow::Re
     let keys = keys.as_chunks::<32>().0;
     seen.opened = Some(keys.len() as u64);
     let blob = text(&manifest["blob"]);
-    let sealed = course.folder(job).join("sealed");
-    let path = std::fs::read_dir(sealed)?.filter_map(Result::ok).map(|entry| entry.path()).find(
-        |path| std::fs::read(path).is_ok_and(|b| blake3::hash(&b).to_hex().as_str() == blob),
-    );
-    let (cipher, plain) =
-        (std::fs::read(path.context("the requester has no such ciphertext")?)?, std::fs::read(work)?);
+    let (cipher, plain) = (halted.sealed(job, &blob)?, std::fs::read(work)?);
     let mut opens = keys.len() == seen.indices.len();
     for (key, index) in keys.iter().zip(&seen.indices) {
         let at = usize::try_from(*index)? * ITEM;

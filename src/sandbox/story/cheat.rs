@@ -12,8 +12,8 @@ use crate::sandbox::story::crook::{Crook, Trick};
 use crate::sandbox::story::first_job::view;
 use crate::sandbox::story::{Play, Story, Teller};
 use crate::sandbox::world::sats;
-use crate::seal::{Cut, Verdict};
-use crate::wire::verify_proof;
+use crate::seal::Cut;
+use crate::wire::{Judgement, verify_proof};
 
 /// What it shows.
 pub(super) const STORY: Story = Story {
@@ -139,9 +139,8 @@ async fn run(
 /// What the proof says, and of whom.
 fn judged(proof: &[u8]) -> (Option<&'static str>, Option<String>) {
     match verify_proof(proof) {
-        Ok(Verdict::Guilty { identity, .. }) => {
-            let key = crate::market::Pubkey(*identity.as_bytes());
-            (Some("guilty"), Some(crate::app::npub(&key)))
+        Ok(Judgement::Guilty { against, .. }) => {
+            (Some("guilty"), Some(crate::app::npub(&against)))
         }
         _ => (Some("invalid"), None),
     }
@@ -149,5 +148,5 @@ fn judged(proof: &[u8]) -> (Option<&'static str>, Option<String>) {
 
 /// Bytes of no pattern.
 fn map() -> Vec<u8> {
-    (0..200_000u32).map(|n| u8::try_from((n * n / 7 + n) % 251).unwrap_or_default()).collect()
+    (0..200_000u64).map(|n| u8::try_from((n * n / 7 + n) % 251).unwrap_or_default()).collect()
 }

@@ -272,11 +272,6 @@ impl Course {
         Ok(lines.into_iter().map(|line| (line.kind, line.tranche)).collect())
     }
 
-    /// The folder of a job on the requester's disk.
-    pub(super) fn folder(&self, job: BidId) -> PathBuf {
-        self.requester.dir.join("jobs").join(job.to_string())
-    }
-
     /// The worker's identity.
     pub(super) fn worker_key(&self) -> anyhow::Result<Pubkey> {
         let shown = self.worker.app.handle().watch().borrow().clone();
@@ -303,8 +298,14 @@ impl Course {
         events.map_err(|_| anyhow!("the relay keeps no event of kind {kind}"))?
     }
 
-    /// Stops in order, adds everything up and asks for what every story claims.
-    pub(super) async fn end(mut self, teller: &mut Teller<'_>) -> anyhow::Result<()> {
+    /// The end of a story that has nothing to read afterwards.
+    pub(super) async fn end(self, teller: &mut Teller<'_>) -> anyhow::Result<()> {
+        self.halt(teller).await?.end(teller).await
+    }
+
+    /// Adds everything up, asks for what every story claims, and stops both parties: their databases can be
+    /// read after that.
+    pub(super) async fn halt(mut self, teller: &mut Teller<'_>) -> anyhow::Result<Halted> {
         let parties = [&self.requester, &self.worker];
         self.world.still(&parties).await?;
         self.world.mine(6, &parties).await?;
@@ -324,16 +325,45 @@ impl Course {
         teller.summary.files.append(&mut self.files);
         self.requester.app.stop().await?;
         self.worker.app.stop().await?;
+        let (requester, worker) = (self.requester.dir, self.worker.dir);
+        Ok(Halted { world: self.world, requester, worker })
+    }
+}
+
+/// Both parties have stopped; what they wrote lies there.
+pub(super) struct Halted {
+    world: World,
+    /// The requester's data directory.
+    pub(super) requester: PathBuf,
+    /// The worker's.
+    pub(super) worker: PathBuf,
+}
+
+impl Halted {
+    /// A file of a job on the requester's disk: whichever sealed file has that hash.
+    pub(super) fn sealed(&self, job: BidId, hash: &str) -> anyhow::Result<Vec<u8>> {
+        let folder = self.requester.join("jobs").join(job.to_string()).join("sealed");
+        for entry in std::fs::read_dir(folder)? {
+            let bytes = std::fs::read(entry?.path())?;
+            if blake3::hash(&bytes).to_hex().as_str() == hash {
+                return Ok(bytes);
+            }
+        }
+        anyhow::bail!("the requester has no file of that hash")
+    }
+
+    /// Stops the world.
+    pub(super) async fn end(self, teller: &mut Teller<'_>) -> anyhow::Result<()> {
         self.world.stop().await?;
         teller.step("everything has stopped in order");
         Ok(())
     }
 }
 
-/// The facts of a job as they lie in a party's own database, oldest first.
-pub(super) fn facts(party: &Party, job: BidId) -> anyhow::Result<Vec<Value>> {
+/// The facts of a job as they lie in the database of a party that has stopped, oldest first.
+pub(super) fn facts(dir: &Path, job: BidId) -> anyhow::Result<Vec<Value>> {
     let flags = rusqlite::OpenFlags::SQLITE_OPEN_READ_ONLY;
-    let database = rusqlite::Connection::open_with_flags(party.dir.join("store.sqlite"), flags)?;
+    let database = rusqlite::Connection::open_with_flags(dir.join("store.sqlite"), flags)?;
     let mut asked = database.prepare("SELECT body FROM fact WHERE log = ?1 ORDER BY n")?;
     let rows = asked.query_map([job.0], |row| row.get::<_, String>(0))?;
     rows.map(|row| Ok(serde_json::from_str(&row?)?)).collect()

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 
-use crate::engine::{Fault, Files, Inspection, OpenedTranche, SealOrder, SealedAt, SealedFiles};
+use crate::engine::{Fault, Files, Inspection, OpenedTranche, ProofOrder, SealOrder, SealedAt, SealedFiles};
 use crate::market::{Attachment, Audited, Checked, EventId, Pinned, Preimage, Purpose};
 use crate::seal::Hash32;
 use crate::text::Raw;
@@ -154,15 +154,7 @@ impl Files for Crook {
     ) -> Result<Vec<Checked>, Fault> {
         self.files.check(at, t, output, checks).await
     }
-    async fn prove(
-        &self,
-        at: &SealedAt,
-        t: u32,
-        key: &Preimage,
-        chunk: u64,
-        certificate: &str,
-        record: &str,
-    ) -> Result<PathBuf, Fault> {
-        self.files.prove(at, t, key, chunk, certificate, record).await
+    async fn prove(&self, order: &ProofOrder) -> Result<PathBuf, Fault> {
+        self.files.prove(order).await
     }
 }

@@ -8,7 +8,7 @@ use anyhow::Context as _;
 
 use crate::engine::Ports;
 use crate::market::{BidId, Msat, Quality};
-use crate::sandbox::story::course::{Asked, Course, facts, records};
+use crate::sandbox::story::course::{Asked, Course, Halted, facts, records};
 use crate::sandbox::story::crook::{Crook, Trick};
 use crate::sandbox::story::{Play, Story, Teller};
 use crate::sandbox::world::sats;
@@ -59,14 +59,20 @@ pub(super) async fn tell(play: &Play, teller: &mut Teller<'_>) -> anyhow::Result
     }
     teller.claim("each part was opened before the next was paid", &wanted, &seen.order);
     teller.claim("no channel was opened for it", Some((1, 1)), seen.channels);
+    teller.claim("the largest loss that was shown is one part", parts.iter().max(), seen.shown_loss.as_ref());
+    let halted = course.halt(teller).await?;
+    if let Some((job, output)) = seen.settled.clone()
+        && let Err(why) = map(&halted, job, &output, &mut seen)
+    {
+        teller.step(format!("{why:#}"));
+    }
     teller.claim("each part begins where PROTOCOL.md 5.4 says", seen.wanted_first.as_ref(), seen.first.as_ref());
     teller.claim("there are as many parts as agreed", parts.len(), seen.first.as_ref().map_or(0, Vec::len));
     teller.claim("and every part is whole lines", true, seen.whole_lines);
     let largest = parts.iter().max().copied().unwrap_or_default();
-    teller.claim("the largest loss that was shown is one part", Some(largest), seen.shown_loss);
     teller.tell("largest_tranche_msat", largest);
     teller.tell("tranches", TRANCHES);
-    course.end(teller).await
+    halted.end(teller).await
 }
 
 /// What was seen on the way.
@@ -80,6 +86,7 @@ struct Seen {
     wanted_first: Option<Vec<u64>>,
     whole_lines: bool,
     shown_loss: Option<u64>,
+    settled: Option<(BidId, PathBuf)>,
 }
 
 async fn run(
@@ -113,7 +120,7 @@ async fn run(
     let output = output?;
     teller.step("every part is paid, opened and checked");
     seen.channels = Some((before, course.worker.app.node().channels().await?.len()));
-    map(course, job, &output, seen)?;
+    seen.settled = Some((job, output.clone()));
     course.handed(&work, output, teller).await
 }
 
@@ -134,14 +141,14 @@ async fn look(course: &Course, job: BidId, seen: &mut Seen) -> anyhow::Result<()
 }
 
 /// The map from chunks to parts, as signed and as it must be, and where the parts begin in the file.
-fn map(course: &Course, job: BidId, output: &Path, seen: &mut Seen) -> anyhow::Result<()> {
-    let facts = facts(&course.requester, job)?;
+fn map(halted: &Halted, job: BidId, output: &Path, seen: &mut Seen) -> anyhow::Result<()> {
+    let facts = facts(&halted.requester, job)?;
     let deliver = *records(&facts, "deliver").last().context("no delivery is on record")?;
     let manifest = &deliver["draft"]["body"]["manifest"];
     let signed = manifest["first"].as_array().context("the manifest has no map")?;
     seen.first = Some(signed.iter().filter_map(serde_json::Value::as_u64).collect());
     let vector = manifest["vector"].as_str().unwrap_or_default();
-    let vector = std::fs::read(vector_of(course, job, vector)?)?;
+    let vector = halted.sealed(job, vector)?;
     let mut starts = vec![0u64];
     for entry in vector.as_chunks::<ENTRY>().0 {
         let len = u32::from_le_bytes([entry[0], entry[1], entry[2], entry[3]]);
@@ -161,17 +168,6 @@ fn map(course: &Course, job: BidId, output: &Path, seen: &mut Seen) -> anyhow::R
     };
     seen.whole_lines = seen.first.as_ref().is_some_and(|first| first.iter().all(line));
     Ok(())
-}
-
-/// The vector file on the requester's disk: whichever file of the job has that hash.
-fn vector_of(course: &Course, job: BidId, hash: &str) -> anyhow::Result<PathBuf> {
-    for entry in std::fs::read_dir(course.folder(job).join("sealed"))? {
-        let path = entry?.path();
-        if blake3::hash(&std::fs::read(&path)?).to_hex().as_str() == hash {
-            return Ok(path);
-        }
-    }
-    anyhow::bail!("the requester has no vector file of that hash")
 }
 
 /// Half a megabyte of lines, none as long as another.
