@@ -152,8 +152,8 @@ impl JobReceipt {
     pub fn check(&self) -> Result<(), Refusal> {
         let no = |what: &str| Err(Refusal::new("bad-receipt", format!("The receipt {what}.")));
         let plain = |tag: &String| {
-            let word = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b"-_".contains(&b);
-            !tag.is_empty() && tag.len() <= LONGEST_TAG && tag.bytes().all(word)
+            let word = |c: char| c.is_alphanumeric() && !c.is_uppercase() || c == '-' || c == '_';
+            !tag.is_empty() && tag.len() <= LONGEST_TAG && tag.chars().all(word)
         };
         if self.v != VERSION {
             return no("has a version that this program does not read");

@@ -58,6 +58,7 @@ pub(super) async fn tell(play: &Play, teller: &mut Teller<'_>) -> anyhow::Result
     teller.claim("of the worker, and of nobody else", Some(&worker), seen.accused.as_ref());
     teller.claim("the same program that is handed the event says guilty", Some("guilty"), seen.published);
     teller.claim("the requester's own record of people says so", Some(1), seen.remembered);
+    teller.claim("and it trusts the worker with nothing more", Some(0), seen.limit);
     teller.tell("proof", &seen.proof);
     teller.tell("largest_tranche_msat", largest.get());
     teller.tell("requester_loss_msat", seen.loss);
@@ -76,6 +77,7 @@ struct Seen {
     accused: Option<String>,
     published: Option<&'static str>,
     remembered: Option<u32>,
+    limit: Option<u64>,
 }
 
 async fn run(
@@ -127,11 +129,11 @@ async fn run(
     }
     (seen.verdict, seen.accused) = judged(&proof);
     seen.proof = Some(path);
-    let events = course.events(3922).await?;
-    seen.published = events.first().and_then(|event| judged(event.as_bytes()).0);
+    seen.published = Some(course.event(3922, |json| judged(json.as_bytes()).0).await?);
     let who = course.worker_key()?;
     let people = course.requester.app.handle().people(Some(who)).await?;
     seen.remembered = people.first().map(|person| person.cheats);
+    seen.limit = people.first().and_then(|person| Some(person.limits?.tranche.get()));
     teller.step("anybody who has the proof, or the event on the relay, finds the worker guilty");
     Ok(())
 }

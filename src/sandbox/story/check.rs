@@ -6,7 +6,7 @@ use std::sync::Arc;
 use anyhow::Context as _;
 
 use crate::engine::{Ports, pin};
-use crate::market::{BidId, Msat, Phase, Pinned, Quality};
+use crate::market::{BidId, Msat, Offence, Phase, Pinned, Quality};
 use crate::sandbox::story::course::{Asked, Course};
 use crate::sandbox::story::crook::{Crook, Mind, Trick};
 use crate::sandbox::story::first_job::view;
@@ -16,6 +16,7 @@ use crate::seal::Cut;
 use crate::verify::{
     Check, Column, Encoding, Format, Integers, Kind, Predicate, Range, Rules, Scope, Unit,
 };
+use crate::wire::{Judgement, verify_proof};
 
 /// What it shows.
 pub(super) const STORY: Story = Story {
@@ -55,6 +56,9 @@ pub(super) async fn tell(play: &Play, teller: &mut Teller<'_>) -> anyhow::Result
     teller.claim("the repaired work was paid in full", Some(price.get()), seen.paid_for_good);
     teller.claim("every check passed it", Some(3), seen.passes);
     teller.claim("what only opening shows is refused after one part", Some(1), seen.parts_paid);
+    let worker = course.worker.app.npub();
+    teller.claim("and what the worker signed convicts it", Some(worker), seen.convicts);
+    teller.tell("proof", seen.proof);
     teller.tell("largest_tranche_msat", price.tranche(0, TRANCHES).map(Msat::get));
     teller.tell("tranches", TRANCHES);
     teller.tell("checks", seen.checks);
@@ -70,6 +74,8 @@ struct Seen {
     paid_for_good: Option<u64>,
     passes: Option<usize>,
     parts_paid: Option<usize>,
+    convicts: Option<String>,
+    proof: Option<std::path::PathBuf>,
     checks: Vec<String>,
 }
 
@@ -187,14 +193,23 @@ async fn after_opening(
     let file = course.write("one-bad.jsonl", &labels(bad))?;
     course.deliver(job, &file).await?;
     course.accept(job).await?;
-    let fee = course
+    let (fee, proof) = course
         .requester
-        .wait("the end", course.patience(), |s| {
+        .wait("the proof", course.patience(), |s| {
             let view = view(s, job).filter(|v| v.phase == Phase::Cheated)?;
-            view.delivery.as_ref().map(|d| d.fee)
+            let delivery = view.delivery.as_ref()?;
+            Some((delivery.fee, delivery.proof.clone()?))
         })
         .await?;
     course.pays_routing(fee);
+    let judged = verify_proof(&std::fs::read(&proof)?);
+    seen.convicts = match judged {
+        Ok(Judgement::Guilty { against, offence: Offence::Check, .. }) => {
+            Some(crate::app::npub(&against))
+        }
+        _ => None,
+    };
+    seen.proof = Some(proof);
     let paid = course.payments(job).await?;
     seen.parts_paid = Some(paid.iter().filter(|p| p.state == "paid").count());
     teller.step("what no sample was drawn of is refused when the first part is open; the second is not paid");

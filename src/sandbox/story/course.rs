@@ -278,8 +278,13 @@ impl Course {
         shown.identity.context("the worker has no identity")
     }
 
-    /// Events of a kind that the relay keeps, asked of the relay itself: as JSON.
-    pub(super) async fn events(&self, kind: u16) -> anyhow::Result<Vec<String>> {
+    /// An event of a kind that the relay keeps, asked of the relay itself: the first in which `find` finds
+    /// something.
+    pub(super) async fn event<T>(
+        &self,
+        kind: u16,
+        mut find: impl FnMut(&str) -> Option<T>,
+    ) -> anyhow::Result<T> {
         let client = nostr_sdk::Client::default();
         client.add_relay(self.world.relay_url()).await?;
         client.connect().await;
@@ -287,15 +292,16 @@ impl Course {
         let asking = async {
             loop {
                 let events = client.fetch_events(filter.clone(), Duration::from_secs(5)).await?;
-                if !events.is_empty() {
-                    return anyhow::Ok(events.iter().map(nostr_sdk::JsonUtil::as_json).collect());
+                let mut all = events.iter().map(nostr_sdk::JsonUtil::as_json);
+                if let Some(found) = all.find_map(|json| find(&json)) {
+                    return anyhow::Ok(found);
                 }
                 tokio::time::sleep(Duration::from_millis(100)).await;
             }
         };
         let events = tokio::time::timeout(self.patience(), asking).await;
         client.shutdown().await;
-        events.map_err(|_| anyhow!("the relay keeps no event of kind {kind}"))?
+        events.map_err(|_| anyhow!("the relay keeps no such event of kind {kind}"))?
     }
 
     /// The end of a story that has nothing to read afterwards.

@@ -13,6 +13,7 @@ use crate::sandbox::story::crook::{Crook, Trick};
 use crate::sandbox::story::{Play, Story, Teller};
 use crate::sandbox::world::sats;
 use crate::seal::{Cut, ENTRY};
+use crate::wire::read_receipt_event;
 
 /// What it shows.
 pub(super) const STORY: Story = Story {
@@ -58,6 +59,7 @@ pub(super) async fn tell(play: &Play, teller: &mut Teller<'_>) -> anyhow::Result
         wanted.extend([format!("paying {t}"), format!("paid {t}"), format!("opened {t}")]);
     }
     teller.claim("each part was opened before the next was paid", &wanted, &seen.order);
+    teller.claim("both sides signed the receipt that the relay keeps", Some(true), seen.receipt);
     teller.claim("no channel was opened for it", Some((1, 1)), seen.channels);
     teller.claim("the largest loss that was shown is one part", parts.iter().max(), seen.shown_loss.as_ref());
     let halted = course.halt(teller).await?;
@@ -87,6 +89,7 @@ struct Seen {
     whole_lines: bool,
     shown_loss: Option<u64>,
     settled: Option<(BidId, PathBuf)>,
+    receipt: Option<bool>,
 }
 
 async fn run(
@@ -119,6 +122,14 @@ async fn run(
     look(course, job, seen).await?;
     let output = output?;
     teller.step("every part is paid, opened and checked");
+    let j = shown.jobs.get(&job).and_then(|view| view.job);
+    let signed = course
+        .event(3923, |json| {
+            read_receipt_event(json).ok().filter(|signed| Some(signed.receipt.job) == j)
+        })
+        .await?;
+    let worker = course.worker_key()?;
+    seen.receipt = Some(signed.receipt.worker == worker && u64::from(signed.receipt.amount) == u64::from(price.whole_sats().max(1).ilog2()));
     seen.channels = Some((before, course.worker.app.node().channels().await?.len()));
     seen.settled = Some((job, output.clone()));
     course.handed(&work, output, teller).await
