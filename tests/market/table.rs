@@ -363,7 +363,14 @@ fn outcomes(job: &Job) -> Vec<Input> {
         (Effect::Check { tranche: u32::MAX }, failed()),
         (Effect::Open { tranche: u32::MAX }, opened),
         (Effect::Open { tranche: u32::MAX }, Outcome::Mismatch { chunk: u64::MAX }),
-        (Effect::Prove { tranche: u32::MAX, chunk: 0 }, Outcome::Proven { path: "/x".into() }),
+        (
+            Effect::Prove { tranche: u32::MAX, chunk: 0, check: None },
+            Outcome::Proven { path: "/x".into() },
+        ),
+        (
+            Effect::Prove { tranche: 0, chunk: 0, check: Some(Digest([1; 32])) },
+            Outcome::Proven { path: "/x".into() },
+        ),
         (Effect::Bill { tranche: u32::MAX, order: order.clone() }, failed()),
         (
             Effect::Pay { tranche: 0, order: pay(PaymentHash([9; 32])) },

@@ -136,8 +136,10 @@ pub(super) fn done(
         },
         (Effect::Prove { tranche, chunk, check }, Outcome::Proven { path }) => {
             let waits = |work: &Attempt| {
-                let refuted = |check| refuted(&work.review.results) == Some((check, *chunk));
-                let found = work.cheat == Some((*tranche, *chunk)) || check.is_some_and(refuted);
+                let found = match check {
+                    None => work.cheat == Some((*tranche, *chunk)),
+                    Some(check) => refuted(&work.review.results) == Some((*check, *chunk)),
+                };
                 found && work.proof.is_none()
             };
             if !job.attempt.as_ref().is_some_and(waits) {
