@@ -20,12 +20,12 @@ use crate::engine::{
 use crate::files::JobFiles;
 use crate::keys::{OsDice, SystemClock};
 use crate::lightning::{self, Node};
-use crate::market::{Msat, Network};
+use crate::market::{Msat, Network, Policy};
 use crate::nostr::{Pool, PoolConfig};
 use crate::store::Database;
 use crate::transfer::{Bind, Endpoint, EndpointConfig, RelayChoice};
 
-pub use book::{Book, Preview, Rejected, holdings, is_owned, preview, verify_proof};
+pub use book::{Book, Judgement, Preview, Rejected, holdings, is_owned, preview, verify_proof};
 pub use checkup::{
     Check, Health, check_liquidity, check_machine, check_network, liquidity_unknown, not_set_up,
 };
@@ -53,6 +53,8 @@ pub struct Setup {
     pub bind: Bind,
     /// Which iroh relay helps.
     pub relay: RelayChoice,
+    /// What we let others hold of ours, and whether our identity signs receipts.
+    pub policy: Policy,
     /// What this process is, for whoever finds the directory taken.
     pub what: &'static str,
 }
@@ -121,6 +123,8 @@ impl App {
             network: setup.network,
             spendable: status.as_ref().map_or(Msat::ZERO, |s| s.balances.lightning_spendable),
             least_first: status.as_ref().and_then(|s| s.least_first),
+            receivable: status.as_ref().map_or(Msat::ZERO, |s| s.balances.lightning_receivable),
+            policy: setup.policy,
         };
         let core = Core::open(store, keys.clone(), clock, Arc::new(OsDice), me)?;
         let (handle, task) = engine::start(core, ports);

@@ -9,6 +9,7 @@ mod check;
 mod deliver;
 mod fault;
 mod place;
+mod proof;
 mod receive;
 
 use std::num::NonZeroUsize;
@@ -17,7 +18,8 @@ use std::path::{Path, PathBuf};
 use async_trait::async_trait;
 
 use crate::engine::{
-    Fault, Files, Inspection, OpenedTranche, SealOrder, SealTerms, SealedAt, SealedFiles,
+    Fault, Files, Inspection, OpenedTranche, ProofOrder, SealOrder, SealTerms, SealedAt,
+    SealedFiles,
 };
 use crate::market::{Attachment, Audited, Checked, EventId, Pinned, Preimage, Purpose};
 use crate::seal::{ChannelSecret, Hash32, TrancheKey, TrancheKeys};
@@ -168,18 +170,8 @@ impl Files for JobFiles {
         .await
     }
 
-    async fn prove(
-        &self,
-        at: &SealedAt,
-        t: u32,
-        key: &Preimage,
-        chunk: u64,
-        certificate: &str,
-        record: &str,
-    ) -> Result<PathBuf, Fault> {
-        let (folder, at, key) = (self.of(&at.terms.log), at.clone(), *key);
-        let (certificate, record) = (certificate.to_owned(), record.to_owned());
-        blocking(move || receive::prove_chunk(&folder, &at, t, &key, chunk, &certificate, &record))
-            .await
+    async fn prove(&self, order: &ProofOrder) -> Result<PathBuf, Fault> {
+        let (folder, order) = (self.of(&order.log), order.clone());
+        blocking(move || proof::make(&folder, &order)).await
     }
 }

@@ -8,8 +8,9 @@ use url::Url;
 use super::key::{Key, nearest};
 use super::{
     Chain, Config, Error, Fees, Iroh, IrohRelay, KEYS, Limits, Log, Lsp, Network, Password, Place,
-    Secret, Source, file, value,
+    Policy, Secret, Source, file, value,
 };
+use crate::market::Msat;
 
 /// More relays than this only cost bandwidth and tell more people what you read.
 const MAX_RELAYS: usize = 32;
@@ -179,6 +180,7 @@ impl Draft {
             )?,
             max_input_bytes: self.number("limits.max_input_bytes", 8 * MIB, 1, TIB)?,
         };
+        let policy = self.policy()?;
         let level = self.one("log.level", value::level)?.unwrap_or_else(|| "info".to_owned());
         self.show("log.level", &level);
         let file = self.path("log.file")?.unwrap_or_else(|| data_dir.join("earnest.log"));
@@ -194,9 +196,31 @@ impl Draft {
             iroh: Iroh { relay, bind },
             fees,
             limits,
+            policy,
             log,
             shown,
         })
+    }
+
+    fn policy(&mut self) -> Result<Policy, Error> {
+        let or = Policy::default();
+        let mut most = |key, or: Msat| -> Result<Msat, Error> {
+            let sats = self.number(key, or.whole_sats(), 0, MAX_SATS)?;
+            Ok(Msat::sats(sats).unwrap_or(Msat::MAX))
+        };
+        let (tranche, direct, escrow) = (
+            most("limits.tranche_sats", or.tranche)?,
+            most("limits.direct_sats", or.direct)?,
+            most("limits.escrow_sats", or.escrow)?,
+        );
+        let receipts = self.one("reputation.receipts", |text| match text {
+            "yes" | "true" => Ok(true),
+            "no" | "false" => Ok(false),
+            _ => Err(format!("is yes or no, not `{text}`")),
+        })?;
+        let receipts = receipts.unwrap_or(or.receipts);
+        self.show("reputation.receipts", if receipts { "yes" } else { "no" });
+        Ok(Policy { tranche, direct, escrow, receipts })
     }
 
     fn relays(&mut self, network: Network) -> Result<Vec<Url>, Error> {

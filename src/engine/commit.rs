@@ -1,6 +1,7 @@
 //! One input, one step, one commit: facts, what is said (signed and sealed once, as bytes) and effects go
 //! into the store together, or nothing does.
 
+use crate::engine::effect::receipt_of;
 use crate::engine::{
     Channel, Commit, Direction, EffectRow, FactRow, Fault, LedgerRow, Mark, Scribe, Store,
 };
@@ -18,11 +19,18 @@ pub(super) struct Writer<'a> {
     n: u64,
     commit: Commit,
     facts: Vec<Fact>,
+    receipts: bool,
 }
 
 impl<'a> Writer<'a> {
     pub(super) fn new(scribe: &'a dyn Scribe, now: Time, log: EventId, n: u64) -> Self {
-        Self { scribe, now, log, n, commit: Commit::default(), facts: Vec::new() }
+        let (commit, facts) = (Commit::default(), Vec::new());
+        Self { scribe, now, log, n, commit, facts, receipts: false }
+    }
+
+    /// Whether our identity signs receipts of what settles.
+    pub(super) fn with_receipts(self, receipts: bool) -> Self {
+        Self { receipts, ..self }
     }
 
     pub(super) fn fact(&mut self, fact: Fact) -> Result<(), Fault> {
@@ -98,11 +106,13 @@ impl<'a> Writer<'a> {
             }
             Say::Release { manifest, nonce } => {
                 let x = Some(self.scribe.escrow_key(nonce));
-                let body = Body::Accept { manifest: *manifest, x };
+                let body = Body::Accept { manifest: *manifest, x, receipt: None };
+                let body = self.with_receipt(job, body);
                 (nonce_of(job)?, self.draft(job, job.job, body, seen))
             }
             Say::Post(body) => {
                 let body = self.with_next_seed(job, (**body).clone());
+                let body = self.with_receipt(job, body);
                 (nonce_of(job)?, self.draft(job, job.job, body, seen))
             }
             Say::Award(parts) => {
@@ -144,6 +154,17 @@ impl<'a> Writer<'a> {
             let nonce = next_audit_nonce(&seed.nonce, manifest);
             let audit = Digest(self.scribe.audit_seed(&nonce).hash().0);
             *next = Some(NextSeed { audit, audit_nonce: nonce });
+        }
+        body
+    }
+
+    /// What ends a job brings our signature on its receipt, if we give one.
+    fn with_receipt(&self, job: &Job, mut body: Body) -> Body {
+        if let Body::Accept { receipt, .. } | Body::Settled { receipt, .. } = &mut body
+            && self.receipts
+        {
+            let said = receipt_of(job, self.scribe, self.now);
+            *receipt = said.and_then(|said| self.scribe.cosign(&said).ok());
         }
         body
     }

@@ -24,9 +24,9 @@ use crate::engine::{
 };
 use crate::market::{
     Address, Ask, Attachment, AwardParts, Bid, BidId, Bidder, Body, Digest, Door, Draft, Effect,
-    EventId, Fact, Gig, GigDraft, Grant, Inbox, Input, Job, Msat, Network, NodeId, Nonce, Offer,
-    Outcome, Page, PaymentHash, Phase, Post, Pubkey, Query, Record, Refusal, Role, Side, Span,
-    Status, Step, Time, Wish, World, admit, holds_gig, may, propose, step,
+    EventId, Fact, Gig, GigDraft, Grant, Inbox, Input, Job, Limits, Msat, Network, NodeId, Nonce,
+    Offer, Outcome, Page, PaymentHash, Phase, Policy, Post, Pubkey, Query, Record, Refusal, Role,
+    Side, Span, Status, Step, Time, Wish, World, admit, holds_gig, may, propose, step,
 };
 use crate::text::Raw;
 
@@ -45,6 +45,10 @@ pub struct Me {
     pub spendable: Msat,
     /// The least first payment that can be received; `None` while nothing can be.
     pub least_first: Option<Msat>,
+    /// What can be received over the channels there are.
+    pub receivable: Msat,
+    /// What we let others hold of ours, and what we say of jobs to the world.
+    pub policy: Policy,
 }
 
 /// Why a command was not done.
@@ -109,6 +113,9 @@ pub struct Core<S> {
     tell_at: Time,
     tidy_at: Time,
     muted: BTreeMap<Pubkey, Time>,
+    follows: BTreeSet<Pubkey>,
+    /// Whom somebody looks at, and until when relays are asked about them.
+    looked: BTreeMap<Pubkey, Time>,
     /// The node's best block; 0 until it has said so.
     height: u32,
 }
@@ -131,6 +138,7 @@ impl<S: Store> Core<S> {
         store.release_leases()?;
         let logs = store.logs()?;
         let muted = store.mutes()?.into_iter().collect();
+        let follows = store.follows()?.into_iter().collect();
         let mut core = Self {
             store,
             scribe,
@@ -150,6 +158,8 @@ impl<S: Store> Core<S> {
             tell_at: Time(0),
             tidy_at: Time(0),
             muted,
+            follows,
+            looked: BTreeMap::new(),
             height: 0,
         };
         for (id, rows) in logs {
@@ -292,6 +302,10 @@ impl<S: Store> Core<S> {
             slots_left: self.slots_left(&job.gig),
             hash_known,
             height: self.height,
+            limits: match input {
+                Input::Ask(Ask::Award(_)) => self.limits(&job.peer())?,
+                _ => Limits::NONE,
+            },
         })
     }
 
@@ -383,7 +397,8 @@ impl<S: Store> Core<S> {
         if decided.is_empty() && mark.is_none() && ends.is_empty() {
             return Ok(Committed::New);
         }
-        let mut writer = Writer::new(&*self.scribe, now, job.id, job.n);
+        let mut writer =
+            Writer::new(&*self.scribe, now, job.id, job.n).with_receipts(self.me.policy.receipts);
         writer.step(job, decided)?;
         let (mut commit, facts) = writer.finish(&self.store, job)?;
         commit.mark = mark;
@@ -446,6 +461,15 @@ impl<S: Store> Core<S> {
                     reader: self.reader(&gig.offer.inbox.key),
                 });
             }
+        }
+        // Asking tells a relay whom we ask about: only whom somebody looks at, and while it does.
+        for (who, _) in self.looked.iter().filter(|(_, until)| now < **until) {
+            let want = Want::About(*who);
+            all.push(Subscription { want, relays: Vec::new(), since: Time(0), reader: None });
+        }
+        if self.looked.values().any(|until| now < *until) {
+            let want = Want::Follows(self.scribe.identity());
+            all.push(Subscription { want, relays: Vec::new(), since: Time(0), reader: None });
         }
         for job in self.jobs.values() {
             let over = job.phase.is_over() && job.since.after(Span::DAY) < now;

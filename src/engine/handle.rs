@@ -149,6 +149,8 @@ pub enum Call {
     Payments,
     /// [`Handle::people`].
     People(Option<Pubkey>),
+    /// [`Handle::import`].
+    Import(String),
     /// [`Handle::mute`].
     Mute {
         /// Whom.
@@ -182,6 +184,8 @@ pub enum Answer {
     Payments(Vec<LedgerRow>),
     /// To [`Call::People`].
     People(Vec<PersonView>),
+    /// To [`Call::Import`]: whether it was new.
+    Imported(bool),
     /// To [`Call::Mute`] and [`Call::Mutes`]: who is muted now.
     Mutes(Vec<MuteView>),
     /// To [`Call::Wallet`].
@@ -291,11 +295,20 @@ impl Handle {
     }
 
     /// The people of our jobs, whoever was heard last first, at most [`crate::engine::MOST_PEOPLE`]; or
-    /// one of them, with nothing in it if nothing is known.
+    /// one of them, with nothing in it if nothing is known. Of one the relays are asked, too, for a while: ask
+    /// again for what they said.
     pub async fn people(&self, who: Option<Pubkey>) -> Result<Vec<PersonView>, Fault> {
         match self.call(Call::People(who)).await.map_err(fault)? {
             Answer::People(people) => Ok(people),
             other => Err(astray(&other)),
+        }
+    }
+
+    /// Takes a receipt or a proof (an event of kind 3922 or 3923, or the JSON of a proof). Whether it was new.
+    pub async fn import(&self, json: String) -> Result<bool, Trouble> {
+        match self.call(Call::Import(json)).await? {
+            Answer::Imported(new) => Ok(new),
+            other => Err(astray(&other).into()),
         }
     }
 

@@ -130,9 +130,10 @@ impl FactView {
         };
         let view = Self { amount, tranche, fee, ..self };
         match fact {
-            Fact::Fetched { path, .. } | Fact::Opened { path, .. } | Fact::Proven { path } => {
-                Self { path: Some(path.clone()), ..view }
-            }
+            Fact::Fetched { path, .. }
+            | Fact::Opened { path, .. }
+            | Fact::Exposed { path }
+            | Fact::Proven { path } => Self { path: Some(path.clone()), ..view },
             Fact::Sealing { name, source, .. } => Self {
                 file: Some(Raw(name.clone()).clean(Limit::TITLE)),
                 path: Some(source.clone()),
@@ -187,6 +188,7 @@ impl FactView {
             "objection" => format!("{who} objected:"),
             "ruling" => "The judge ruled:".to_owned(),
             "equivocation" => "The other side signed two records with one number.".to_owned(),
+            "exposed" => "The proof that it signed two things at once is made.".to_owned(),
             "fetched" => "A file came, whole.".to_owned(),
             "sealing" => "Your delivery is being sealed.".to_owned(),
             "seal_failed" => "Your delivery could not be sealed. Nothing was sent.".to_owned(),

@@ -9,10 +9,11 @@ use std::path::PathBuf;
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
+use crate::engine::ProofOrder;
 use crate::market::{
-    Address, Attachment, Audited, Certificate, Checked, Digest, Draft, EndpointId, EventId, Gig,
-    Holding, Invoice, JobId, Msat, Network, NodeId, Nonce, PaymentHash, Pinned, Preimage, Pubkey,
-    Record, Role, Terms, Time,
+    Address, Attachment, Audited, Certificate, Checked, CoSigned, Digest, Draft, EndpointId,
+    EventId, Gig, Holding, Invoice, JobId, JobReceipt, Msat, Network, NodeId, Nonce, PaymentHash,
+    Pinned, Preimage, Pubkey, Record, Role, Signature, Terms, Testimony, Time,
 };
 use crate::seal::Manifest;
 use crate::text::Raw;
@@ -160,8 +161,18 @@ pub trait Scribe: Send + Sync {
     /// The audit seed s_R of an award.
     fn audit_seed(&self, nonce: &Nonce) -> Preimage;
 
-    /// The fraud-proof event (kind 3922).
-    fn proof_event(&self, proof: &str, now: Time) -> Result<WireEvent, Fault>;
+    /// The event (kind 3922) that publishes a proof against somebody.
+    fn proof_event(&self, proof: &str, against: &Pubkey, now: Time) -> Result<WireEvent, Fault>;
+    /// The payment hash as a receipt of this channel's job names it.
+    fn salted(&self, channel: &Channel, hash: &PaymentHash) -> Digest;
+    /// Our identity's signature on a receipt.
+    fn cosign(&self, receipt: &JobReceipt) -> Result<Signature, Fault>;
+    /// The event (kind 3923) that publishes a receipt. `Never` unless both signatures are good.
+    fn receipt_event(&self, signed: &CoSigned) -> Result<WireEvent, Fault>;
+    /// A receipt or a proof as somebody hands it over, everything in it verified.
+    fn read_testimony(&self, json: &str) -> Result<Testimony, Unreadable>;
+    /// Whom the author of a contact list (kind 3, NIP-02) follows.
+    fn read_follows(&self, json: &str) -> Result<Vec<Pubkey>, Unreadable>;
 }
 
 /// Which of our keys a wrap was addressed to.
@@ -218,6 +229,10 @@ pub enum Want {
     Wraps(Pubkey),
     /// Channel events by this author (kind 3920).
     Channel(Pubkey),
+    /// Receipts of this person and proofs against it (kinds 3922 and 3923, `#p`).
+    About(Pubkey),
+    /// Whom this person follows (kind 3).
+    Follows(Pubkey),
 }
 
 /// An event from a relay: size and signature already verified, id recomputed.
@@ -521,16 +536,8 @@ pub trait Files: Send + Sync {
         key: &Preimage,
         name: &Raw,
     ) -> Result<OpenedTranche, Fault>;
-    /// Makes the fraud proof for a chunk of tranche `t`: JSON on disk.
-    async fn prove(
-        &self,
-        at: &SealedAt,
-        t: u32,
-        key: &Preimage,
-        chunk: u64,
-        certificate: &str,
-        record: &str,
-    ) -> Result<PathBuf, Fault>;
+    /// Makes a proof: JSON on disk.
+    async fn prove(&self, order: &ProofOrder) -> Result<PathBuf, Fault>;
     /// Worker: the keys of the sample that this seed draws from the delivery D = `manifest`: base64 of 32
     /// bytes each. `keys` are all K_t.
     async fn reveal(

@@ -297,6 +297,7 @@ impl<S: Store + 'static> Runner<S> {
                     let me = self.core.me_mut();
                     me.spendable = node.balances.lightning_spendable;
                     me.least_first = node.least_first;
+                    me.receivable = node.balances.lightning_receivable;
                     let height = self.node.as_ref().map_or(0, |n| n.height);
                     let moved = node.height != height;
                     let height = node.height;
@@ -379,7 +380,13 @@ impl<S: Store + 'static> Runner<S> {
             Request::History(id, answer) => {
                 let _ = answer.send(self.history(&id));
             }
+            Request::Import(json, answer) => {
+                let _ = answer.send(self.core.import(&json));
+            }
             Request::People(who, answer) => {
+                if let Some(who) = &who {
+                    self.core.look_at(who);
+                }
                 let _ = answer.send(self.core.people(who.as_ref(), MOST_PEOPLE));
             }
             Request::Mute(who, mute, answer) => {

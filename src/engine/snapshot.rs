@@ -10,8 +10,8 @@ use serde::{Deserialize, Serialize};
 use crate::engine::{NodeStatus, PendingRow, RelayHealth};
 use crate::market::{
     Attempt, BidId, CheckVerdict, Checked, Digest, EventId, Gig, Job, JobId, Mode, Msat, Network,
-    PaymentHash, Phase, Post, Pubkey, Refusal, Role, Side, Status, Time, Verb, Work, escrow_risk,
-    largest_loss, legal,
+    PaymentHash, Phase, Post, Pubkey, Refusal, Role, Side, Status, Time, Verb, Work, at_stake,
+    escrow_risk, largest_loss, legal,
 };
 use crate::text::{Clean, Limit};
 
@@ -68,6 +68,9 @@ pub struct JobView {
     /// The most that a requester can lose to a worker who signs its own conviction.
     #[serde(default)]
     pub largest_loss: Msat,
+    /// What we can lose by it as it stands, in words.
+    #[serde(default)]
+    pub stake: Option<String>,
     /// What the worker said with the bid.
     pub message: Clean,
     /// When the phase ends by itself.
@@ -316,6 +319,9 @@ pub struct GigView {
     pub expires_at: Time,
     /// Input files: name and bytes.
     pub inputs: Vec<(Clean, u64)>,
+    /// What a delivery is held against, in words.
+    #[serde(default)]
+    pub quality: Vec<String>,
 }
 
 const LINE: Limit = Limit::TITLE;
@@ -352,6 +358,7 @@ impl GigView {
             published_at: gig.published_at,
             expires_at: gig.expires_at,
             inputs: gig.offer.inputs.iter().map(|i| (i.name.clean(LINE), i.size)).collect(),
+            quality: gig.offer.quality.words(),
         }
     }
 }
@@ -402,6 +409,7 @@ impl JobView {
             mode: job.terms().mode,
             tranches: job.terms().tranches,
             largest_loss: largest_loss(job.terms()),
+            stake: at_stake(job),
             message: job.bid.message.clean(BLOCK),
             deadline: deadline.map(|(at, _)| at),
             otherwise: deadline.map(|(_, what)| what.into()),

@@ -13,7 +13,7 @@ use crate::engine::{Fault, Inspection, OpenedTranche, SealedAt};
 use crate::market::{Digest, Mode, Msat, Preimage};
 use crate::seal::{
     self, ChannelSecret, Cut, Entry, Expected, InspectError, MAX_CHUNKS, Manifest, OpenError,
-    ProveError, TrancheSecret,
+    TrancheSecret,
 };
 use crate::text::{Raw, file_name};
 
@@ -63,7 +63,7 @@ pub(super) fn inspect_files(at: &SealedAt, workers: NonZeroUsize) -> Result<Insp
     }
 }
 
-fn both(at: &SealedAt, money: &str) -> Result<(File, File), Fault> {
+pub(super) fn both(at: &SealedAt, money: &str) -> Result<(File, File), Fault> {
     let blob = File::open(&at.blob).map_err(|why| disk(&at.blob, why, money))?;
     let vector = File::open(&at.vector).map_err(|why| disk(&at.vector, why, money))?;
     Ok((blob, vector))
@@ -224,30 +224,4 @@ fn private() -> OpenOptions {
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     options
-}
-
-/// See [`crate::engine::Files::prove`].
-pub(super) fn prove_chunk(
-    folder: &Folder,
-    at: &SealedAt,
-    t: u32,
-    key: &Preimage,
-    chunk: u64,
-    certificate: &str,
-    record: &str,
-) -> Result<PathBuf, Fault> {
-    let dir = &folder.0;
-    let failed = |why| disk(dir, why, KEY_KEPT);
-    let (blob, vector) = both(at, KEY_KEPT)?;
-    let keys = tranche_keys(&at.terms, t, key);
-    let proof = seal::prove(certificate, record, &at.manifest, &keys, chunk, blob, vector)
-        .map_err(|error| match error {
-            ProveError::Fault(why) => failed(why),
-            error => Fault::Never(format!("{}.", sentence(&error.to_string()))),
-        })?;
-    let path = dir.join(format!("fraud-proof-{}.json", at.terms.delivery));
-    let mut file = half(dir).map_err(failed)?;
-    file.write_all(&proof.to_json()).map_err(failed)?;
-    put(file, &path).map_err(failed)?;
-    Ok(path)
 }

@@ -14,8 +14,8 @@ use crate::engine::{
     WireEvent, WrapKey,
 };
 use crate::market::{
-    Certificate, Digest, Draft, EventId, Gig, Invoice, JobId, Nonce, Preimage, Pubkey, Record,
-    Terms, Time,
+    Certificate, CoSigned, Digest, Draft, EventId, Gig, Invoice, JobId, JobReceipt, Nonce,
+    PaymentHash, Preimage, Pubkey, Record, Signature, Terms, Testimony, Time,
 };
 use crate::wire::{
     self, Certifying, ChannelKeys, NotAnInvoice, Rejected, SigningKey, Stage, Wrapping,
@@ -229,8 +229,28 @@ impl Scribe for Keys {
         Preimage::new(*self.seed.audit(nonce))
     }
 
-    fn proof_event(&self, proof: &str, now: Time) -> Result<WireEvent, Fault> {
-        wire::proof_event(&self.identity, proof, now).map(wire_event).map_err(never)
+    fn proof_event(&self, proof: &str, against: &Pubkey, now: Time) -> Result<WireEvent, Fault> {
+        wire::proof_event(&self.identity, proof, against, now).map(wire_event).map_err(never)
+    }
+
+    fn salted(&self, channel: &Channel, hash: &PaymentHash) -> Digest {
+        wire::salted(&self.shared_secret(channel).0, hash)
+    }
+
+    fn cosign(&self, receipt: &JobReceipt) -> Result<Signature, Fault> {
+        wire::cosign(&self.identity, receipt).map_err(never)
+    }
+
+    fn receipt_event(&self, signed: &CoSigned) -> Result<WireEvent, Fault> {
+        wire::receipt_event(&self.identity, signed).map(wire_event).map_err(never)
+    }
+
+    fn read_testimony(&self, json: &str) -> Result<Testimony, Unreadable> {
+        wire::read_testimony(json).map_err(unreadable)
+    }
+
+    fn read_follows(&self, json: &str) -> Result<Vec<Pubkey>, Unreadable> {
+        wire::read_follows(json).map_err(unreadable)
     }
 }
 

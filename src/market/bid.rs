@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::market::{
-    Bid, BidId, Body, Certificate, Deadlines, Digest, EventId, Gig, Job, JobId, Mode, Msat,
+    Bid, BidId, Body, Certificate, Deadlines, Digest, EventId, Gig, Job, JobId, Limits, Mode, Msat,
     Network, Phase, Pubkey, Record, Refusal, Role, Side, Span, Status, Terms, Time,
 };
 
@@ -72,6 +72,10 @@ pub struct Bidder {
     pub open: bool,
     /// The least first payment that our node can receive; `None` while it can receive nothing.
     pub least_first: Option<Msat>,
+    /// What our node can receive over the channels that it has.
+    pub receivable: Msat,
+    /// What we let this author hold of ours.
+    pub limits: Limits,
 }
 
 /// The complete terms of a bid on this gig, and the least first payment that the bid names. Refuses what
@@ -104,6 +108,8 @@ pub fn propose(gig: &Gig, wish: Wish, bidder: &Bidder) -> Result<(Terms, Msat), 
         return Err(no("bid-twice", sentence));
     }
     let least = receivable(terms.price, bidder.least_first)?;
+    in_parts(&terms, bidder.receivable)?;
+    bidder.limits.lets_work(&terms)?;
     Ok((terms, least))
 }
 
@@ -119,11 +125,33 @@ fn receivable(price: Msat, least: Option<Msat>) -> Result<Msat, Refusal> {
             let sentence = format!(
                 "Your node has no channel yet, and the first payment it can receive is {least}. Nothing was sent."
             );
-            Err(no("below-least-first", sentence)
-                .next("Bid on a gig that pays at least that, or open a channel first."))
+            Err(no("below-least-first", sentence).next(format!(
+                "Ask for {least} or more, bid on a gig that pays as much, or open a channel first."
+            )))
         }
         Some(least) => Ok(least),
     }
+}
+
+/// A price in parts comes over channels that are there: the first part alone would open one too small for
+/// the rest (PROTOCOL.md 5.7).
+fn in_parts(terms: &Terms, receivable: Msat) -> Result<(), Refusal> {
+    if terms.tranches == 1 || receivable >= terms.price {
+        return Ok(());
+    }
+    let sentence = format!(
+        "Your node can receive {receivable} over the channels it has, and a price in {} parts needs {} of it: the first part would open a channel too small for the rest. Nothing was sent.",
+        terms.tranches, terms.price
+    );
+    let next = match receivable >= LEAST_PRICE {
+        true => format!(
+            "Bid in one part, or at most {receivable}; or do another job first: its payment opens a channel."
+        ),
+        false => {
+            "Bid in one part: its payment opens a channel. Parts are possible after that.".into()
+        }
+    };
+    Err(no("no-room-for-parts", sentence).next(next))
 }
 
 /// Whether this job is a bid, or what came of one, that leaves no room for another on its gig.
@@ -216,6 +244,12 @@ pub fn admit<'a>(
         return Err(no("gig-full", "Every slot of the gig is awarded."));
     }
     fits(&bid.terms, gig)?;
+    if bid.terms.tranches > 1
+        && bid.terms.price.tranche(0, bid.terms.tranches).is_none_or(|part| part < bid.least_first)
+    {
+        let sentence = "The bidder's node has no channel that a price in parts could come over.";
+        return Err(no("no-room-for-parts", sentence));
+    }
     if record.draft.seq != 0 || record.draft.prev.is_some() || record.draft.job.is_some() {
         return Err(no("broken-chain", "The bid does not begin a chain."));
     }

@@ -60,6 +60,11 @@ pub enum Fact {
         /// The second one.
         record: Record,
     },
+    /// The proof that they signed two things that cannot both stand.
+    Exposed {
+        /// Where it lies, JSON.
+        path: PathBuf,
+    },
     /// A file of theirs lies here, whole and verified.
     Fetched {
         /// Which.
@@ -310,6 +315,7 @@ impl Fact {
             Self::Said { .. } => "said",
             Self::Heard { .. } => "heard",
             Self::Equivocation { .. } => "equivocation",
+            Self::Exposed { .. } => "exposed",
             Self::Fetched { .. } => "fetched",
             Self::Sealing { .. } => "sealing",
             Self::SealFailed { .. } => "seal_failed",

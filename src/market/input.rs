@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::market::{
     Address, Attachment, Audited, Billed, Certificate, Checked, Digest, Effect, Holding, Invoice,
-    Lock, Msat, NodeEvent, Nonce, PaymentHash, PaymentState, Preimage, Record, Time,
+    Limits, Lock, Msat, NodeEvent, Nonce, PaymentHash, PaymentState, Preimage, Record, Time,
 };
 use crate::seal::Manifest;
 
@@ -23,6 +23,8 @@ pub struct World {
     pub hash_known: bool,
     /// The node's best block; 0 until it has said so.
     pub height: u32,
+    /// What the other side may hold of ours. Looked up where something is about to be agreed; else no limit.
+    pub limits: Limits,
 }
 
 /// What a person, a bot or an agent asks of one job.

@@ -5,6 +5,7 @@ mod fold;
 mod review;
 
 pub use escrow::Escrow;
+pub(crate) use review::refuted;
 pub use review::{AUDIT_WAIT, Review, Seed, next_audit_nonce};
 
 use std::path::PathBuf;
@@ -13,8 +14,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::market::{
     Address, Attachment, Bid, BidId, Body, Certificate, Deadlines, Delivery, Digest, EventId, Fact,
-    Gig, Grant, Invoice, JobId, Msat, Nonce, PaymentHash, Preimage, Pubkey, Record, Role, Span,
-    Terms, Time,
+    Gig, Grant, Invoice, JobId, Msat, Nonce, PaymentHash, Preimage, Pubkey, Record, Role,
+    Signature, Span, Terms, Time,
 };
 
 /// Where a job stands. What may happen in each is in [`crate::market::step`].
@@ -291,6 +292,14 @@ pub struct Job {
     pub seed: Option<Seed>,
     /// They signed two records with one number. The first proof of it is kept.
     pub equivocated: bool,
+    /// Where the proof lies that they signed two things that cannot both stand.
+    pub exposed: Option<PathBuf>,
+    /// The last delivery that stands no more, as it was signed.
+    pub rejected: Option<Record>,
+    /// Our identity's signature on the receipt, if we gave it.
+    pub signed: Option<Signature>,
+    /// Theirs, as it came.
+    pub countersigned: Option<Signature>,
     /// Where it stands.
     pub phase: Phase,
     /// When it came to stand there.
@@ -349,6 +358,10 @@ impl Job {
             former: Vec::new(),
             seed: None,
             equivocated: false,
+            exposed: None,
+            rejected: None,
+            signed: None,
+            countersigned: None,
             phase: Phase::Bid,
             since: at,
             began: at,

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::market::{
     Address, Attachment, Digest, EndpointId, EventId, JobId, Lock, Msat, Network, NodeId, Nonce,
-    PaymentHash, Preimage, Pubkey, Terms, Time,
+    PaymentHash, Preimage, Pubkey, Signature, Terms, Time,
 };
 use crate::seal::Manifest;
 use crate::text::Raw;
@@ -105,6 +105,9 @@ pub enum Body {
         /// In escrow: x, which releases the money.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         x: Option<Preimage>,
+        /// The requester's identity on the receipt of the job, if it gives one.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        receipt: Option<Signature>,
     },
     /// Requester: it is not.
     Reject {
@@ -209,6 +212,9 @@ pub enum Body {
     Settled {
         /// The `deliver` record that was paid.
         manifest: EventId,
+        /// The worker's identity on the receipt of the job, if it gives one.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        receipt: Option<Signature>,
     },
     /// Either: one to five for the other side.
     Rate {
@@ -309,7 +315,7 @@ impl fmt::Debug for Body {
             }
             Self::Accept { manifest, .. }
             | Self::Reject { manifest, .. }
-            | Self::Settled { manifest } => write!(f, "{}({manifest:?})", self.kind()),
+            | Self::Settled { manifest, .. } => write!(f, "{}({manifest:?})", self.kind()),
             Self::Rate { stars, .. } => write!(f, "rate({stars})"),
             Self::Lock(lock) => write!(f, "lock({}, {:?})", lock.attempt, lock.hash),
             Self::Fund { attempt, height, .. } => write!(f, "fund({attempt}, {height})"),
@@ -400,6 +406,14 @@ impl Body {
     /// Whether neither side of a job may author it, but the judge alone.
     pub fn is_judges(&self) -> bool {
         matches!(self, Self::Holding { .. } | Self::Lodged { .. } | Self::Ruling { .. })
+    }
+
+    /// The signature on the receipt of the job that it brings.
+    pub fn receipt(&self) -> Option<Signature> {
+        match self {
+            Self::Accept { receipt, .. } | Self::Settled { receipt, .. } => *receipt,
+            _ => None,
+        }
     }
 
     /// The hash that it would lock money under.

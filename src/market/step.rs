@@ -3,6 +3,7 @@
 mod done;
 mod escrow;
 mod heard;
+mod reputation;
 mod review;
 
 use crate::market::{
@@ -94,6 +95,10 @@ impl Step {
 /// Decides what one input leads to. An input that a job has had before, or that comes out of order,
 /// leads to nothing or is refused; it never changes what stands.
 pub fn step(job: &Job, input: &Input, world: &World) -> Result<Step, Refusal> {
+    decided(job, input, world).map(|step| reputation::attested(job, step))
+}
+
+fn decided(job: &Job, input: &Input, world: &World) -> Result<Step, Refusal> {
     match input {
         Input::Ask(ask) => asked(job, ask, world),
         Input::Heard { record, certificate, invoice } => {
@@ -147,6 +152,7 @@ fn asked(job: &Job, ask: &Ask, world: &World) -> Result<Step, Refusal> {
                 return Err(Refusal::new("gig-full", sentence)
                     .next("Cancel a job of it first, or post another gig."));
             }
+            world.limits.lets_pay(job.terms())?;
             escrow::awards(job, award)?;
             Ok(Step { says: vec![Say::Award(award.clone())], ..step })
         }

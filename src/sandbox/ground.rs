@@ -11,7 +11,7 @@ use crate::app::{App, Setup};
 use crate::engine::Ports;
 use crate::keys::{Keys, OsDice, SystemClock};
 use crate::lightning;
-use crate::market::Network;
+use crate::market::{Msat, Network, Policy};
 use crate::rpc::Notifier;
 use crate::sandbox::Endpoint;
 use crate::sandbox::halt::{Halt, Point};
@@ -53,6 +53,13 @@ impl Ground {
             lsp_fee_cap_ppm: 50_000,
             bind: Bind::At(([127, 0, 0, 1], 0).into()),
             relay: RelayChoice::Disabled,
+            // A story says what it pays, and nobody here has a record to lose: receipts are signed.
+            policy: Policy {
+                tranche: Msat::MAX,
+                direct: Msat::MAX,
+                escrow: Msat::MAX,
+                receipts: true,
+            },
             what: "a party of the sandbox",
         };
         let secrets = secrets(self.seed, name);

@@ -1,10 +1,16 @@
 //! Stories: one whole course of events on the real parts, step by step, that asserts by asking the parts.
 //! Demo, documentation and acceptance test at once.
 
+mod audit;
+mod cheat;
+mod check;
+mod course;
 mod crash;
+mod crook;
 mod escrow;
 mod first_job;
 mod sabotage;
+mod tranches;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -30,7 +36,16 @@ pub struct Story {
 
 /// Every story.
 pub fn list() -> Vec<Story> {
-    vec![first_job::STORY, escrow::STORY, escrow::TIMEOUT, crash::STORY]
+    vec![
+        first_job::STORY,
+        tranches::STORY,
+        audit::STORY,
+        cheat::STORY,
+        check::STORY,
+        escrow::STORY,
+        escrow::TIMEOUT,
+        crash::STORY,
+    ]
 }
 
 /// How a story is played.
@@ -242,6 +257,10 @@ pub async fn play(
         "crash" => crash::tell(&play, &mut teller).await?,
         "escrow" => escrow::tell(&play, &mut teller, escrow::End::Released).await?,
         "escrow-timeout" => escrow::tell(&play, &mut teller, escrow::End::TimedOut).await?,
+        "tranches" => tranches::tell(&play, &mut teller).await?,
+        "audit" => audit::tell(&play, &mut teller).await?,
+        "cheat" => cheat::tell(&play, &mut teller).await?,
+        "check" => check::tell(&play, &mut teller).await?,
         _ => first_job::tell(&play, &mut teller).await?,
     }
     Ok(teller.end())

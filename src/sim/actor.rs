@@ -274,13 +274,13 @@ impl Stage {
         let body = match draw.range(0, if locked.is_some() { 12 } else { 8 }) {
             8 => Body::Funded { attempt: 0, deadline: u32::MAX >> 4 },
             9 => Body::Holding { hash: locked.map_or(PaymentHash([1; 32]), |lock| lock.hash) },
-            10 => Body::Accept { manifest, x: Some(Preimage::new([9; 32])) },
+            10 => Body::Accept { manifest, x: Some(Preimage::new([9; 32])), receipt: None },
             11 => match locked {
                 Some(lock) => Body::Lock(Lock { attempt: lock.attempt + 1, ..lock }),
                 None => Body::Note { text: Raw("no lock".into()) },
             },
-            0 => Body::Settled { manifest },
-            1 => Body::Accept { manifest, x: None },
+            0 => Body::Settled { manifest, receipt: None },
+            1 => Body::Accept { manifest, x: None, receipt: None },
             2 => Body::Ready { manifest, tranche: 0 },
             3 => Body::Reject { manifest, reason: Raw("forged".into()), next: None },
             4 => Body::Note { text: Raw("one of two".into()) },

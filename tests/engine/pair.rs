@@ -179,6 +179,8 @@ impl Pair {
             network: Network::Regtest,
             spendable: sats(10_000_000),
             least_first: Some(sats(1)),
+            receivable: sats(10_000_000),
+            policy: Policy::default(),
         }
     }
 

@@ -31,14 +31,14 @@ fn nobody_speaks_in_the_other_sides_name_or_in_the_judges() {
         let mut workers = judges();
         workers.push(Body::Funded { attempt: 0, deadline: 5000 });
         workers.push(Body::Fund { attempt: 0, invoice: "lnbcrt1".into(), height: 1288 });
-        workers.push(Body::Settled { manifest });
+        workers.push(Body::Settled { manifest, receipt: None });
         if let Some(record) = pair.job(Worker).attempt.and_then(|work| work.record) {
             workers.push(record.draft.body);
         }
         let mut requesters = judges();
         let next = Lock { attempt: 1, hash: PaymentHash([9; 32]), ..lock };
         requesters.push(Body::Lock(next));
-        requesters.push(Body::Accept { manifest, x: Some(x) });
+        requesters.push(Body::Accept { manifest, x: Some(x), receipt: None });
         requesters.push(Body::Reject { manifest, reason: "no".into(), next: None });
         for (liar, bodies) in [(Requester, workers), (Worker, requesters)] {
             let hearer = liar.other();
@@ -178,13 +178,13 @@ fn a_wrong_secret_claims_nothing_and_changes_nothing() {
     let mut pair = delivered();
     let manifest = pair.job(Worker).attempt.unwrap().record.unwrap().id;
     let x = Some(Preimage::new([7; 32]));
-    assert_eq!(pair.say(Requester, Body::Accept { manifest, x }), Taken::New);
+    assert_eq!(pair.say(Requester, Body::Accept { manifest, x, receipt: None }), Taken::New);
     pair.quiet();
     assert_eq!(pair.phase(Worker), Phase::Delivered);
     assert!(pair.job(Worker).stuck.iter().any(|s| s.contains("does not open")));
     assert!(escrow(&pair, Worker).is_locked());
     // Nor does acceptance without one.
-    assert_eq!(pair.say(Requester, Body::Accept { manifest, x: None }), Taken::New);
+    assert_eq!(pair.say(Requester, Body::Accept { manifest, x: None, receipt: None }), Taken::New);
     pair.quiet();
     assert_eq!(pair.phase(Worker), Phase::Delivered);
     assert_eq!(pair.nodes.earned, [0, 0]);

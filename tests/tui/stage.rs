@@ -261,6 +261,7 @@ pub(crate) fn gig(n: u8, title: &str, price: u64) -> GigView {
         published_at: Time(NOW.0 - 3_600),
         expires_at: Time(NOW.0 + 6 * 86_400),
         inputs: vec![(clean("photos.zip"), 4 << 20)],
+        quality: Vec::new(),
         escrow: None,
     }
 }
@@ -317,6 +318,11 @@ pub(crate) fn job(n: u8, role: Role, phase: Phase, title: &str, price: u64) -> J
         mode: Mode::Sealed,
         tranches: 1,
         largest_loss: sats(price),
+        stake: match role {
+            _ if phase.is_over() => None,
+            Role::Requester => Some(format!("you can lose {}", sats(price))),
+            Role::Worker => Some("you can lose your labour".into()),
+        },
         message: clean("I did this before."),
         deadline,
         otherwise: deadline.map(|_| "the job expires unpaid; the delivery stays sealed".into()),

@@ -190,7 +190,7 @@ pub(super) fn bodies() -> Vec<Body> {
         }),
         Body::Ready { manifest: manifest_id, tranche: 2 },
         Body::Bill { manifest: manifest_id, tranche: 0, invoice: "lnbcrt210u1pj".into() },
-        Body::Accept { manifest: manifest_id, x: None },
+        Body::Accept { manifest: manifest_id, x: None, receipt: None },
         Body::Reject { manifest: manifest_id, reason: raw("not Finnish"), next: None },
         Body::Reject {
             manifest: manifest_id,
@@ -201,7 +201,7 @@ pub(super) fn bodies() -> Vec<Body> {
         // 512 keys of 32 bytes: the most that one answer opens.
         Body::Open { manifest: manifest_id, keys: format!("{}AA==", "A".repeat(21_844)) },
         Body::Open { manifest: manifest_id, keys: String::new() },
-        Body::Accept { manifest: manifest_id, x: Some(Preimage::new([9; 32])) },
+        Body::Accept { manifest: manifest_id, x: Some(Preimage::new([9; 32])), receipt: None },
         Body::Lock(lock()),
         Body::Fund { attempt: 3, invoice: "lnbcrt210u1pj".into(), height: 900_288 },
         Body::Funded { attempt: 3, deadline: 900_290 },
@@ -220,7 +220,7 @@ pub(super) fn bodies() -> Vec<Body> {
         Body::Ruling { dispute: manifest_id, x: None, reason: raw("it is not") },
         Body::Ruling { dispute: manifest_id, x: Some(Preimage::new([9; 32])), reason: raw("so") },
         Body::Cancel { reason: raw("sorry") },
-        Body::Settled { manifest: manifest_id },
+        Body::Settled { manifest: manifest_id, receipt: None },
         Body::Rate { stars: 5, comment: raw("good") },
         Body::Note { text: raw("hello \u{1F980}") },
     ]

@@ -68,6 +68,33 @@ fn the_vectors_of_an_escrow() {
 }
 
 #[test]
+fn the_vectors_of_a_receipt() {
+    let v = vectors();
+    let hash = PaymentHash(bytes(&v, "/receipt/payment_hash"));
+    let payment = wire::salted(&bytes(&v, "/receipt/s"), &hash);
+    assert_eq!(payment.to_string(), text(&v, "/receipt/payment"));
+    let receipt: JobReceipt = serde_json::from_str(text(&v, "/receipt/canonical")).unwrap();
+    assert_eq!(wire::to_canonical(&receipt).unwrap(), text(&v, "/receipt/canonical"));
+    assert_eq!(receipt.payment, payment);
+    let signed = |side: &str| {
+        let key = secret(&v, &format!("/receipt/{side}_secret"));
+        let signature = wire::cosign(&key, &receipt).unwrap();
+        assert_eq!(signature.to_string(), text(&v, &format!("/receipt/{side}_signature")));
+        (key, signature)
+    };
+    let ((_, requester), (publisher, worker)) = (signed("requester"), signed("worker"));
+    let both = CoSigned { receipt, requester, worker };
+    assert_eq!(wire::read_receipt_event(text(&v, "/receipt/event")).unwrap(), both);
+    assert_eq!(wire::receipt_event(&publisher, &both).unwrap().1, text(&v, "/receipt/event"));
+    // One side's signature on both places is no receipt, and neither is any other word in it.
+    let one = CoSigned { worker: both.requester, ..both.clone() };
+    assert_eq!(wire::receipt_event(&publisher, &one).unwrap_err().code, wire::Code::BadSignature);
+    let mut more = both.clone();
+    more.receipt.amount += 1;
+    assert_eq!(wire::receipt_event(&publisher, &more).unwrap_err().code, wire::Code::BadSignature);
+}
+
+#[test]
 fn the_vectors_of_the_channel() {
     let v = vectors();
     let (a, b) = (secret(&v, "/channel/secret_a"), secret(&v, "/channel/secret_b"));

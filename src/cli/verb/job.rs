@@ -121,6 +121,7 @@ fn head(job: &JobView, now: Time) -> Vec<(&'static str, String)> {
         ("price", format!("{}, {mode}, {parts}", job.price)),
     ];
     let mut add = |name, value: Option<String>| head.extend(value.map(|value| (name, value)));
+    add("at stake", job.stake.clone());
     add("why", job.reason.as_ref().map(|why| why.to_string()));
     add("else", otherwise(job, now));
     add("heard", job.heard_at.map(|at| format!("{} ago", at.until(now))));

@@ -149,6 +149,8 @@ impl<S: Store> Core<S> {
             now,
             open: self.jobs.values().any(|job| holds_gig(job, &gig)),
             least_first: self.me.least_first,
+            receivable: self.me.receivable,
+            limits: self.limits(&gig.author)?,
         };
         let (terms, least_first) = propose(&gig, wish, &bidder)?;
         let nonce = self.dice.nonce();

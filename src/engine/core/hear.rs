@@ -20,6 +20,8 @@ impl<S: Store> Core<S> {
             30402 | 30403 => self.hear_listing(event, mark.clone()),
             1059 => self.hear_wrap(event, mark.clone()),
             3920 => self.hear_post(event, mark.clone()),
+            3922 | 3923 => self.hear_testimony(event, mark.clone()),
+            3 => self.hear_follows(event, mark.clone()),
             _ => return Ok(Taken::Nothing),
         };
         match taken {
@@ -141,6 +143,38 @@ impl<S: Store> Core<S> {
             Committed::New => Taken::New,
             Committed::Seen => Taken::Nothing,
         })
+    }
+
+    /// What somebody says of people, or proves against them. Only of whom somebody looks at: strangers may publish
+    /// as much as they like.
+    fn hear_testimony(&mut self, event: &RelayEvent, mark: Option<Mark>) -> Result<Taken, Hearing> {
+        let testimony = self.scribe.read_testimony(&event.json)?;
+        let about = testimony.about();
+        if !about.iter().any(|who| self.looked.contains_key(who)) {
+            return Ok(Taken::Nothing);
+        }
+        let commit = Commit { mark, testimonies: vec![testimony], ..Commit::default() };
+        let taken = self.store.commit(&commit)?;
+        self.changed
+            .extend(self.jobs.values().filter(|job| about.contains(&job.peer())).map(|job| job.id));
+        Ok(match taken {
+            Committed::New => Taken::New,
+            Committed::Seen => Taken::Nothing,
+        })
+    }
+
+    /// Our own contact list, as we published it with any program.
+    fn hear_follows(&mut self, event: &RelayEvent, mark: Option<Mark>) -> Result<Taken, Hearing> {
+        let newest = self.store.cursor("follows")?.is_none_or(|last| last < event.at);
+        if event.author != self.scribe.identity() || !newest {
+            return Ok(Taken::Nothing);
+        }
+        let follows = self.scribe.read_follows(&event.json)?;
+        self.follows = follows.iter().copied().collect();
+        let cursor = Some(("follows".into(), event.at));
+        let commit = Commit { mark, follows: Some(follows), cursor, ..Commit::default() };
+        self.store.commit(&commit)?;
+        Ok(Taken::New)
     }
 
     fn hear_post(&mut self, event: &RelayEvent, mark: Option<Mark>) -> Result<Taken, Hearing> {

@@ -70,10 +70,12 @@ impl Job {
                 self.enter(open, at);
             }
             Fact::Said { record } => {
+                self.signed = self.signed.or(record.draft.body.receipt());
                 self.said(record, at);
                 self.spoken(record, self.role, at);
             }
             Fact::Heard { record } => {
+                self.countersigned = self.countersigned.or(record.draft.body.receipt());
                 self.heard(record);
                 self.heard_at = Some(at);
                 self.spoken(record, self.role.other(), at);
@@ -81,6 +83,13 @@ impl Job {
             Fact::Equivocation { .. } => {
                 self.equivocated = true;
                 self.stuck.push("the other side signed two records with one number".into());
+            }
+            Fact::Exposed { path } => {
+                self.exposed = Some(path.clone());
+                self.stuck.push(format!(
+                    "the other side signed two things that cannot both stand; the proof lies at {}",
+                    path.display()
+                ));
             }
             Fact::Resent => {
                 self.resent += 1;
@@ -177,6 +186,7 @@ impl Job {
                 self.reviewed(record, at);
                 self.reason = Some(reason.0.clone());
                 if let Some(work) = self.attempt.take() {
+                    self.rejected = work.record;
                     self.former.extend(work.hashes);
                 }
                 self.enter(Phase::Working, at);

@@ -360,10 +360,13 @@ pub(super) fn done(job: &Job, effect: &Effect, outcome: &Outcome, world: &World)
             if !opening(job, *tranche) {
                 return Some(step);
             }
-            step.fact(Fact::Cheated { tranche: *tranche, chunk: *chunk })
-                .effect(Effect::Prove { tranche: *tranche, chunk: *chunk })
+            step.fact(Fact::Cheated { tranche: *tranche, chunk: *chunk }).effect(Effect::Prove {
+                tranche: *tranche,
+                chunk: *chunk,
+                check: None,
+            })
         }
-        (Effect::Prove { tranche, chunk }, Outcome::Proven { path }) => {
+        (Effect::Prove { tranche, chunk, .. }, Outcome::Proven { path }) => {
             let work = job.attempt.as_ref()?;
             let waits = work.cheat == Some((*tranche, *chunk)) && work.proof.is_none();
             let Some(record) = work.record.as_ref().filter(|_| waits) else { return Some(step) };

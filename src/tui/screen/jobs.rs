@@ -134,6 +134,9 @@ pub(super) fn facts(model: &Model, snapshot: &Snapshot, job: &JobView, width: u1
     let parts =
         if job.tranches == 1 { String::new() } else { format!(", in {} parts", job.tranches) };
     sheet.pair("settled", &format!("{}{parts}", gigs::mode_words(job.mode)), Role::Text);
+    if let Some(stake) = &job.stake {
+        sheet.pair("at stake", stake, Role::Text);
+    }
     sheet.pair("id", &job.id.short(), Role::Muted);
     next(&mut sheet, job, now);
     // When it is over, what came of it is looked for, and not what might have been done.
@@ -262,6 +265,12 @@ fn delivery(sheet: &mut Sheet, job: &JobView) {
             sheet.pair("LSP kept", &delivery.lsp_fee.to_string(), Role::Money);
         }
         _ => {}
+    }
+    if let Some(audit) = &delivery.audit {
+        sheet.pair("audit", audit, Role::Text);
+    }
+    for check in &delivery.checks {
+        sheet.pair("check", check, Role::Text);
     }
     if let Some(output) = &delivery.output {
         sheet.pair("lies at", &output.display().to_string(), Role::Text);

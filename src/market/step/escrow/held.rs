@@ -74,7 +74,7 @@ pub(in crate::market::step) fn node(job: &Job, event: &NodeEvent) -> Step {
             let manifest = record.map_or(escrow.record, |record| record.id);
             let tranche = escrow.lock.attempt;
             step.fact(Fact::Received { tranche, hash: *hash, amount: *amount })
-                .say(Body::Settled { manifest })
+                .say(Body::Settled { manifest, receipt: None })
         }
         NodeEvent::Paid { hash, preimage, fee } => paid(job, escrow, hash, preimage, *fee),
         NodeEvent::Failed { hash, reason } => pay_failed(job, escrow, hash, reason),
