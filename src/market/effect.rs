@@ -78,6 +78,8 @@ pub enum Effect {
         /// Which.
         tranche: u32,
     },
+    /// Judge: open the delivery with the keys that were handed over, and run the checks of the terms.
+    Examine,
     /// Make the fraud proof.
     Prove {
         /// Of this tranche.
@@ -150,6 +152,7 @@ impl Effect {
             Self::Audit { .. } => "audit",
             Self::Check { .. } => "check",
             Self::Open { .. } => "open",
+            Self::Examine => "examine",
             Self::Prove { .. } => "prove",
             Self::Accuse { .. } => "accuse",
             Self::Bill { .. } => "bill",
@@ -192,6 +195,7 @@ impl Effect {
             | Self::Audit { .. }
             | Self::Check { .. }
             | Self::Open { .. }
+            | Self::Examine
             | Self::Prove { .. } => Lane::Files,
             Self::Bill { .. }
             | Self::Pay { .. }
@@ -237,6 +241,8 @@ impl Effect {
             }
             Self::Check { tranche } => attempt.is_some_and(|a| !a.review.checked.contains(tranche)),
             Self::Prove { .. } => attempt.is_some_and(|a| a.proof.is_none()),
+            // A judge's: see `Case::wants`.
+            Self::Examine => false,
             Self::First { .. }
             | Self::Publish { .. }
             | Self::Accuse { .. }

@@ -14,7 +14,7 @@ use super::relay::RelayNet;
 use crate::engine::{Channel, Trouble};
 use crate::market::{
     Ask, Body, Deadlines, Draft, EscrowTerms, GigDraft, Job, Lock, Mode, Msat, Network,
-    PaymentHash, Phase, Preimage, Quality, Query, Role, Side, Sort, Span, Verb, WINDOW, Wish, Work,
+    Phase, Preimage, Quality, Query, Role, Side, Sort, Span, Verb, WINDOW, Wish, Work,
     may,
 };
 use crate::text::Raw;
@@ -273,7 +273,7 @@ impl Stage {
         let locked = job.escrow.as_ref().map(|escrow| escrow.lock);
         let body = match draw.range(0, if locked.is_some() { 12 } else { 8 }) {
             8 => Body::Funded { attempt: 0, deadline: u32::MAX >> 4 },
-            9 => Body::Holding { hash: locked.map_or(PaymentHash([1; 32]), |lock| lock.hash) },
+            9 => Body::Lodged { record: String::new(), height: 800_001 },
             10 => Body::Accept { manifest, x: Some(Preimage::new([9; 32])) },
             11 => match locked {
                 Some(lock) => Body::Lock(Lock { attempt: lock.attempt + 1, ..lock }),
