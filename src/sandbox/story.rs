@@ -3,6 +3,7 @@
 
 mod escrow;
 mod first_job;
+mod judge;
 mod sabotage;
 
 use std::collections::BTreeMap;
@@ -29,7 +30,7 @@ pub struct Story {
 
 /// Every story.
 pub fn list() -> Vec<Story> {
-    vec![first_job::STORY, escrow::STORY, escrow::TIMEOUT]
+    vec![first_job::STORY, escrow::STORY, escrow::TIMEOUT, judge::STORY, judge::FRAUD]
 }
 
 /// How a story is played.
@@ -238,6 +239,8 @@ pub async fn play(
     match story.name {
         "escrow" => escrow::tell(&play, &mut teller, escrow::End::Released).await?,
         "escrow-timeout" => escrow::tell(&play, &mut teller, escrow::End::TimedOut).await?,
+        "escrow-judge" => judge::tell(&play, &mut teller, judge::End::Released).await?,
+        "escrow-fraud" => judge::tell(&play, &mut teller, judge::End::Refused).await?,
         _ => first_job::tell(&play, &mut teller).await?,
     }
     Ok(teller.end())

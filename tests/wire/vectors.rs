@@ -68,6 +68,26 @@ fn the_vectors_of_an_escrow() {
 }
 
 #[test]
+fn the_vectors_of_a_case() {
+    let v = vectors();
+    let (job, hash) = (JobId(bytes(&v, "/case/j")), PaymentHash(bytes(&v, "/case/hash")));
+    let case = case_id(&job, &hash);
+    assert_eq!(case.to_string(), text(&v, "/case/id"));
+    let certificate = wire::read_judge_certificate(text(&v, "/case/certificate/event")).unwrap();
+    assert_eq!(certificate.identity, secret(&v, "/case/certificate/secret").pubkey());
+    assert_eq!(certificate.job, job);
+    let record = wire::read_record(text(&v, "/case/holding/event")).unwrap();
+    assert_eq!(record.draft.job, Some(JobId(case.0)));
+    let again = wire::sign_record(&secret(&v, "/case/holding/secret"), &record.draft).unwrap();
+    assert_eq!(again, record);
+    assert_eq!(record.author, certificate.session);
+    let Body::Holding { hash: held, certificate: inside, .. } = &record.draft.body else {
+        panic!("not a holding");
+    };
+    assert_eq!((*held, inside), (hash, &certificate.event));
+}
+
+#[test]
 fn the_vectors_of_the_channel() {
     let v = vectors();
     let (a, b) = (secret(&v, "/channel/secret_a"), secret(&v, "/channel/secret_b"));

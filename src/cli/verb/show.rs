@@ -81,6 +81,11 @@ fn show(gig: &GigView, now: Time, out: &mut Out) -> Result<(), Failure> {
     if let Some((window, risk)) = &gig.escrow {
         lines.push(("escrow", format!("held for {window} blocks. {risk}")));
     }
+    if let Some(judge) = &gig.judge {
+        let listing = judge.listing.short();
+        let who = crate::app::npub(&judge.identity);
+        lines.push(("judge", format!("{who}, by the rules of listing {listing}: earnest show {listing}")));
+    }
     if !gig.tags.is_empty() {
         lines
             .push(("tags", gig.tags.iter().map(|t| format!("#{t}")).collect::<Vec<_>>().join(" ")));
