@@ -157,7 +157,7 @@ fn row(job: &JobView, now: Time) -> Vec<String> {
     ]
 }
 
-pub(super) fn role(role: Role) -> &'static str {
+pub(in crate::cli) fn role(role: Role) -> &'static str {
     match role {
         Role::Requester => "requester",
         Role::Worker => "worker",
