@@ -79,6 +79,7 @@ const SANDBOX: &[&str] = &[
     "config",
     "app",
     "relay",
+    "rpc",
 ];
 const FRONT: &[&str] = &["text", "market", "seal", "verify", "engine", "rpc"];
 

@@ -1,6 +1,7 @@
 //! Stories: one whole course of events on the real parts, step by step, that asserts by asking the parts.
 //! Demo, documentation and acceptance test at once.
 
+mod crash;
 mod escrow;
 mod first_job;
 mod judge;
@@ -30,7 +31,14 @@ pub struct Story {
 
 /// Every story.
 pub fn list() -> Vec<Story> {
-    vec![first_job::STORY, escrow::STORY, escrow::TIMEOUT, judge::STORY, judge::FRAUD]
+    vec![
+        first_job::STORY,
+        escrow::STORY,
+        escrow::TIMEOUT,
+        judge::STORY,
+        judge::FRAUD,
+        crash::STORY,
+    ]
 }
 
 /// How a story is played.
@@ -50,6 +58,8 @@ pub struct Play {
     pub seed: Option<u64>,
     /// What to break.
     pub break_way: Option<String>,
+    /// The program that parties run as processes of their own; this one when absent.
+    pub exe: Option<PathBuf>,
 }
 
 /// One step that was taken.
@@ -237,6 +247,7 @@ pub async fn play(
     let mut teller = Teller::new(story.name, on_step);
     teller.summary.breaks.extend(play.break_way.clone());
     match story.name {
+        "crash" => crash::tell(&play, &mut teller).await?,
         "escrow" => escrow::tell(&play, &mut teller, escrow::End::Released).await?,
         "escrow-timeout" => escrow::tell(&play, &mut teller, escrow::End::TimedOut).await?,
         "escrow-judge" => judge::tell(&play, &mut teller, judge::End::Released).await?,
