@@ -4,6 +4,7 @@
 //! gives it what relays, node and people say and runs its effects through the ports. Front ends hold a
 //! [`Handle`].
 
+mod cases;
 mod commit;
 mod core;
 mod effect;
@@ -20,6 +21,7 @@ mod run;
 mod snapshot;
 mod wallet;
 
+pub use cases::*;
 pub use core::{BID_STANDS, Core, Me, OpenClaim, Replays, Taken, Trouble};
 pub use effect::{Done, Workbench, claim_key, perform};
 pub use handle::{Answer, Call, Command, Handle, Line, MOST_INPUT, Receipt};

@@ -22,7 +22,7 @@ use crate::engine::{
     SealedFiles,
 };
 use crate::market::{Attachment, Audited, Checked, EventId, Pinned, Preimage, Purpose};
-use crate::seal::{ChannelSecret, Hash32, TrancheKey, TrancheKeys};
+use crate::seal::{ChannelSecret, Hash32, TrancheKey, TrancheKeys, TrancheSecret};
 use crate::text::Raw;
 
 use place::Folder;
@@ -84,8 +84,16 @@ async fn blocking<T: Send + 'static>(
 
 /// What opens tranche `t`: its key, and the secret that both sides derive.
 fn tranche_keys(terms: &SealTerms, t: u32, key: &Preimage) -> TrancheKeys {
-    let secret = ChannelSecret::new(terms.shared.0).tranche(&hash(terms.job.0), terms.delivery, t);
-    TrancheKeys { key: TrancheKey::new(*key.expose()), secret }
+    TrancheKeys { key: TrancheKey::new(*key.expose()), secret: tranche_secret(terms, t) }
+}
+
+/// S_t: as both sides derive it, or as one of them gave it to us as its judge.
+fn tranche_secret(terms: &SealTerms, t: u32) -> TrancheSecret {
+    let given = usize::try_from(t).ok().and_then(|t| terms.given.get(t));
+    match given {
+        Some(secret) => TrancheSecret::new(secret.0),
+        None => ChannelSecret::new(terms.shared.0).tranche(&hash(terms.job.0), terms.delivery, t),
+    }
 }
 
 fn hash(bytes: [u8; 32]) -> Hash32 {

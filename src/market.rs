@@ -3,6 +3,7 @@
 
 mod bid;
 mod book;
+mod case;
 mod draft;
 mod effect;
 mod escrow;
@@ -11,6 +12,7 @@ mod id;
 mod input;
 mod invoice;
 mod job;
+mod judge;
 mod legal;
 mod money;
 mod order;
@@ -26,6 +28,7 @@ mod time;
 
 pub use bid::*;
 pub use book::*;
+pub use case::*;
 pub use draft::*;
 pub use effect::*;
 pub use escrow::*;
@@ -34,6 +37,7 @@ pub use id::*;
 pub use input::*;
 pub use invoice::*;
 pub use job::*;
+pub use judge::*;
 pub use legal::*;
 pub use money::*;
 pub use order::*;

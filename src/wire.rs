@@ -28,7 +28,10 @@ mod verdict;
 mod wrap;
 
 pub use canonical::{canonical, parse, to_canonical};
-pub use certificate::{CERTIFICATE, Certifying, certify, read_certificate};
+pub use certificate::{
+    CERTIFICATE, Certifying, Judging, certify, certify_judge, read_certificate,
+    read_judge_certificate,
+};
 pub use chance::Chance;
 pub use channel::{CHANNEL, ChannelKeys, open_post, post};
 pub use event::{SigningKey, is_point};

@@ -65,7 +65,8 @@ impl Pair {
             escrow: None,
             network: Network::Regtest,
         };
-        SealTerms { log: LOG, job: JOB, delivery: 0, terms, shared: SharedSecret([42; 32]) }
+        let shared = SharedSecret([42; 32]);
+        SealTerms { log: LOG, job: JOB, delivery: 0, terms, shared, given: Vec::new() }
     }
 
     fn write(&self, name: &str, body: &[u8]) -> PathBuf {

@@ -1,13 +1,15 @@
 //! One input, one step, one commit: facts, what is said (signed and sealed once, as bytes) and effects go
 //! into the store together, or nothing does.
 
+mod case;
+
 use crate::engine::effect::receipt_of;
 use crate::engine::{
     Channel, Commit, Direction, EffectRow, FactRow, Fault, LedgerRow, Mark, Scribe, Store,
 };
 use crate::market::{
-    AwardParts, Body, Digest, Draft, Effect, EventId, FACT_VERSION, Fact, Job, JobId, NextSeed,
-    Nonce, PaymentHash, Post, Record, Say, Step, Time, job_id, next_audit_nonce,
+    AwardParts, Body, Case, Digest, Draft, Effect, EventId, FACT_VERSION, Fact, Job, JobId,
+    NextSeed, Nonce, PaymentHash, Post, Record, Say, Step, Time, job_id, next_audit_nonce,
 };
 use crate::text::Raw;
 
@@ -90,6 +92,11 @@ impl<'a> Writer<'a> {
             let effect = self.carry(job, record, nonce_of(job)?)?;
             self.effect(&effect)?;
         }
+        let pleas = job.escrow.as_ref().map(|e| e.hearing.unanswered.clone()).unwrap_or_default();
+        for record in pleas.iter().filter(|_| step.pleads) {
+            let effect = self.carry_to_judge(job, record)?;
+            self.effect(&effect)?;
+        }
         for effect in step.effects {
             self.effect(&effect)?;
         }
@@ -97,6 +104,12 @@ impl<'a> Writer<'a> {
     }
 
     fn say(&mut self, job: &mut Job, say: Say) -> Result<(), Fault> {
+        if let Say::Lodge = say {
+            return self.lodge(job);
+        }
+        if let Some(body) = self.plea(job, &say)? {
+            return self.plead(job, body);
+        }
         let seen = job.theirs.last.as_ref().map(|r| r.id);
         let (nonce, draft) = match &say {
             Say::Audit { manifest, nonce } => {
@@ -110,6 +123,8 @@ impl<'a> Writer<'a> {
                 let body = self.with_receipt(job, body);
                 (nonce_of(job)?, self.draft(job, job.job, body, seen))
             }
+            // Said to the judge, above.
+            Say::Appoint { .. } | Say::Plead(_) | Say::Lodge | Say::Dispute { .. } => return Ok(()),
             Say::Post(body) => {
                 let body = self.with_next_seed(job, (**body).clone());
                 let body = self.with_receipt(job, body);
@@ -322,8 +337,9 @@ pub(super) fn never(what: &str, why: &dyn std::fmt::Display) -> Fault {
     Fault::Never(format!("{what}: {why}"))
 }
 
-/// A job or a gig of ours, folded from its log.
+/// A job, a case or a gig of ours, folded from its log.
 pub(super) enum Folded {
+    Case(Box<Case>),
     Job(Box<Job>),
     Post(Box<Post>),
 }
@@ -351,11 +367,13 @@ pub(super) fn fold(log: &EventId, rows: &[FactRow]) -> Result<Folded, anyhow::Er
             None => {
                 let job = Job::begin(&fact, row.at).map(|j| Folded::Job(Box::new(j)));
                 let post = || Post::begin(&fact).map(|p| Folded::Post(Box::new(p)));
-                folded = job.or_else(post);
+                let case = || Case::begin(&fact, row.at).map(|c| Folded::Case(Box::new(c)));
+                folded = job.or_else(post).or_else(case);
                 if folded.is_none() {
                     anyhow::bail!("log {log} begins with `{}`. Nothing was changed.", row.kind);
                 }
             }
+            Some(Folded::Case(case)) => case.apply(&fact, row.at),
             Some(Folded::Job(job)) => job.apply(&fact, row.at),
             Some(Folded::Post(post)) => post.apply(&fact),
         }

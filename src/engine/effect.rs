@@ -3,11 +3,11 @@
 use crate::engine::run::{Ports, Progress};
 use crate::engine::{
     Channel, Fault, FetchOrder, Inspection, OpenedTranche, ProofOrder, Scribe, SealOrder,
-    SealTerms, SealedAt, Shows, WireEvent,
+    SealTerms, SealedAt, SharedSecret, Shows, WireEvent,
 };
 use crate::market::{
-    Attempt, CoSigned, Effect, EventId, Job, JobReceipt, Mode, Nonce, Outcome, Phase, Pinned,
-    Preimage, Time,
+    Attempt, Case, CoSigned, Effect, EventId, Finding, Job, JobReceipt, Mode, Nonce, Outcome,
+    Phase, Pinned, Preimage, Time,
 };
 
 /// What running an effect needs: the ports and the job as it was when the effect was started.
@@ -16,6 +16,8 @@ pub struct Workbench {
     pub ports: Ports,
     /// The job, if the effect is of one.
     pub job: Option<Job>,
+    /// The case, if the effect is of one.
+    pub case: Option<Case>,
     /// Told how far a fetch is.
     pub progress: Progress,
 }
@@ -43,7 +45,30 @@ impl Workbench {
         let job = self.job()?;
         let (nonce, peer, j) = job.channel().ok_or_else(|| gone("channel"))?;
         let shared = self.ports.scribe.shared_secret(&Channel { nonce, peer, job: j });
-        Ok(SealTerms { log: job.id, job: j, delivery, terms: job.terms().clone(), shared })
+        let terms = job.terms().clone();
+        Ok(SealTerms { log: job.id, job: j, delivery, terms, shared, given: Vec::new() })
+    }
+    /// Judge: the delivery of the case, opened with what the dispute brought.
+    async fn examine(&self) -> Result<Finding, Fault> {
+        let case = self.case.as_ref().ok_or_else(|| gone("case"))?;
+        let (_, delivery) = case.disputed().ok_or_else(|| gone("delivery"))?;
+        let terms = case.terms().ok_or_else(|| gone("terms"))?;
+        let given = case.secrets().iter().map(|secret| SharedSecret(*secret.expose())).collect();
+        let key = delivery.keys.first().ok_or_else(|| gone("key"))?;
+        let at = SealedAt {
+            terms: SealTerms {
+                log: case.id,
+                job: case.job,
+                delivery: delivery.manifest.delivery,
+                terms: terms.clone(),
+                shared: SharedSecret([0; 32]),
+                given,
+            },
+            manifest: delivery.manifest.clone(),
+            blob: case.blob.clone().ok_or_else(|| gone("sealed file"))?,
+            vector: case.vector.clone().ok_or_else(|| gone("vector file"))?,
+        };
+        self.ports.files.examine(&at, key, &delivery.name, &case.begins.checks).await
     }
     fn sealed_at(&self) -> Result<SealedAt, Fault> {
         let attempt = self.attempt()?;
@@ -205,6 +230,7 @@ pub async fn perform(work: &Workbench, log: &EventId, effect: &Effect) -> Result
                 OpenedTranche::Damaged => outcome(Outcome::Damaged),
             }
         }
+        Effect::Examine => outcome(Outcome::Examined { finding: work.examine().await? }),
         Effect::Prove { tranche, chunk, check } => {
             let (at, chunk, key) = (Box::new(work.sealed_at()?), *chunk, work.paid_key(*tranche)?);
             let t = *tranche;

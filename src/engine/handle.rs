@@ -12,7 +12,9 @@ use crate::engine::{
     FactView, Fault, GigView, LedgerRow, MuteView, Notice, PersonView, Snapshot, Trouble, Wallet,
     WalletAnswer, WalletCommand,
 };
-use crate::market::{Attachment, BidId, EventId, Gig, GigDraft, Msat, Page, Pubkey, Query, Wish};
+use crate::market::{
+    Attachment, BidId, CaseId, EventId, Gig, GigDraft, Msat, Page, Pubkey, Query, Role, Wish,
+};
 
 /// What a front end asks.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -88,6 +90,36 @@ pub enum Command {
         job: BidId,
         /// For a person.
         reason: String,
+    },
+    /// In escrow with a judge: call it.
+    Dispute {
+        /// The job.
+        job: BidId,
+        /// For people.
+        reason: String,
+    },
+    /// In escrow with a judge: answer what the other side says to it.
+    Object {
+        /// The job.
+        job: BidId,
+        /// For people.
+        reason: String,
+    },
+    /// Judge: the end of a dispute.
+    Rule {
+        /// The case.
+        case: CaseId,
+        /// For whom.
+        whose: Role,
+        /// For people.
+        reason: String,
+    },
+    /// Judge: words to both sides.
+    CaseNote {
+        /// The case.
+        case: CaseId,
+        /// For people.
+        text: String,
     },
     /// Stop here.
     Cancel {

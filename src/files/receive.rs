@@ -8,12 +8,11 @@ use std::path::{Path, PathBuf};
 use super::deliver::{seal_mode, sentence};
 use super::fault::{KEY_KEPT, NOTHING_PAID, disk};
 use super::place::{Folder, free_names, half, make_dir, put, sync_parent};
-use super::{hash, tranche_keys};
+use super::{hash, tranche_keys, tranche_secret};
 use crate::engine::{Fault, Inspection, OpenedTranche, SealedAt};
 use crate::market::{Digest, Mode, Msat, Preimage};
 use crate::seal::{
-    self, ChannelSecret, Cut, Entry, Expected, InspectError, MAX_CHUNKS, Manifest, OpenError,
-    TrancheSecret,
+    self, Cut, Entry, Expected, InspectError, MAX_CHUNKS, Manifest, OpenError, TrancheSecret,
 };
 use crate::text::{Raw, file_name};
 
@@ -27,8 +26,7 @@ pub(super) fn inspect_files(at: &SealedAt, workers: NonZeroUsize) -> Result<Insp
     let (terms, job) = (&at.terms.terms, hash(at.terms.job.0));
     let secrets: Vec<TrancheSecret> = match terms.mode {
         Mode::Sealed | Mode::Escrow => {
-            let channel = ChannelSecret::new(at.terms.shared.0);
-            (0..terms.tranches).map(|t| channel.tranche(&job, at.terms.delivery, t)).collect()
+            (0..terms.tranches).map(|t| tranche_secret(&at.terms, t)).collect()
         }
         Mode::Direct => Vec::new(),
     };

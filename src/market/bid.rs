@@ -103,6 +103,7 @@ pub fn propose(gig: &Gig, wish: Wish, bidder: &Bidder) -> Result<(Terms, Msat), 
         escrow: offer.escrow.clone().filter(|_| mode == Mode::Escrow),
     };
     fits(&terms, gig)?;
+    apart(&terms, [&gig.author, &bidder.me])?;
     if bidder.open {
         let sentence = "You have a bid or a job on this gig already. Nothing was sent.";
         return Err(no("bid-twice", sentence));
@@ -111,6 +112,12 @@ pub fn propose(gig: &Gig, wish: Wish, bidder: &Bidder) -> Result<(Terms, Msat), 
     in_parts(&terms, bidder.receivable)?;
     bidder.limits.lets_work(&terms)?;
     Ok((terms, least))
+}
+
+/// A judge is nobody of the job.
+fn apart(terms: &Terms, parties: [&Pubkey; 2]) -> Result<(), Refusal> {
+    let judge = terms.escrow.as_ref().and_then(|escrow| escrow.judge.as_ref());
+    crate::market::check_apart(judge, parties)
 }
 
 /// The least first payment our node can receive, if this price is at least that.
@@ -266,6 +273,7 @@ pub fn admit<'a>(
     if !certified {
         return Err(no("wrong-certificate", "The bid's certificate is not for this bid."));
     }
+    apart(&bid.terms, [&c.identity, &door.me])?;
     if c.endpoint != bid.address.endpoint {
         return Err(no("wrong-endpoint", "The bid's address is not the certified endpoint."));
     }

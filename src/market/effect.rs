@@ -78,6 +78,8 @@ pub enum Effect {
         /// Which.
         tranche: u32,
     },
+    /// Judge: open the delivery with the keys that were handed over, and run the checks of the terms.
+    Examine,
     /// Make the fraud proof.
     Prove {
         /// Of this tranche.
@@ -163,6 +165,7 @@ impl Effect {
             Self::Audit { .. } => "audit",
             Self::Check { .. } => "check",
             Self::Open { .. } => "open",
+            Self::Examine => "examine",
             Self::Prove { .. } => "prove",
             Self::Expose { .. } => "expose",
             Self::Attest => "attest",
@@ -210,6 +213,7 @@ impl Effect {
             | Self::Check { .. }
             | Self::Open { .. }
             | Self::Prove { .. }
+            | Self::Examine
             | Self::Expose { .. } => Lane::Files,
             Self::Bill { .. }
             | Self::Pay { .. }
@@ -259,6 +263,8 @@ impl Effect {
             Self::Attest => {
                 job.signatures().is_some() && (job.phase == Phase::Settled || !job.phase.is_over())
             }
+            // A judge's: see `Case::wants`.
+            Self::Examine => false,
             Self::First { .. }
             | Self::Publish { .. }
             | Self::Accuse { .. }

@@ -8,8 +8,8 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use crate::market::{
-    Attachment, Audited, Certificate, Checked, Digest, EventId, Gig, Invoice, JobId, Msat, Nonce,
-    PaymentHash, Preimage, Record, Role,
+    Attachment, Audited, CaseBegins, Certificate, Checked, Digest, EventId, Finding, Gig, Invoice,
+    JobId, JudgeCertificate, JudgeDoor, Msat, Nonce, PaymentHash, Preimage, Record, Role,
 };
 
 /// The version of the form that [`Fact`] has now.
@@ -219,7 +219,28 @@ pub enum Fact {
     Funding {
         /// The most to pay in routing fees.
         max_fee: Msat,
+        /// Where the judge that was agreed on takes cases.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        judge: Option<JudgeDoor>,
     },
+    /// In escrow: we said this to the judge.
+    ToJudge {
+        /// Signed, of the case's chain.
+        record: Record,
+    },
+    /// In escrow: the judge said this.
+    FromJudge {
+        /// Verified.
+        record: Record,
+        /// In a `holding`: the judge's certificate.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        certificate: Option<JudgeCertificate>,
+        /// In a `lodged`: the record that was lodged, verified.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        inner: Option<Box<Record>>,
+    },
+    /// In escrow: what the judge has not answered was said to it again.
+    ResentToJudge,
     /// Worker, in escrow: the payment is held at our node.
     Held {
         /// Of which lock.
@@ -286,6 +307,19 @@ pub enum Fact {
         why: String,
     },
 
+    /// Judge: the log of a case begins.
+    Appointed(Box<CaseBegins>),
+    /// Judge: one side brought this.
+    Brought {
+        /// Verified, of the case's chain.
+        record: Record,
+        /// In a `lodge`: the record in it, verified.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        inner: Option<Box<Record>>,
+    },
+    /// Judge: what the files say.
+    Examined(Finding),
+
     /// The log of a gig of ours begins.
     Posted {
         /// As published.
@@ -345,6 +379,12 @@ impl Fact {
             Self::Lapsed { .. } => "lapsed",
             Self::Resent => "resent",
             Self::Stuck { .. } => "stuck",
+            Self::ToJudge { .. } => "to_judge",
+            Self::FromJudge { .. } => "from_judge",
+            Self::ResentToJudge => "resent_to_judge",
+            Self::Appointed(_) => "appointed",
+            Self::Brought { .. } => "brought",
+            Self::Examined(_) => "examined",
             Self::Posted { .. } => "posted",
             Self::Revised { .. } => "revised",
         }

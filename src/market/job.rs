@@ -2,9 +2,11 @@
 
 mod escrow;
 mod fold;
+mod hearing;
 mod review;
 
 pub use escrow::Escrow;
+pub use hearing::{Hearing, Plea};
 pub(crate) use review::refuted;
 pub use review::{AUDIT_WAIT, Review, Seed, next_audit_nonce};
 
@@ -32,6 +34,8 @@ pub enum Phase {
     Working,
     /// A delivery is signed: the requester fetches, inspects and decides.
     Delivered,
+    /// In escrow: the judge was called.
+    Disputed,
     /// The requester said pay: the worker bills.
     Accepted,
     /// A payment is in flight, in escrow released: it ends by the node's word and by nothing else.
@@ -69,6 +73,7 @@ impl Phase {
             Self::Funding => "funding",
             Self::Working => "working",
             Self::Delivered => "delivered",
+            Self::Disputed => "disputed",
             Self::Accepted => "accepted",
             Self::Paying => "paying",
             Self::Refunding => "refunding",
@@ -256,6 +261,10 @@ pub struct Job {
     pub gig: Gig,
     /// The bid.
     pub bid: Bid,
+    /// The signed bid, as JSON: evidence.
+    pub bid_event: String,
+    /// The signed award, as JSON, once awarded.
+    pub award_event: String,
     /// The worker's certificate.
     pub worker: Certificate,
     /// The requester's certificate, once awarded.
@@ -340,6 +349,8 @@ impl Job {
             role: *role,
             gig: (**gig).clone(),
             bid: bid.clone(),
+            bid_event: record.event.clone(),
+            award_event: String::new(),
             worker: certificate.clone(),
             requester: None,
             requester_address: None,
@@ -433,6 +444,7 @@ impl Job {
             grants.push(Grant { blob: b.0, size: b.1, path: blob.clone(), to });
             grants.push(Grant { blob: v.0, size: v.1, path: vector.clone(), to });
         }
+        grants.extend(self.grants_to_judge());
         grants
     }
 
@@ -506,13 +518,19 @@ impl Job {
         Some(self.said_at.after(*wait))
     }
 
+    /// When what the judge has not answered is said again.
+    pub fn resend_to_judge_at(&self) -> Option<Time> {
+        if self.phase.is_over() {
+            return None;
+        }
+        self.escrow.as_ref()?.hearing.resend_at()
+    }
+
     /// The next moment at which time alone changes something. Deadlines are read from state, never
     /// scheduled: a crash loses none.
     pub fn wake_at(&self) -> Option<Time> {
         let deadline = self.deadline().map(|(at, _)| at);
-        match (deadline, self.resend_at()) {
-            (Some(a), Some(b)) => Some(a.min(b)),
-            (a, b) => a.or(b),
-        }
+        let to_judge = self.resend_to_judge_at();
+        [deadline, self.resend_at(), to_judge].into_iter().flatten().min()
     }
 }

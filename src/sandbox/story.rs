@@ -9,6 +9,7 @@ mod crash;
 mod crook;
 mod escrow;
 mod first_job;
+mod judge;
 mod sabotage;
 mod tranches;
 
@@ -44,6 +45,8 @@ pub fn list() -> Vec<Story> {
         check::STORY,
         escrow::STORY,
         escrow::TIMEOUT,
+        judge::STORY,
+        judge::FRAUD,
         crash::STORY,
     ]
 }
@@ -261,6 +264,8 @@ pub async fn play(
         "audit" => audit::tell(&play, &mut teller).await?,
         "cheat" => cheat::tell(&play, &mut teller).await?,
         "check" => check::tell(&play, &mut teller).await?,
+        "escrow-judge" => judge::tell(&play, &mut teller, judge::End::Released).await?,
+        "escrow-fraud" => judge::tell(&play, &mut teller, judge::End::Refused).await?,
         _ => first_job::tell(&play, &mut teller).await?,
     }
     Ok(teller.end())

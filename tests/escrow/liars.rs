@@ -20,10 +20,15 @@ fn nobody_speaks_in_the_other_sides_name_or_in_the_judges() {
         let lock = escrow(&pair, Worker).lock;
         let manifest = EventId([3; 32]);
         let x = pair.side(Requester).keys.escrow_key(&lock.nonce);
+        let holding = Body::Holding {
+            hash: lock.hash,
+            certificate: String::new(),
+            address: pair.me(Judge).address,
+        };
         let judges = || {
             vec![
-                Body::Holding { hash: lock.hash },
-                Body::Lodged { record: manifest, height: 1000 },
+                holding.clone(),
+                Body::Lodged { record: "{}".into(), height: 1000 },
                 Body::Ruling { dispute: manifest, x: None, reason: "so".into() },
                 Body::Ruling { dispute: manifest, x: Some(x), reason: "so".into() },
             ]

@@ -263,6 +263,7 @@ pub(crate) fn gig(n: u8, title: &str, price: u64) -> GigView {
         inputs: vec![(clean("photos.zip"), 4 << 20)],
         quality: Vec::new(),
         escrow: None,
+        judge: None,
     }
 }
 
@@ -387,6 +388,7 @@ pub(crate) fn market() -> Snapshot {
         reserved: sats(21_000),
         relays: vec![relay("wss://relay.one", true), relay("wss://relay.two", false)],
         jobs: jobs.into_iter().map(|job| (job.id, Arc::new(job))).collect::<BTreeMap<_, _>>(),
+        cases: BTreeMap::new(),
         posts: vec![PostView {
             id: EventId([31; 32]),
             gig: gig(31, "Find the bug in this parser", 150_000),

@@ -88,6 +88,14 @@ fn show(gig: &GigView, now: Time, out: &mut Out) -> Result<(), Failure> {
         let parts = "sealed: a cheat gets one part of the price at most, and is convicted by its own signature; bid in parts (--tranches) to make it small";
         lines.push(("at stake", parts.to_owned()));
     }
+    if let Some(judge) = &gig.judge {
+        let listing = judge.listing.short();
+        let who = crate::app::npub(&judge.identity);
+        lines.push((
+            "judge",
+            format!("{who}, by the rules of listing {listing}: earnest show {listing}"),
+        ));
+    }
     if !gig.tags.is_empty() {
         lines
             .push(("tags", gig.tags.iter().map(|t| format!("#{t}")).collect::<Vec<_>>().join(" ")));

@@ -40,6 +40,7 @@ impl Job {
                 self.requester_address = Some(award.address.clone());
                 self.relays.clone_from(&award.relays);
                 self.job = Some(*job);
+                self.award_event.clone_from(&record.event);
                 // Not before our bid, whatever their clock said, and not after we knew.
                 self.awarded_at = Some(record.draft.at.clamp(self.began.min(at), at));
                 self.materials = award
@@ -80,6 +81,9 @@ impl Job {
                 self.heard_at = Some(at);
                 self.spoken(record, self.role.other(), at);
             }
+            Fact::Equivocation { record } if record.draft.job != self.job => {
+                self.stuck.push("the judge signed two records with one number".into());
+            }
             Fact::Equivocation { .. } => {
                 self.equivocated = true;
                 self.stuck.push("the other side signed two records with one number".into());
@@ -101,6 +105,7 @@ impl Job {
                 self.enter(Phase::Expired, at);
             }
             Fact::Fetched { blob, path } => self.fetched(blob, path),
+            _ if self.apply_hearing(fact, at) => {}
             _ if self.apply_escrow(fact, at) => {}
             _ if self.apply_review(fact, at) => {}
             _ => self.apply_work(fact, at),
@@ -132,6 +137,7 @@ impl Job {
 
     /// What a record of `author` changes beyond the chains.
     fn spoken(&mut self, record: &Record, author: Role, at: Time) {
+        self.note_for_judge(record, author);
         if self.spoken_in_escrow(record, author, at) {
             return;
         }
@@ -144,7 +150,7 @@ impl Job {
                 if !self.attempt.as_ref().is_some_and(|work| work.is(manifest)) => {}
             // Heard, and it stands in the transcript; but there is no room for it now.
             Body::Deliver(delivery)
-                if self.phase != Phase::Working
+                if !self.takes_delivery()
                     || author != self.role && delivery.manifest.delivery < self.deliveries
                     || delivery.manifest.delivery == u32::MAX => {}
             Body::Decline { reason } => {
@@ -179,6 +185,7 @@ impl Job {
                 self.deliveries = delivery.manifest.delivery.saturating_add(1);
                 self.attempt = Some(work);
                 self.review_begins();
+                self.delivered_for_judge(record);
                 self.reason = None;
                 self.enter(Phase::Delivered, at);
             }
@@ -204,6 +211,7 @@ impl Job {
             | Body::Funded { .. }
             | Body::Appoint { .. }
             | Body::Holding { .. }
+            | Body::Lodge { .. }
             | Body::Lodged { .. }
             | Body::Dispute { .. }
             | Body::Objection { .. }

@@ -170,7 +170,8 @@ fn sealing(job: &Job, number: u32) -> Option<&Attempt> {
 /// nobody has looked at that.
 pub(super) fn inspecting(job: &Job, manifest: &EventId) -> bool {
     let work = job.attempt.as_ref();
-    job.phase == Phase::Delivered && work.is_some_and(|w| w.is(manifest) && !w.inspected)
+    let stands = matches!(job.phase, Phase::Delivered | Phase::Disputed);
+    stands && work.is_some_and(|w| w.is(manifest) && !w.inspected)
 }
 
 /// The delivery that this hash bills, unless money for it has come or the job is over.
@@ -283,6 +284,10 @@ pub(super) fn stuck(step: Step, what: &str, why: &str) -> Step {
 fn refuse(job: &Job, manifest: &EventId, step: Step, code: &str, sentence: &str) -> Step {
     if !inspecting(job, manifest) || job.money_moved() {
         return step;
+    }
+    if job.phase == Phase::Disputed {
+        // The judge looks for itself; a rejection would change nothing any more.
+        return step.fact(Fact::Refused { code: code.into(), sentence: sentence.into() });
     }
     step.fact(Fact::Refused { code: code.into(), sentence: sentence.into() }).say(Body::Reject {
         manifest: *manifest,

@@ -205,7 +205,7 @@ const VECTOR_HEAD: u64 = 4096;
 fn deliver(job: &Job, record: &Record, delivery: &Delivery, world: &World, step: Step) -> Step {
     let m = &delivery.manifest;
     let step = reputation::delivers_twice(job, record, delivery, step);
-    let wrong = if job.phase != Phase::Working {
+    let wrong = if !job.takes_delivery() {
         return step;
     } else if m.delivery < job.deliveries || m.delivery == u32::MAX {
         // A number may be missing: a delivery that could not be sealed was never sent. The last number

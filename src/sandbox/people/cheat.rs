@@ -50,7 +50,7 @@ impl Files for Cheat {
         self.files.place(log, purpose, file)
     }
     async fn seal(&self, order: &SealOrder) -> Result<SealedFiles, Fault> {
-        let cheat = order.terms.terms.mode == Mode::Sealed && self.is_chosen(&order.terms.log);
+        let cheat = order.terms.terms.mode != Mode::Direct && self.is_chosen(&order.terms.log);
         if !cheat {
             return self.files.seal(order).await;
         }
