@@ -257,7 +257,7 @@ async fn a_key_that_does_not_open_what_was_signed_convicts_its_worker() {
     assert_eq!(pair.requester.inspect(&at).await, Ok(Inspection::Sound));
     let opened = pair.requester.open(&at, 0, &sold, &Raw::from("logo.svg")).await.unwrap();
     assert_eq!(opened, OpenedTranche::Wrong { chunk: 0 });
-    let path = pair.requester.prove(&wrong_key(&at, sold.clone(), 0)).await.unwrap();
+    let path = pair.requester.prove(&wrong_key(&at, sold, 0)).await.unwrap();
     let proof = FraudProof::from_json(&fs::read(path).unwrap()).unwrap();
     let resolve = |certificate: &str, record: &str| {
         assert_eq!((certificate, record), ("certificate", "record"));

@@ -258,11 +258,11 @@ impl<S: Store> Core<S> {
         for hash in &job.former {
             self.by_hash.entry(*hash).or_insert(id);
         }
-        if let Some((nonce, peer, j)) = job.channel() {
-            if self.author_of(&Ear::Peer(id)).is_none() {
-                let author = self.scribe.channel_author(&Channel { nonce, peer, job: j });
-                self.by_author.insert(author, Ear::Peer(id));
-            }
+        if let Some((nonce, peer, j)) = job.channel()
+            && self.author_of(&Ear::Peer(id)).is_none()
+        {
+            let author = self.scribe.channel_author(&Channel { nonce, peer, job: j });
+            self.by_author.insert(author, Ear::Peer(id));
         }
         if let Some((nonce, peer, case)) = job.judge_channel() {
             let channel = Channel { nonce, peer, job: JobId(case.0) };

@@ -144,12 +144,12 @@ impl Job {
         let shows =
             |of: &Option<Record>| of.as_ref().is_some_and(|of| record.draft.seen == Some(of.id));
         match (&record.draft.body, author) {
-            (Body::Reject { manifest, .. }, Role::Requester) => {
-                if standing == Some(*manifest) {
-                    hearing.rejection = Some(record.clone());
-                    hearing.rejection_seen = None;
-                }
+            (Body::Reject { manifest, .. }, Role::Requester) if standing == Some(*manifest) => {
+                hearing.rejection = Some(record.clone());
+                hearing.rejection_seen = None;
             }
+            // Of a delivery that stands no more.
+            (Body::Reject { .. }, Role::Requester) => {}
             (_, Role::Requester) if hearing.taken.is_none() && shows(&hearing.delivery) => {
                 hearing.taken = Some(record.clone());
             }
