@@ -64,6 +64,8 @@ pub struct Config {
     pub fees: Fees,
     /// What is refused whatever a stranger offers.
     pub limits: Limits,
+    /// What AI agents may do.
+    pub mcp: Mcp,
     /// What is written about a run, and where.
     pub log: Log,
     shown: BTreeMap<&'static str, (String, Source)>,
@@ -141,6 +143,13 @@ pub struct Limits {
     pub max_deliverable_bytes: u64,
     /// Largest input or attachment that is fetched, bytes.
     pub max_input_bytes: u64,
+}
+
+/// What AI agents may do, within the budget of all automation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mcp {
+    /// They only say what they would do.
+    pub dry_run: bool,
 }
 
 /// What is written about a run.

@@ -7,7 +7,7 @@ use clap::{Parser, Subcommand};
 use super::session::Session;
 use super::verb::{
     accept, award, bid, cancel, close, decline, deliver, files, fund, job, jobs, mute, note,
-    people, rate, reject, relays, watch, withdraw,
+    mcp, people, rate, reject, relays, watch, withdraw,
 };
 use super::verb::{
     check, config, doctor, gigs, help, init, post, run, sandbox, show, verify_proof,
@@ -153,6 +153,8 @@ pub(super) enum Verb {
     Watch(watch::Watch),
     /// Keep jobs going without a screen
     Run(run::Run),
+    /// Serve an AI agent over MCP
+    Mcp(mcp::Mcp),
     /// Judge a fraud proof, offline
     VerifyProof(verify_proof::VerifyProof),
     /// Run a check on a file, or name one
@@ -205,6 +207,7 @@ impl Verb {
             Self::Relays(verb) => verb.run(session, out),
             Self::Watch(verb) => verb.run(session, out),
             Self::Run(verb) => verb.run(session, out),
+            Self::Mcp(verb) => verb.run(session, out),
             Self::VerifyProof(verb) => verb.run(session, out),
             Self::Check(verb) => verb.run(session, out),
             Self::Doctor(verb) => verb.run(session, out),

@@ -19,6 +19,7 @@ pub(super) mod init;
 pub(super) mod job;
 pub(super) mod jobs;
 pub(super) mod man;
+pub(super) mod mcp;
 pub(super) mod mute;
 pub(super) mod note;
 pub(super) mod people;

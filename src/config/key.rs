@@ -33,6 +33,7 @@ pub const KEYS: &[Key] = &[
     open("limits.max_price_sats", "highest price of a job, sats"),
     open("limits.max_deliverable_bytes", "largest deliverable, bytes"),
     open("limits.max_input_bytes", "largest input or attachment, bytes"),
+    open("mcp.dry_run", "true: agents only say what they would do; false: they act, within bot.*"),
     open("log.level", "off, error, warn, info, debug or trace"),
     open("log.file", "log file"),
 ];

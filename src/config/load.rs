@@ -7,7 +7,7 @@ use url::Url;
 
 use super::key::{Key, nearest};
 use super::{
-    Chain, Config, Error, Fees, Iroh, IrohRelay, KEYS, Limits, Log, Lsp, Network, Password, Place,
+    Chain, Config, Error, Fees, Iroh, IrohRelay, KEYS, Limits, Log, Lsp, Mcp, Network, Password, Place,
     Secret, Source, file, value,
 };
 
@@ -179,6 +179,8 @@ impl Draft {
             )?,
             max_input_bytes: self.number("limits.max_input_bytes", 8 * MIB, 1, TIB)?,
         };
+        let dry_run = self.one("mcp.dry_run", value::yes)?.unwrap_or(true);
+        self.show("mcp.dry_run", dry_run);
         let level = self.one("log.level", value::level)?.unwrap_or_else(|| "info".to_owned());
         self.show("log.level", &level);
         let file = self.path("log.file")?.unwrap_or_else(|| data_dir.join("earnest.log"));
@@ -194,6 +196,7 @@ impl Draft {
             iroh: Iroh { relay, bind },
             fees,
             limits,
+            mcp: Mcp { dry_run },
             log,
             shown,
         })

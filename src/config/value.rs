@@ -90,6 +90,14 @@ pub(super) fn whole(text: &str, least: u64, most: u64) -> Parsed<u64> {
         .ok_or_else(|| format!("is a whole number from {least} to {most}"))
 }
 
+pub(super) fn yes(text: &str) -> Parsed<bool> {
+    match text {
+        "true" => Ok(true),
+        "false" => Ok(false),
+        _ => Err(format!("is true or false, not `{text}`")),
+    }
+}
+
 pub(super) fn level(text: &str) -> Parsed<String> {
     match text {
         "off" | "error" | "warn" | "info" | "debug" | "trace" => Ok(text.to_owned()),

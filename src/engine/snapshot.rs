@@ -14,6 +14,7 @@ use crate::market::{
     largest_loss, legal,
 };
 use crate::text::{Clean, Limit};
+use crate::verify::{Choices, LONGEST_ANSWER};
 
 /// Everything a front end draws from, but the book.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -78,6 +79,9 @@ pub struct JobView {
     pub reason: Option<Clean>,
     /// What can be done, and why not what cannot.
     pub legal: Vec<Offered>,
+    /// Where the terms ask for one answer of several: those there are.
+    #[serde(default)]
+    pub answers: Vec<Clean>,
     /// Files other than the delivery.
     pub materials: Vec<MaterialView>,
     /// The delivery that stands.
@@ -321,6 +325,7 @@ pub struct GigView {
 const LINE: Limit = Limit::TITLE;
 const BLOCK: Limit = Limit::BLOCK;
 const WHY: Limit = Limit::one_line(400);
+const ANSWER: Limit = Limit::one_line(LONGEST_ANSWER);
 
 impl GigView {
     /// Cleans a gig.
@@ -407,6 +412,7 @@ impl JobView {
             otherwise: deadline.map(|(_, what)| what.into()),
             reason: job.reason.as_ref().map(raw),
             legal: legal(job, now).into_iter().map(offered).collect(),
+            answers: answers(job),
             materials: job
                 .materials
                 .iter()
@@ -454,6 +460,21 @@ impl JobView {
             facts: job.n,
         }
     }
+}
+
+/// The answers that the checks of a gig leave a worker to choose from. None where one cannot be shown as it
+/// is: what a person picks must be, byte for byte, what the check takes.
+fn answers(job: &Job) -> Vec<Clean> {
+    let checks = &job.gig.offer.quality.checks;
+    let bodies = checks.iter().filter_map(|check| check.body.as_ref());
+    let Some(choices) = bodies.map(|body| body.as_bytes()).find_map(Choices::of) else {
+        return Vec::new();
+    };
+    let shown = |answer: &String| {
+        let clean = crate::text::Raw(answer.clone()).clean(ANSWER);
+        (clean.as_str() == answer).then_some(clean)
+    };
+    choices.answers().iter().map(shown).collect::<Option<_>>().unwrap_or_default()
 }
 
 /// How the audit stands.

@@ -322,6 +322,7 @@ pub(crate) fn job(n: u8, role: Role, phase: Phase, title: &str, price: u64) -> J
         otherwise: deadline.map(|_| "the job expires unpaid; the delivery stays sealed".into()),
         reason: None,
         legal: legal(role, phase),
+        answers: Vec::new(),
         materials: vec![MaterialView {
             blob: Digest([1; 32]),
             size: 4 << 20,

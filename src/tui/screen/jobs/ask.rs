@@ -7,6 +7,7 @@ use crate::tui::part::form::{Form, Purpose};
 use crate::tui::screen::{gigs, people};
 use crate::tui::theme::Role;
 use crate::tui::{Layer, Model, Then};
+use crate::verify::Choices;
 
 /// Begins a verb of the selected job. Whether it may be done was asked before, and is asked again by the
 /// market.
@@ -125,6 +126,7 @@ fn form(job: &JobView, verb: Verb) -> Form {
         Verb::Withdraw => Form::new(Purpose::Withdraw(id), "Take this bid back", "Withdraw")
             .intro("It cannot be given again; you can bid anew.", Role::Warn)
             .field("reason", "for the requester; may be empty", ""),
+        Verb::Deliver if !job.answers.is_empty() => answer(job),
         Verb::Deliver => Form::new(Purpose::Deliver(id), "Deliver the work", "Seal and deliver")
             .intro(
                 format!("It is sealed first: nobody can open it before {} are paid.", job.price),
@@ -147,6 +149,33 @@ fn form(job: &JobView, verb: Verb) -> Form {
                 .text("note", "private, signed by you")
         }
     }
+}
+
+/// A question with answers to choose from needs no file: the answer is the delivery.
+fn answer(job: &JobView) -> Form {
+    let mut form = Form::new(Purpose::Answer(job.id), "Answer the question", "Seal and deliver")
+        .intro(job.title.or("(no title)"), Role::Text);
+    for (n, answer) in job.answers.iter().enumerate() {
+        form = form.intro(format!("{}  {answer}", n + 1), Role::Text);
+    }
+    form.intro("What you sign here is what you are held to.", Role::Warn)
+        .field("answer", "the number of the one that you choose", "")
+        .text("why", "for the requester, part of the answer; may be empty")
+}
+
+/// The document that answers.
+pub(in crate::tui) fn answered(
+    snapshot: &Snapshot,
+    job: BidId,
+    form: &Form,
+) -> Result<String, String> {
+    let Some(job) = snapshot.jobs.get(&job) else { return Err("The job is gone.".into()) };
+    let answers = job.answers.iter().map(|answer| answer.as_str().to_owned()).collect();
+    let choices = Choices::new(answers).ok_or("The answers cannot be shown: deliver a file.")?;
+    let most = choices.answers().len();
+    let number = form.value(0).parse().ok().filter(|n| (1..=most).contains(n));
+    let number: usize = number.ok_or_else(|| format!("Type a number from 1 to {most}."))?;
+    choices.document(number - 1, &form.value(1)).ok_or_else(|| "There is no such answer.".into())
 }
 
 /// The command that a form was filled in for, and what to say when it is done.
@@ -186,7 +215,10 @@ pub(in crate::tui) fn submit(form: &Form) -> Result<(Command, String), String> {
             let stars: u8 = stars.ok_or("Stars are a number from 1 to 5.")?;
             (Command::Rate { job, stars, comment: form.value(1) }, "The rating is signed.".into())
         }
-        Purpose::Bid(_) | Purpose::Gig | Purpose::Receive | Purpose::Pay | Purpose::OpenChannel => {
+        Purpose::Answer(_)
+        | Purpose::Bid(_)
+        | Purpose::Gig
+        | Purpose::Receive | Purpose::Pay | Purpose::OpenChannel => {
             return Err("This form is not about a job.".into());
         }
     })
