@@ -141,7 +141,7 @@ async fn first_gig(handle: &Handle, desk: PathBuf) -> Arc<JobView> {
         pow: 0,
         expires_at: app::now().after(Span::HOUR),
     };
-    handle.ask(Command::Post { draft, inputs: vec![notes] }).await.unwrap();
+    handle.ask(Command::Post { draft, inputs: vec![notes], key: None }).await.unwrap();
     let id = see(handle, "a bid on the newcomer's gig", |s| {
         let bid = |v: &&Arc<JobView>| v.role == Role::Requester && v.phase == Phase::Bid;
         s.jobs.values().find(bid).map(|v| v.id)
