@@ -20,7 +20,7 @@ use crate::engine::{
 use crate::files::JobFiles;
 use crate::keys::{OsDice, SystemClock};
 use crate::lightning::{self, Node};
-use crate::market::{Msat, Network};
+use crate::market::{Budget, Msat, Network};
 use crate::nostr::{Pool, PoolConfig};
 use crate::store::Database;
 use crate::transfer::{Bind, Endpoint, EndpointConfig, RelayChoice};
@@ -53,6 +53,8 @@ pub struct Setup {
     pub bind: Bind,
     /// Which iroh relay helps.
     pub relay: RelayChoice,
+    /// What binds bots and agents.
+    pub budget: Budget,
     /// What this process is, for whoever finds the directory taken.
     pub what: &'static str,
 }
@@ -122,7 +124,8 @@ impl App {
             spendable: status.as_ref().map_or(Msat::ZERO, |s| s.balances.lightning_spendable),
             least_first: status.as_ref().and_then(|s| s.least_first),
         };
-        let core = Core::open(store, keys.clone(), clock, Arc::new(OsDice), me)?;
+        let mut core = Core::open(store, keys.clone(), clock, Arc::new(OsDice), me)?;
+        core.set_budget(setup.budget);
         let (handle, task) = engine::start(core, ports);
         let handle = handle.with_wallet(node.clone());
         Ok(Self { handle, keys, node, pool, endpoint, task })

@@ -18,7 +18,7 @@ use std::path::PathBuf;
 use bitcoin::secp256k1::PublicKey;
 use url::Url;
 
-pub use crate::market::Network;
+pub use crate::market::{Budget, Network};
 pub use error::{Error, Place};
 pub use key::{KEYS, Key};
 pub use load::Folders;
@@ -64,6 +64,8 @@ pub struct Config {
     pub fees: Fees,
     /// What is refused whatever a stranger offers.
     pub limits: Limits,
+    /// What binds bots and agents.
+    pub bot: Budget,
     /// What AI agents may do.
     pub mcp: Mcp,
     /// What is written about a run, and where.

@@ -21,7 +21,7 @@ mod wallet;
 
 pub use core::{BID_STANDS, Core, Me, OpenClaim, Replays, Taken, Trouble};
 pub use effect::{Done, Workbench, claim_key, perform};
-pub use handle::{Answer, Call, Command, Handle, Line, MOST_INPUT, Receipt};
+pub use handle::{Answer, BudgetView, Call, Command, Handle, Line, MOST_INPUT, Receipt};
 pub use history::*;
 pub use notice::{Notice, Severity};
 pub use people::*;

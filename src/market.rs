@@ -3,6 +3,7 @@
 
 mod bid;
 mod book;
+mod budget;
 mod draft;
 mod effect;
 mod escrow;
@@ -25,6 +26,7 @@ mod time;
 
 pub use bid::*;
 pub use book::*;
+pub use budget::*;
 pub use draft::*;
 pub use effect::*;
 pub use escrow::*;

@@ -28,6 +28,12 @@ fn an_agent_hires_a_person_from_the_question_to_the_answer() {
     let world = Served::start();
     let mut ada = Peer::new("ada", &world);
     let mut bob = Peer::new("bob", &world);
+    // What automation may do is a person's to say, in a file that no agent writes.
+    ada.home.file(
+        "data/config.toml",
+        "[bot]\nper_job_sats = 25000\nper_person_sats = 60000\nper_hour_sats = 60000\nper_day_sats = 60000\n\
+         at_risk_sats = 30000\n",
+    );
     ada.start();
     bob.start();
     ada.fund(&world, 1_000_000);
@@ -55,6 +61,7 @@ fn an_agent_hires_a_person_from_the_question_to_the_answer() {
     let quote = agent.done("quote", json!({"max_price_sats": 20_000}));
     assert_eq!(quote["possible"], true, "{quote}");
     let quote = agent.done("quote", json!({"max_price_sats": 900_000, "workers": 2}));
+    assert_eq!(quote["budget"]["one_job_sats"], 25_000);
     assert_eq!(quote["possible"], false, "{quote}");
     let posted = agent.done("post_job", question.clone());
     let gig = text(&posted, "gig");
@@ -82,6 +89,23 @@ fn an_agent_hires_a_person_from_the_question_to_the_answer() {
     let bid = text(&bob.verb(&["bid", &gig[..8]]).done(), "job");
     until("the other bid is here", || has(&agent.jobs(), "job", &bid));
     agent.done("award_job", json!({"job": bid, "max_price_sats": 20_000}));
+
+    // ------------------------------------------------ and nothing beyond the budget, whatever is asked
+    let mut more = question.clone();
+    (more["key"], more["max_price_sats"]) = (json!("two"), json!(26_000));
+    assert_eq!(agent.refused("post_job", more.clone())["code"], "budget-job");
+    more["max_price_sats"] = json!(15_000);
+    let second = text(&agent.done("post_job", more), "gig");
+    until("bob sees the second", || has(&bob.rows(&["gigs", "summary"]), "id", &second));
+    let second = text(&bob.verb(&["bid", &second[..8]]).done(), "job");
+    until("its bid is here", || has(&agent.jobs(), "job", &second));
+    let most = json!({"job": second, "max_price_sats": 15_000});
+    assert_eq!(agent.refused("award_job", most.clone())["code"], "budget-risk");
+    let budget = agent.done("budget_left", json!({}));
+    assert!(budget["left_sats"].as_f64().unwrap() < 15_000.0, "{budget}");
+    ada.verb(&["bot", "stop", "lunch"]).done();
+    assert_eq!(agent.refused("award_job", most)["code"], "bot-stopped");
+    ada.verb(&["bot", "start"]).done();
     let job = format!("earnest://job/{bid}");
     agent.follow(&job);
 

@@ -108,7 +108,7 @@ async fn whoever_starts_first_owns_and_the_second_sees_the_same() {
 
     // The guest posts: both see it, and the book answers both.
     let posted =
-        guest.ask(Command::Post { draft: draft("Label images"), inputs: vec![] }).await.unwrap();
+        guest.ask(Command::Post { draft: draft("Label images"), inputs: vec![], key: None }).await.unwrap();
     let mine = owning.handle().watch();
     // Publishing it is tried again and again meanwhile: both see that too.
     let same = |s: &Arc<Snapshot>| s.posts.len() == 1 && s.posts == mine.borrow().posts;
@@ -134,7 +134,7 @@ async fn whoever_starts_first_owns_and_the_second_sees_the_same() {
     assert_eq!(guest.people(None).await.unwrap(), vec![]);
 
     // A refusal and a thing that is not there arrive as what they are.
-    let empty = guest.ask(Command::Post { draft: draft(""), inputs: vec![] }).await;
+    let empty = guest.ask(Command::Post { draft: draft(""), inputs: vec![], key: None }).await;
     assert!(matches!(empty, Err(Trouble::Refused(r)) if r.code == "no-title"));
     let unknown = EventId([9; 32]);
     let here = owning.handle().history(unknown).await.unwrap_err();
@@ -158,7 +158,7 @@ async fn whoever_leaves_as_the_owner_hears_what_still_needs_it() {
     let (owning, _) = owner(dir.path()).await;
     seen(owning.handle(), |s| s.identity.is_some()).await;
     assert_eq!(owning.before_leaving(), None);
-    let post = Command::Post { draft: draft("Label images"), inputs: vec![] };
+    let post = Command::Post { draft: draft("Label images"), inputs: vec![], key: None };
     owning.handle().ask(post).await.unwrap();
     // Nobody takes it: it is tried again for as long as somebody runs.
     let why = |s: &Arc<Snapshot>| {
@@ -289,7 +289,7 @@ async fn a_client_that_does_not_read_is_not_read() {
     let other = guest(dir.path()).await;
     for n in 0..20 {
         let title = format!("Gig {n}");
-        other.ask(Command::Post { draft: draft(&title), inputs: vec![] }).await.unwrap();
+        other.ask(Command::Post { draft: draft(&title), inputs: vec![], key: None }).await.unwrap();
     }
     seen(&other, |s| s.posts.len() == 20).await;
     let told = purse.told.load(Ordering::SeqCst);
@@ -306,7 +306,7 @@ async fn fifty_clients_are_told_the_same() {
         guests.push(connect(dir.path()).await.unwrap());
     }
     let asked = guests.iter().take(10).enumerate().map(|(n, guest)| {
-        guest.ask(Command::Post { draft: draft(&format!("Gig {n}")), inputs: vec![] })
+        guest.ask(Command::Post { draft: draft(&format!("Gig {n}")), inputs: vec![], key: None })
     });
     for posted in futures::future::join_all(asked).await {
         posted.unwrap();

@@ -47,6 +47,7 @@ pub fn from_config(config: &Config, what: &'static str) -> anyhow::Result<Setup>
             config::IrohRelay::Default => RelayChoice::Default,
             config::IrohRelay::Url(url) => RelayChoice::Url(url.as_str().to_owned()),
         },
+        budget: config.bot.clone(),
         what,
     })
 }

@@ -6,8 +6,8 @@ use clap::{Parser, Subcommand};
 
 use super::session::Session;
 use super::verb::{
-    accept, award, bid, cancel, close, decline, deliver, files, fund, job, jobs, mute, note,
-    mcp, people, rate, reject, relays, watch, withdraw,
+    accept, approve, award, bid, bot, cancel, close, decline, deliver, files, fund, job, jobs, mcp, mute,
+    note, people, rate, reject, relays, watch, withdraw,
 };
 use super::verb::{
     check, config, doctor, gigs, help, init, post, run, sandbox, show, verify_proof,
@@ -135,6 +135,8 @@ pub(super) enum Verb {
     Fund(fund::Fund),
     /// Pay for what was delivered
     Accept(accept::Accept),
+    /// Let a bot or an agent do what it may not decide alone
+    Approve(approve::Approve),
     /// Send a delivery back
     Reject(reject::Reject),
     /// Stop a job that nothing was paid for
@@ -151,6 +153,8 @@ pub(super) enum Verb {
     Relays(relays::Relays),
     /// Tell what happens, as it happens
     Watch(watch::Watch),
+    /// Look at what bots and agents may do, and stop them
+    Bot(bot::Bot),
     /// Keep jobs going without a screen
     Run(run::Run),
     /// Serve an AI agent over MCP
@@ -197,6 +201,8 @@ impl Verb {
             Self::Files(verb) => verb.run(session, out),
             Self::Deliver(verb) => verb.run(session, out),
             Self::Accept(verb) => verb.run(session, out),
+            Self::Approve(verb) => verb.run(session, out),
+            Self::Bot(verb) => verb.run(session, out),
             Self::Fund(verb) => verb.run(session, out),
             Self::Reject(verb) => verb.run(session, out),
             Self::Cancel(verb) => verb.run(session, out),

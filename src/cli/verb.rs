@@ -1,8 +1,10 @@
 //! The verbs, one file each.
 
 pub(super) mod accept;
+pub(super) mod approve;
 pub(super) mod award;
 pub(super) mod bid;
+pub(super) mod bot;
 pub(super) mod cancel;
 pub(super) mod check;
 pub(super) mod close;

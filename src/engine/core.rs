@@ -3,6 +3,7 @@
 
 mod again;
 mod ask;
+mod budget;
 mod hear;
 mod outbox;
 mod people;
@@ -23,8 +24,8 @@ use crate::engine::{
     Unreadable, Want, WireEvent, WrapKey,
 };
 use crate::market::{
-    Address, Ask, Attachment, AwardParts, Bid, BidId, Bidder, Body, Digest, Door, Draft, Effect,
-    EventId, Fact, Gig, GigDraft, Grant, Inbox, Input, Job, Msat, Network, NodeId, Nonce, Offer,
+    Address, Ask, Attachment, AwardParts, Bid, BidId, Bidder, Body, Budget, Digest, Door, Draft, Effect,
+    EventId, Fact, Gig, GigDraft, Grant, Inbox, Input, Job, Mode, Msat, Network, NodeId, Nonce, Offer,
     Outcome, Page, PaymentHash, Phase, Post, Pubkey, Query, Record, Refusal, Role, Side, Span,
     Status, Step, Time, Wish, World, admit, holds_gig, may, propose, step,
 };
@@ -109,6 +110,7 @@ pub struct Core<S> {
     tell_at: Time,
     tidy_at: Time,
     muted: BTreeMap<Pubkey, Time>,
+    leash: budget::Leash,
     /// The node's best block; 0 until it has said so.
     height: u32,
 }
@@ -150,12 +152,14 @@ impl<S: Store> Core<S> {
             tell_at: Time(0),
             tidy_at: Time(0),
             muted,
+            leash: budget::Leash::default(),
             height: 0,
         };
         for (id, rows) in logs {
             match fold(&id, &rows)? {
                 Folded::Job(job) => core.keep(*job),
                 Folded::Post(post) => core.keep_post(*post),
+                Folded::Switch(switch) => core.leash.switch = switch,
             }
         }
         core.reopen()?;
@@ -360,7 +364,10 @@ impl<S: Store> Core<S> {
                 return Err(refusal.into());
             }
         };
-        let mut job = job.clone();
+        let decided = self.charged(id, input, decided, world.now)?;
+        let Some(mut job) = self.jobs.get(id).cloned() else {
+            return Err(Trouble::NotFound { what: "job".into(), id: id.to_string() });
+        };
         let committed = self.write(&mut job, decided, mark, ends, world.now)?;
         if committed == Committed::New {
             let freed = job.role == Role::Requester && job.phase.is_over();

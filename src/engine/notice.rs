@@ -262,6 +262,15 @@ impl Notice {
                 let money = if job.money_moved() { Spent } else { Untouched };
                 (Warn, "lapsed", money, format!("{id}: {what}."))
             }
+            Fact::ApprovalAsked { by, verb } => (
+                Act,
+                "approval-asked",
+                Untouched,
+                format!(
+                    "{by} wants to {} {id} for {price}: more than it may decide alone. Next: earnest approve {id}",
+                    verb.word()
+                ),
+            ),
             Fact::Stuck { effect, why } => {
                 (Warn, "stuck", Untouched, format!("{id}: {effect} did not work: {why}"))
             }

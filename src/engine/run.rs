@@ -14,7 +14,7 @@ use crate::engine::{
     RelayEvent, RelayHealth, Relays, Scribe, Snapshot, Store, Subscription, Transfer, Trouble,
 };
 use crate::market::{
-    Ask, BidId, Digest, Effect, EndpointId, EventId, Fact, Grant, Lane, Span, Time,
+    Actor, Ask, BidId, Digest, Effect, EndpointId, EventId, Fact, Grant, Lane, Span, Time,
 };
 
 /// The adapters that the runner drives.
@@ -363,8 +363,8 @@ impl<S: Store + 'static> Runner<S> {
 
     fn request(&mut self, request: Request) {
         match request {
-            Request::Do(ready, answer) => {
-                let _ = answer.send(self.command(*ready));
+            Request::Do(by, ready, answer) => {
+                let _ = answer.send(self.command(by.as_ref(), *ready));
             }
             Request::Preview(draft, inputs, answer) => {
                 let _ = answer.send(self.core.preview(&draft, &inputs));
@@ -388,6 +388,12 @@ impl<S: Store + 'static> Runner<S> {
             Request::Mutes(answer) => {
                 let _ = answer.send(self.core.mutes());
             }
+            Request::Budget(answer) => {
+                let _ = answer.send(self.core.budget());
+            }
+            Request::Switch(why, answer) => {
+                let _ = answer.send(self.core.switch(why).map(|()| self.core.budget()));
+            }
             Request::Payments(answer) => {
                 let _ = answer.send(self.core.store().payments());
             }
@@ -397,8 +403,11 @@ impl<S: Store + 'static> Runner<S> {
         }
     }
 
-    fn command(&mut self, ready: Ready) -> Result<Receipt, Trouble> {
-        let log = self.done(ready)?;
+    fn command(&mut self, by: Option<&Actor>, ready: Ready) -> Result<Receipt, Trouble> {
+        let log = match by {
+            None => done(&mut self.core, ready)?,
+            Some(by) => self.core.acting(by, |core| done(core, ready))?,
+        };
         let post = |p: &&crate::market::Post| p.id == log || p.versions.contains_key(&log);
         Ok(match self.core.job(&log) {
             Some(job) => Receipt { log, facts: job.n },
@@ -407,48 +416,6 @@ impl<S: Store + 'static> Runner<S> {
                 Receipt { log: post.map_or(log, |p| p.id), facts: post.map_or(0, |p| p.n) }
             }
         })
-    }
-
-    /// Does it, and says which log it changed.
-    fn done(&mut self, ready: Ready) -> Result<EventId, Trouble> {
-        let core = &mut self.core;
-        let command = match ready {
-            Ready::Post { draft, inputs } => {
-                return core.post(&draft, inputs);
-            }
-            Ready::Deliver { job, source, file, message } => {
-                let (size, name, nonce) = (file.size, file.name.0, core.nonce());
-                core.ask(&job, Ask::Deliver { source, size, name, message, nonce })?;
-                return Ok(job);
-            }
-            Ready::Plain(command) => command,
-        };
-        let (job, ask) = match command {
-            Command::Bid { gig, wish, message } => {
-                return core.bid(&gig, wish, &message);
-            }
-            Command::Close { gig } => return core.close(&gig).map(|()| gig),
-            Command::Award { job } => return core.award(&job).map(|()| job),
-            Command::Decline { job, reason } => {
-                let nonce = core.nonce();
-                (job, Ask::Decline { reason, nonce })
-            }
-            Command::Withdraw { job, reason } => (job, Ask::Withdraw { reason }),
-            Command::Fund { job, max_fee } => {
-                return core.fund(&job, max_fee).map(|()| job);
-            }
-            Command::Accept { job, max_fee } => (job, Ask::Accept { max_fee }),
-            Command::Reject { job, reason } => (job, Ask::Reject { reason }),
-            Command::Cancel { job, reason } => (job, Ask::Cancel { reason }),
-            Command::Note { job, text } => (job, Ask::Note { text }),
-            Command::Rate { job, stars, comment } => (job, Ask::Rate { stars, comment }),
-            Command::Post { .. } | Command::Deliver { .. } => {
-                let why = "files are copied before a command comes here".into();
-                return Err(Fault::Never(why).into());
-            }
-        };
-        core.ask(&job, ask)?;
-        Ok(job)
     }
 
     fn history(&self, id: &BidId) -> Result<Vec<FactView>, Trouble> {
@@ -508,6 +475,7 @@ impl<S: Store + 'static> Runner<S> {
             identity: Some(self.core.identity()),
             node: self.node.clone(),
             reserved: self.core.reserved(),
+            halted: self.core.halted().cloned(),
             relays: self.health.clone(),
             jobs: self.views.clone(),
             posts: posts.filter_map(post).collect(),
@@ -516,4 +484,46 @@ impl<S: Store + 'static> Runner<S> {
         };
         self.shown.send_replace(Arc::new(snapshot));
     }
+}
+
+/// Does it, and says which log it changed.
+fn done<S: Store>(core: &mut Core<S>, ready: Ready) -> Result<EventId, Trouble> {
+    let command = match ready {
+        Ready::Post { draft, inputs, key } => {
+            return core.post_once(&draft, inputs, key);
+        }
+        Ready::Deliver { job, source, file, message } => {
+            let (size, name, nonce) = (file.size, file.name.0, core.nonce());
+            core.ask(&job, Ask::Deliver { source, size, name, message, nonce })?;
+            return Ok(job);
+        }
+        Ready::Plain(command) => command,
+    };
+    let (job, ask) = match command {
+        Command::Bid { gig, wish, message } => {
+            return core.bid(&gig, wish, &message);
+        }
+        Command::Close { gig } => return core.close(&gig).map(|()| gig),
+        Command::Award { job } => return core.award(&job).map(|()| job),
+        Command::Decline { job, reason } => {
+            let nonce = core.nonce();
+            (job, Ask::Decline { reason, nonce })
+        }
+        Command::Withdraw { job, reason } => (job, Ask::Withdraw { reason }),
+        Command::Fund { job, max_fee } => {
+            return core.fund(&job, max_fee).map(|()| job);
+        }
+        Command::Accept { job, max_fee } => (job, Ask::Accept { max_fee }),
+        Command::Reject { job, reason } => (job, Ask::Reject { reason }),
+        Command::Cancel { job, reason } => (job, Ask::Cancel { reason }),
+        Command::Note { job, text } => (job, Ask::Note { text }),
+        Command::Rate { job, stars, comment } => (job, Ask::Rate { stars, comment }),
+        Command::Approve { job } => (job, Ask::Approve),
+        Command::Post { .. } | Command::Deliver { .. } => {
+            let why = "files are copied before a command comes here".into();
+            return Err(Fault::Never(why).into());
+        }
+    };
+    core.ask(&job, ask)?;
+    Ok(job)
 }

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::engine::{NodeStatus, PendingRow, RelayHealth};
 use crate::market::{
-    Attempt, BidId, CheckVerdict, Checked, Digest, EventId, Gig, Job, JobId, Mode, Msat, Network,
+    Actor, Attempt, BidId, CheckVerdict, Checked, Digest, EventId, Gig, Job, JobId, Mode, Msat, Network,
     PaymentHash, Phase, Post, Pubkey, Refusal, Role, Side, Status, Time, Verb, Work, escrow_risk,
     largest_loss, legal,
 };
@@ -27,6 +27,9 @@ pub struct Snapshot {
     pub node: Option<NodeStatus>,
     /// What is promised to workers and not paid yet.
     pub reserved: Msat,
+    /// Why automation is stopped, while it is.
+    #[serde(default)]
+    pub halted: Option<String>,
     /// Each relay.
     pub relays: Vec<RelayHealth>,
     /// Each job.
@@ -93,6 +96,12 @@ pub struct JobView {
     pub fetched: Option<(u64, u64)>,
     /// What a person should look at.
     pub stuck: Vec<String>,
+    /// The automated actor that promised its money; `None` for a person.
+    #[serde(default)]
+    pub by: Option<Actor>,
+    /// Who waits for a person's word, and to do what.
+    #[serde(default)]
+    pub asked: Option<(Actor, Verb)>,
     /// Records of ours that the other side has not shown to have seen.
     pub unheard: u32,
     /// What is begun and not done, oldest first; at most [`MOST_PENDING`].
@@ -267,6 +276,12 @@ pub struct PostView {
     pub bids: u32,
     /// Jobs awarded.
     pub awarded: u32,
+    /// The automated actor that published it; `None` for a person.
+    #[serde(default)]
+    pub by: Option<Actor>,
+    /// What makes it one gig however often it is asked for.
+    #[serde(default)]
+    pub key: Option<String>,
     /// What is begun and not done, oldest first; at most [`MOST_PENDING`].
     pub pending: Vec<PendingView>,
     /// How many facts.
@@ -380,6 +395,8 @@ impl PostView {
             gig: GigView::of(gig),
             bids: count(|job| job.phase == Phase::Bid),
             awarded: count(|job| job.job.is_some()),
+            by: post.by.clone(),
+            key: post.key.clone(),
             pending: Vec::new(),
             facts: post.n,
         })
@@ -455,6 +472,8 @@ impl JobView {
             escrow: EscrowView::of(job),
             fetched,
             stuck: job.stuck.clone(),
+            by: job.charge.by.clone(),
+            asked: job.charge.asked.clone(),
             unheard: u32::try_from(job.unacknowledged.len()).unwrap_or(u32::MAX),
             pending: Vec::new(),
             facts: job.n,

@@ -68,6 +68,11 @@ pub enum WalletCommand {
 }
 
 impl WalletCommand {
+    /// Whether it moves no money and promises none.
+    pub fn only_looks(&self) -> bool {
+        matches!(self, Self::Balance | Self::Quote { .. } | Self::Channels | Self::History)
+    }
+
     /// As a person would type it.
     pub fn word(&self) -> &'static str {
         match self {

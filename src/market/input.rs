@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::market::{
     Address, Attachment, Audited, Billed, Certificate, Checked, Digest, Effect, Holding, Invoice,
-    Lock, Msat, NodeEvent, Nonce, PaymentHash, PaymentState, Preimage, Record, Time,
+    Lock, Msat, NodeEvent, Nonce, PaymentHash, PaymentState, Preimage, Record, Time, Verb,
 };
 use crate::seal::Manifest;
 
@@ -93,6 +93,28 @@ pub enum Ask {
         /// For a person.
         comment: String,
     },
+    /// A person: automation may do this job at its price.
+    Approve,
+}
+
+impl Ask {
+    /// The verb that it is; `None` for what no front end asks.
+    pub fn verb(&self) -> Option<Verb> {
+        Some(match self {
+            Self::Award(_) => Verb::Award,
+            Self::Decline { .. } => Verb::Decline,
+            Self::Withdraw { .. } => Verb::Withdraw,
+            Self::Deliver { .. } => Verb::Deliver,
+            Self::Accept { .. } => Verb::Accept,
+            Self::Fund { .. } => Verb::Fund,
+            Self::Reject { .. } => Verb::Reject,
+            Self::Cancel { .. } => Verb::Cancel,
+            Self::Note { .. } => Verb::Note,
+            Self::Rate { .. } => Verb::Rate,
+            Self::Approve => Verb::Approve,
+            Self::Audit => return None,
+        })
+    }
 }
 
 /// What an award needs beyond the decision.

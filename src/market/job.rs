@@ -12,7 +12,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use crate::market::{
-    Address, Attachment, Bid, BidId, Body, Certificate, Deadlines, Delivery, Digest, EventId, Fact,
+    Address, Attachment, Bid, BidId, Body, Certificate, Charge, Deadlines, Delivery, Digest, EventId, Fact,
     Gig, Grant, Invoice, JobId, Msat, Nonce, PaymentHash, Preimage, Pubkey, Record, Role, Span,
     Terms, Time,
 };
@@ -306,6 +306,8 @@ pub struct Job {
     pub reason: Option<String>,
     /// Things a person should look at.
     pub stuck: Vec<String>,
+    /// What automation was charged for it.
+    pub charge: Charge,
     /// How many facts.
     pub n: u64,
 }
@@ -356,6 +358,7 @@ impl Job {
             heard_at: (*role == Role::Requester).then_some(at),
             reason: None,
             stuck: Vec::new(),
+            charge: Charge::default(),
             n: 1,
         })
     }

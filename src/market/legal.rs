@@ -5,6 +5,7 @@ mod escrow;
 
 use serde::{Deserialize, Serialize};
 
+use crate::market::budget::may_approve;
 use crate::market::{Job, Mode, Phase, Refusal, Role, Span, Time};
 
 /// After this long without a bill the requester may ask for it again. Two bills are one payment: only the
@@ -36,14 +37,20 @@ pub enum Verb {
     Note,
     /// Either: one to five for the other side, when it is over.
     Rate,
+    /// Requester, a person: a bot or an agent may do this job at its price.
+    Approve,
 }
 
 impl Verb {
     /// The verbs of a role, in the order in which they are shown.
     pub fn of(role: Role) -> &'static [Self] {
-        use Verb::{Accept, Award, Cancel, Decline, Deliver, Fund, Note, Rate, Reject, Withdraw};
+        use Verb::{
+            Accept, Approve, Award, Cancel, Decline, Deliver, Fund, Note, Rate, Reject, Withdraw,
+        };
         match role {
-            Role::Requester => &[Award, Fund, Accept, Reject, Decline, Cancel, Note, Rate],
+            Role::Requester => &[
+                Approve, Award, Fund, Accept, Reject, Decline, Cancel, Note, Rate,
+            ],
             Role::Worker => &[Deliver, Withdraw, Cancel, Note, Rate],
         }
     }
@@ -60,6 +67,7 @@ impl Verb {
             Self::Cancel => "cancel",
             Self::Note => "note",
             Self::Rate => "rate",
+            Self::Approve => "approve",
         }
     }
 }
@@ -120,6 +128,7 @@ pub fn may(job: &Job, verb: Verb, now: Time) -> Result<(), Refusal> {
             Phase::Paying => late("paying", "It is being paid already."),
             _ => wrong("There is nothing to pay for."),
         },
+        Verb::Approve => may_approve(job),
         Verb::Fund => late("not-escrow", "Nothing is locked in this settlement mode."),
         Verb::Reject => match phase {
             Phase::Delivered | Phase::Accepted if !job.money_moved() => Ok(()),
@@ -157,7 +166,11 @@ pub fn may(job: &Job, verb: Verb, now: Time) -> Result<(), Refusal> {
 
 /// Every verb of our role that this job knows, with whether it can be done now.
 pub fn legal(job: &Job, now: Time) -> Vec<(Verb, Result<(), Refusal>)> {
-    let known = |verb: &&Verb| **verb != Verb::Fund || job.terms().mode == Mode::Escrow;
+    let known = |verb: &&Verb| match verb {
+        Verb::Fund => job.terms().mode == Mode::Escrow,
+        Verb::Approve => job.charge.asked.is_some(),
+        _ => true,
+    };
     Verb::of(job.role).iter().filter(known).map(|verb| (*verb, may(job, *verb, now))).collect()
 }
 

@@ -48,6 +48,17 @@ pub enum Mode {
     Escrow,
 }
 
+impl Mode {
+    /// As written.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Sealed => "sealed",
+            Self::Direct => "direct",
+            Self::Escrow => "escrow",
+        }
+    }
+}
+
 /// Whether the author of a listing wants work or offers it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]

@@ -32,7 +32,7 @@ impl Desk {
     /// Locks the money of a job in escrow.
     pub(super) async fn fund_escrow(&self, ask: Pay) -> Done {
         let job = self.may(&ask.job, Verb::Fund)?;
-        let max_fee = self.within(&job, job.price, 1, ask.max_total_sats)?;
+        let max_fee = self.within(&job, job.price, 1, ask.max_total_sats).await?;
         let would = format!("Lock {} at the worker's node, and at most {max_fee} for routing.", job.price);
         self.act(would, Command::Fund { job: job.id, max_fee }).await
     }
@@ -41,7 +41,7 @@ impl Desk {
     pub(super) async fn approve_and_pay(&self, ask: Pay) -> Done {
         let job = self.may(&ask.job, Verb::Accept)?;
         if job.mode == Mode::Escrow {
-            self.within(&job, job.price, 0, ask.max_total_sats)?;
+            self.within(&job, job.price, 0, ask.max_total_sats).await?;
             let would = format!("Release {}, which are locked for this job.", job.price);
             return self.act(would, Command::Accept { job: job.id, max_fee: Msat::ZERO }).await;
         }
@@ -49,13 +49,13 @@ impl Desk {
         let parts = paid..job.tranches;
         let count = u32::try_from(parts.len()).unwrap_or(u32::MAX);
         let left: Msat = parts.filter_map(|t| job.price.tranche(t, job.tranches)).sum();
-        let max_fee = self.within(&job, left, count, ask.max_total_sats)?;
+        let max_fee = self.within(&job, left, count, ask.max_total_sats).await?;
         let would = format!("Pay {left}, and at most {max_fee} for routing each of {count} parts.");
         self.act(would, Command::Accept { job: job.id, max_fee }).await
     }
 
     /// The most for routing one part, so that all stays within what the caller said.
-    fn within(&self, job: &JobView, left: Msat, parts: u32, most: u64) -> Result<Msat, No> {
+    async fn within(&self, job: &JobView, left: Msat, parts: u32, most: u64) -> Result<Msat, No> {
         let most = amount(most)?;
         let Some(spare) = most.checked_sub(left) else {
             let said = format!(
@@ -65,7 +65,8 @@ impl Desk {
         };
         let each = spare.get().checked_div(u64::from(parts)).and_then(Msat::new).unwrap_or_default();
         let part = job.price.tranche(0, job.tranches).unwrap_or(job.price);
-        Ok(self.options.routing(part).min(each))
+        let budget = self.handle.budget().await?.budget;
+        Ok(self.options.routing(part).min(budget.most_fee(part)).min(each))
     }
 
     /// Sends a delivery back.

@@ -20,7 +20,7 @@ const MINUTE: u64 = 60;
 impl Desk {
     /// Publishes a gig, once for each key.
     pub(super) async fn post_job(&self, ask: PostJob) -> Done {
-        let price = amount(ask.max_price_sats)?;
+        let (price, key) = (amount(ask.max_price_sats)?, ask.key.clone());
         if price > self.options.max_price {
             let said = format!("The price is above limits.max_price_sats: {}.", self.options.max_price);
             return Err(No::new("price-too-high", said));
@@ -41,8 +41,18 @@ impl Desk {
             return Ok(told);
         }
         let paths = inputs.files.iter().map(|(_, path)| path.clone()).collect();
-        let gig = self.handle.ask(Command::Post { draft, inputs: paths }).await?.log;
+        let command = Command::Post { draft, inputs: paths, key: Some(key) };
+        let gig = self.handle.ask(command).await?.log;
         drop(inputs);
+        // The key may be an old one: then what stands is what was posted with it, and nothing new.
+        let stands = self.handle.gig(gig).await?;
+        if stands.is_some_and(|stands| !is_same(&stands, &GigView::of(&seen))) {
+            let said = format!(
+                "Another gig was posted with this key before: {}. Nothing was published.",
+                gig.short()
+            );
+            return Err(No::new("key-reused", said).next("Take a new key"));
+        }
         Ok(json!({
             "dry_run": false,
             "gig": gig,
@@ -51,6 +61,19 @@ impl Desk {
             "note": "Published. Bids come in by themselves: subscribe to the resource, or ask job_status.",
         }))
     }
+}
+
+/// Whether two gigs ask for the same; moments aside.
+fn is_same(a: &GigView, b: &GigView) -> bool {
+    let asks = |gig: &GigView| {
+        let GigView { title, summary, content, tags, price, slots, .. } = gig.clone();
+        (title, summary, content, tags, price, slots)
+    };
+    let how = |gig: &GigView| {
+        let GigView { modes, max_bytes, deliver_secs, pay_secs, inputs, .. } = gig.clone();
+        (modes, max_bytes, deliver_secs, pay_secs, inputs)
+    };
+    asks(a) == asks(b) && how(a) == how(b)
 }
 
 /// The draft that was meant.

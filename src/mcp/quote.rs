@@ -2,8 +2,9 @@
 
 use serde_json::json;
 
+use crate::engine::BudgetView;
 use crate::market::{LEAST_PRICE, Msat, Query, Side, Sort};
-use crate::mcp::ask::Quote;
+use crate::mcp::ask::{Empty, Quote};
 use crate::mcp::desk::{Desk, Done, No};
 use crate::mcp::view;
 
@@ -12,7 +13,8 @@ impl Desk {
     pub(super) async fn quote(&self, ask: Quote) -> Done {
         let price = amount(ask.max_price_sats)?;
         let workers = ask.workers.unwrap_or(1).max(1);
-        let fee = self.options.routing(price);
+        let budget = self.handle.budget().await?;
+        let fee = self.options.routing(price).min(budget.budget.most_fee(price));
         let all = |each: Msat| {
             let all = each.get().checked_mul(u64::from(workers)).and_then(Msat::new);
             all.ok_or_else(|| No::new("too-much", "That is more than there is."))
@@ -30,6 +32,12 @@ impl Desk {
         if price > self.options.max_price {
             no.push(format!("The price is above limits.max_price_sats: {}.", self.options.max_price));
         }
+        if price > budget.budget.per_job {
+            no.push(format!("One job of automation may cost {}.", budget.budget.per_job));
+        }
+        if most > budget.left() {
+            no.push(format!("The budget has room for {} now.", budget.left()));
+        }
         if most > free {
             no.push(format!("{} are missing to pay all of it.", most.saturating_sub(free)));
         }
@@ -43,7 +51,7 @@ impl Desk {
             "possible": no.is_empty(),
             "why_not": no,
             "others_pay": others,
-            "budget": self.budget().await?,
+            "budget": told(&budget),
         }))
     }
 
@@ -72,12 +80,27 @@ pub(super) fn amount(sats: u64) -> Result<Msat, No> {
 
 impl Desk {
     /// What the engine lets be spent yet.
-    pub(super) async fn budget(&self) -> Done {
-        Ok(serde_json::Value::Null)
+    pub(super) async fn budget_left(&self, _: Empty) -> Done {
+        Ok(told(&self.handle.budget().await?))
     }
+}
 
-    /// What may still be spent.
-    pub(super) async fn budget_left(&self, _: crate::mcp::ask::Empty) -> Done {
-        self.budget().await
-    }
+fn told(view: &BudgetView) -> serde_json::Value {
+    let b = &view.budget;
+    json!({
+        "left_sats": view::sats(view.left()),
+        "stopped": view.halted.as_ref().map(|why| format!("A person stopped all automation. {why}")),
+        "one_job_sats": view::sats(b.per_job),
+        "above_this_a_person_is_asked_sats": view::sats(b.approve_above),
+        "at_risk_sats": view::sats(view.at_risk),
+        "at_risk_limit_sats": view::sats(b.at_risk),
+        "paid_in_an_hour_sats": view::sats(view.hour),
+        "hour_limit_sats": view::sats(b.per_hour),
+        "paid_in_a_day_sats": view::sats(view.day),
+        "day_limit_sats": view::sats(b.per_day),
+        "one_person_a_day_sats": view::sats(b.per_person),
+        "modes": b.modes,
+        "wait_for_a_person": view.waiting,
+        "note": "Kept by the engine for all bots and agents together. Only a person can change it: bot.* in the configuration.",
+    })
 }

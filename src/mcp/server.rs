@@ -17,11 +17,14 @@ use rmcp::{ErrorData, Peer, RoleServer, ServerHandler, ServiceExt as _};
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::engine::Handle;
+use crate::market::Actor;
 use crate::mcp::desk::{Desk, Done, No, Options};
 use crate::mcp::table::{Row, TOOLS};
 use crate::mcp::view;
 use crate::mcp::watch::{About, JOBS, Marks, WALLET};
 
+/// What agents are called in the books, whatever they call themselves.
+const NAME: &str = "mcp";
 /// One message of a client.
 const MAX_LINE: usize = 1 << 20;
 /// Calls that are answered at once; the next waits.
@@ -48,7 +51,8 @@ where
     W: AsyncWrite + Send + Unpin + 'static,
 {
     let shared = Arc::new(Shared {
-        desk: Desk { handle: handle.clone(), options },
+        // From here on nothing is asked in a person's name.
+        desk: Desk { handle: handle.acting_as(&Actor::Agent(NAME.into())), options },
         followed: Mutex::default(),
         turns: tokio::sync::Semaphore::new(AT_ONCE),
     });

@@ -120,7 +120,8 @@ mod tests {
     #[test]
     fn every_verb_of_a_requester_is_a_tool_and_every_name_is_one_tool() {
         for verb in Verb::of(Role::Requester) {
-            assert!(tool_of(*verb).is_some(), "{verb:?}");
+            // A person's word is a person's to give.
+            assert_eq!(tool_of(*verb).is_some(), *verb != Verb::Approve, "{verb:?}");
         }
         let all: std::collections::BTreeSet<_> = names().collect();
         assert_eq!(all.len(), TOOLS.len());

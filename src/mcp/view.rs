@@ -84,6 +84,7 @@ pub(super) fn job(job: &JobView, options: &Options) -> Value {
         "if_nobody_acts": job.otherwise,
         "resource": format!("{JOB}{}", job.id),
         "can": tools(job),
+        "waits_for_a_person": job.asked.as_ref().map(|(_, verb)| verb.word()),
     })
 }
 

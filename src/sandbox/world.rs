@@ -14,7 +14,7 @@ use crate::app::App;
 use crate::engine::{Clock as _, Dice as _, Ports, Snapshot};
 use crate::keys::{Keys, OsDice, Phrase, Secrets, SystemClock};
 use crate::lightning::{self, Holdings};
-use crate::market::{Msat, Network};
+use crate::market::{Budget, Msat, Network};
 use crate::sandbox::control::Setup;
 use crate::sandbox::lsp::{FEE_PPM, Lsp, LspConfig};
 use crate::sandbox::{ChainControl, Relay, RelayConfig};
@@ -208,6 +208,7 @@ impl World {
             lsp_fee_cap_ppm: 50_000,
             bind: Bind::At(([127, 0, 0, 1], 0).into()),
             relay: RelayChoice::Disabled,
+            budget: Budget::default(),
             what: "a party of the sandbox",
         };
         let secrets = secrets(self.seed, name).0;

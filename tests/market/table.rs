@@ -200,10 +200,12 @@ fn ask(verb: Verb, job: &Job) -> Ask {
         Verb::Cancel => Ask::Cancel { reason },
         Verb::Note => Ask::Note { text: reason },
         Verb::Rate => Ask::Rate { stars: 5, comment: reason },
+        Verb::Approve => Ask::Approve,
     }
 }
 
-const VERBS: [Verb; 10] = [
+const VERBS: [Verb; 11] = [
+    Verb::Approve,
     Verb::Award,
     Verb::Fund,
     Verb::Decline,

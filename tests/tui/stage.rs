@@ -290,7 +290,7 @@ fn legal(role: Role, phase: Phase) -> Vec<Offered> {
         Refusal::new("wrong-phase", sentence)
     };
     // Nothing is locked in this job's mode, so that nobody is offered it.
-    let known = |verb: &&Verb| **verb != Verb::Fund;
+    let known = |verb: &&Verb| !matches!(verb, Verb::Fund | Verb::Approve);
     Verb::of(role)
         .iter()
         .filter(known)
@@ -350,6 +350,8 @@ pub(crate) fn job(n: u8, role: Role, phase: Phase, title: &str, price: u64) -> J
         }),
         fetched: None,
         stuck: Vec::new(),
+        by: None,
+        asked: None,
         escrow: None,
         heard_at: None,
         unheard: 0,
@@ -380,6 +382,7 @@ pub(crate) fn market() -> Snapshot {
         identity: Some(Pubkey([200; 32])),
         node: Some(node()),
         reserved: sats(21_000),
+        halted: None,
         relays: vec![relay("wss://relay.one", true), relay("wss://relay.two", false)],
         jobs: jobs.into_iter().map(|job| (job.id, Arc::new(job))).collect::<BTreeMap<_, _>>(),
         posts: vec![PostView {
@@ -387,6 +390,8 @@ pub(crate) fn market() -> Snapshot {
             gig: gig(31, "Find the bug in this parser", 150_000),
             bids: 1,
             awarded: 0,
+            by: None,
+            key: None,
             pending: Vec::new(),
             facts: 1,
         }],

@@ -59,7 +59,7 @@ impl Post {
         let Written { draft, inputs } = written;
         let patience = Duration::from_secs(self.wait);
         session.with_engine(out, "earnest post", async |handle, out| {
-            let gig = handle.ask(Command::Post { draft, inputs }).await?.log;
+            let gig = handle.ask(Command::Post { draft, inputs, key: None }).await?.log;
             let mut refused = false;
             let published = wait_until(handle, patience, |now| {
                 let Some(post) = now.posts.iter().find(|post| post.id == gig) else { return false };

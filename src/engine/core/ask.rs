@@ -1,7 +1,7 @@
 //! What people ask of the core.
 
 use super::*;
-use crate::market::{Lock, Mode};
+use crate::market::Lock;
 
 impl<S: Store> Core<S> {
     /// Publishes a gig. Its inputs lie here already, in copies of our own.
@@ -10,7 +10,20 @@ impl<S: Store> Core<S> {
         draft: &GigDraft,
         inputs: Vec<(Attachment, PathBuf)>,
     ) -> Result<EventId, Trouble> {
+        self.post_once(draft, inputs, None)
+    }
+
+    /// The same, once for each key and actor: again it answers with the gig that is there.
+    pub fn post_once(
+        &mut self,
+        draft: &GigDraft,
+        inputs: Vec<(Attachment, PathBuf)>,
+        key: Option<String>,
+    ) -> Result<EventId, Trouble> {
         let now = self.clock.now();
+        if let Some(there) = self.posted_before(draft, key.as_deref())? {
+            return Ok(there);
+        }
         draft.check(now)?;
         let nonce = self.dice.nonce();
         let mut gig = self.gig_of(draft, &nonce, now);
@@ -22,6 +35,8 @@ impl<S: Store> Core<S> {
             event: event.json.clone(),
             nonce,
             paths: inputs,
+            by: self.actor().cloned(),
+            key,
         };
         let Some(post) = Post::begin(&fact) else {
             return Err(Fault::Never("a gig did not begin its own log".into()).into());
@@ -151,6 +166,7 @@ impl<S: Store> Core<S> {
             least_first: self.me.least_first,
         };
         let (terms, least_first) = propose(&gig, wish, &bidder)?;
+        self.may_bid(terms.mode)?;
         let nonce = self.dice.nonce();
         let certificate = self.scribe.certify(&CertificateDraft {
             role: Role::Worker,

@@ -18,6 +18,7 @@ pub(in crate::tui) fn begin(model: &mut Model, snapshot: &Snapshot, verb: Verb) 
         Verb::Accept if job.escrow.is_some() => release(model, snapshot, job),
         Verb::Accept => accept(model, snapshot, job),
         Verb::Fund => fund(model, snapshot, job),
+        Verb::Approve => approve(model, snapshot, job),
         _ => Layer::Form(Box::new(form(job, verb))),
     };
     model.layers.push(layer);
@@ -78,6 +79,25 @@ fn accept(model: &Model, snapshot: &Snapshot, job: &JobView) -> Layer {
     let then = Then::Ask(
         Box::new(Command::Accept { job: job.id, max_fee }),
         "Accepted: the worker's bill is awaited, then it is paid.".into(),
+    );
+    Layer::Confirm(Box::new(confirm), Box::new(then))
+}
+
+/// A bot or an agent wants to do what is above its own limit.
+fn approve(model: &Model, snapshot: &Snapshot, job: &JobView) -> Layer {
+    let mut confirm = Confirm::new("Let the bot do it?", "allow", job.title.clone(), model.at.ms)
+        .with(people::shown(&job.peer, snapshot))
+        .amount("it may promise", job.price, model.settings.type_above)
+        .row("settled", gigs::mode_words(job.mode));
+    if let Some((by, verb)) = &job.asked {
+        confirm = confirm.row("who asks", by.to_string()).row("to do", verb.word().to_owned());
+    }
+    let confirm = confirm
+        .risk("It decides by its policy alone whether to award and to pay.")
+        .last("Its other limits still hold. This cannot be taken back, only cancelled.");
+    let then = Then::Ask(
+        Box::new(Command::Approve { job: job.id }),
+        "Allowed: it goes on when it asks again.".into(),
     );
     Layer::Confirm(Box::new(confirm), Box::new(then))
 }
@@ -144,7 +164,7 @@ fn form(job: &JobView, verb: Verb) -> Form {
         Verb::Rate => Form::new(Purpose::Rate(id), "Rate the other side", "Sign the rating")
             .field("stars", "1 to 5", "5")
             .field("comment", "for everybody, signed by you; may be empty", ""),
-        Verb::Note | Verb::Award | Verb::Fund | Verb::Accept => {
+        Verb::Note | Verb::Award | Verb::Fund | Verb::Accept | Verb::Approve => {
             Form::new(Purpose::Note(id), "Write a note", "Send")
                 .text("note", "private, signed by you")
         }
