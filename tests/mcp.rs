@@ -95,9 +95,9 @@ fn an_agent_hires_a_person_from_the_question_to_the_answer() {
     (more["key"], more["max_price_sats"]) = (json!("two"), json!(26_000));
     assert_eq!(agent.refused("post_job", more.clone())["code"], "budget-job");
     more["max_price_sats"] = json!(15_000);
-    let second = text(&agent.done("post_job", more), "gig");
-    until("bob sees the second", || has(&bob.rows(&["gigs", "summary"]), "id", &second));
-    let second = text(&bob.verb(&["bid", &second[..8]]).done(), "job");
+    let open = text(&agent.done("post_job", more), "gig");
+    until("bob sees the second", || has(&bob.rows(&["gigs", "summary"]), "id", &open));
+    let second = text(&bob.verb(&["bid", &open[..8]]).done(), "job");
     until("its bid is here", || has(&agent.jobs(), "job", &second));
     let most = json!({"job": second, "max_price_sats": 15_000});
     assert_eq!(agent.refused("award_job", most.clone())["code"], "budget-risk");
@@ -154,7 +154,7 @@ fn an_agent_hires_a_person_from_the_question_to_the_answer() {
         let no = agent.refused(tool, json!({"job": mine, most: 100_000}));
         assert_eq!(no["code"], "not-your-role", "{no}");
     }
-    assert_eq!(ada.verb(&["bid", &gig[..8]]).failed(3)["code"], "own-gig");
+    assert_eq!(ada.verb(&["bid", &open[..8]]).failed(3)["code"], "own-gig");
     agent.end();
     ada.end();
     bob.end();

@@ -1,6 +1,7 @@
 //! Stories: one whole course of events on the real parts, step by step, that asserts by asking the parts.
 //! Demo, documentation and acceptance test at once.
 
+mod agent;
 mod escrow;
 mod first_job;
 mod sabotage;
@@ -9,9 +10,11 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Instant;
 
+use anyhow::Context as _;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
+use crate::sandbox::Fronts;
 use crate::sandbox::world::Purse;
 
 pub(super) use sabotage::Sabotage;
@@ -29,7 +32,7 @@ pub struct Story {
 
 /// Every story.
 pub fn list() -> Vec<Story> {
-    vec![first_job::STORY, escrow::STORY, escrow::TIMEOUT]
+    vec![first_job::STORY, escrow::STORY, escrow::TIMEOUT, agent::STORY]
 }
 
 /// How a story is played.
@@ -223,6 +226,15 @@ pub async fn play(
     play: Play,
     on_step: &mut (dyn FnMut(StepTaken) + Send),
 ) -> anyhow::Result<Summary> {
+    play_with(play, None, on_step).await
+}
+
+/// The same, with the front ends that some stories are told through: those of the program that plays it.
+pub async fn play_with(
+    play: Play,
+    fronts: Option<&dyn Fronts>,
+    on_step: &mut (dyn FnMut(StepTaken) + Send),
+) -> anyhow::Result<Summary> {
     let Some(story) = list().into_iter().find(|s| s.name == play.name) else {
         let names: Vec<_> = list().iter().map(|s| s.name).collect();
         anyhow::bail!("there is no story `{}`; there are: {}", play.name, names.join(", "));
@@ -238,6 +250,10 @@ pub async fn play(
     match story.name {
         "escrow" => escrow::tell(&play, &mut teller, escrow::End::Released).await?,
         "escrow-timeout" => escrow::tell(&play, &mut teller, escrow::End::TimedOut).await?,
+        "agent" => {
+            let fronts = fronts.context("this story is told through front ends: play it with the program")?;
+            agent::tell(&play, fronts, &mut teller).await?;
+        }
         _ => first_job::tell(&play, &mut teller).await?,
     }
     Ok(teller.end())

@@ -1,5 +1,7 @@
 //! `earnest sandbox`: everything on real parts, on a local chain, without real money.
 
+mod fronts;
+
 use std::path::{Path, PathBuf};
 use std::pin::pin;
 use std::time::Duration;
@@ -162,7 +164,7 @@ impl Sandbox {
         };
         let summary = runtime()?.block_on(async {
             tokio::select! {
-                summary = crate::sandbox::play(play, &mut on_step) => summary.map_err(|why| broken(&why)),
+                summary = crate::sandbox::play_with(play, Some(&fronts::Ours), &mut on_step) => summary.map_err(|why| broken(&why)),
                 failure = interrupted() => Err(failure),
             }
         })?;
