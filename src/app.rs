@@ -19,7 +19,7 @@ use crate::engine::{
 };
 use crate::files::JobFiles;
 use crate::keys::{OsDice, SystemClock};
-use crate::lightning::{self, Node};
+use crate::lightning::{self, Node, Remote};
 use crate::market::{Budget, Msat, Network};
 use crate::nostr::{Pool, PoolConfig};
 use crate::store::Database;
@@ -53,6 +53,8 @@ pub struct Setup {
     pub bind: Bind,
     /// Which iroh relay helps.
     pub relay: RelayChoice,
+    /// A wallet elsewhere that pays instead of the node.
+    pub payer: Option<lightning::WalletUri>,
     /// What binds bots and agents.
     pub budget: Budget,
     /// What this process is, for whoever finds the directory taken.
@@ -107,10 +109,20 @@ impl App {
         let pool = Pool::start(PoolConfig { scribe: Some(keys.clone()), ..pool });
         let files = JobFiles::new(&setup.dir)?;
         let status = node.status().await.ok();
+        let mut spendable = status.as_ref().map_or(Msat::ZERO, |s| s.balances.lightning_spendable);
+        let lightning: Arc<dyn engine::Lightning> = match setup.payer {
+            None => node.clone(),
+            Some(uri) => {
+                // What that one has, it says when it is asked.
+                spendable = Msat::ZERO;
+                let dir = setup.dir.join("wallet");
+                Arc::new(Remote::start(node.clone(), uri, &dir, || SystemClock.now()).await?)
+            }
+        };
         let ports = change(Ports {
             scribe: keys.clone(),
             relays: pool.clone(),
-            lightning: node.clone(),
+            lightning,
             transfer: endpoint.clone(),
             files: Arc::new(files),
             clock: clock.clone(),
@@ -121,7 +133,7 @@ impl App {
             address: endpoint.address(),
             relays: setup.relays,
             network: setup.network,
-            spendable: status.as_ref().map_or(Msat::ZERO, |s| s.balances.lightning_spendable),
+            spendable,
             least_first: status.as_ref().and_then(|s| s.least_first),
         };
         let mut core = Core::open(store, keys.clone(), clock, Arc::new(OsDice), me)?;

@@ -58,6 +58,8 @@ pub struct Config {
     pub chain: Option<Chain>,
     /// Who opens just-in-time channels to us.
     pub lsp: Option<Lsp>,
+    /// The address of a wallet elsewhere that pays (NIP-47), with its secret.
+    pub payer: Option<Secret>,
     /// How bytes travel.
     pub iroh: Iroh,
     /// The most that is paid for a payment or a channel.

@@ -25,6 +25,7 @@ pub const KEYS: &[Key] = &[
     open("chain.password_file", "bitcoind: file that holds the password, or the .cookie file"),
     open("lsp.node", "who opens just-in-time channels: node_id@host:port"),
     secret("lsp.token", "what the LSP asks for, if it does"),
+    secret("wallet.nwc", "a wallet elsewhere that pays: its nostr+walletconnect://... address"),
     open("iroh.relay", "disabled, default, or the address of your own"),
     open("iroh.bind", "local address for transfers; port 0 takes a free one"),
     open("fees.routing_ppm_max", "most for routing, millionths of the amount"),

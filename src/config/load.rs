@@ -153,6 +153,8 @@ impl Draft {
         let relays = self.relays(network)?;
         let chain = self.chain(network)?;
         let lsp = self.lsp()?;
+        let payer = self.one("wallet.nwc", value::wallet)?.map(Secret::from);
+        self.show("wallet.nwc", if payer.is_some() { "***" } else { "" });
         let relay = self.one("iroh.relay", value::iroh_relay)?.unwrap_or(IrohRelay::Disabled);
         match &relay {
             IrohRelay::Disabled => self.show("iroh.relay", "disabled"),
@@ -195,6 +197,7 @@ impl Draft {
             relays,
             chain,
             lsp,
+            payer,
             iroh: Iroh { relay, bind },
             fees,
             limits,

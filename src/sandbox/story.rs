@@ -4,6 +4,7 @@
 mod agent;
 mod escrow;
 mod first_job;
+mod nwc;
 mod sabotage;
 
 use std::collections::BTreeMap;
@@ -32,7 +33,7 @@ pub struct Story {
 
 /// Every story.
 pub fn list() -> Vec<Story> {
-    vec![first_job::STORY, escrow::STORY, escrow::TIMEOUT, agent::STORY]
+    vec![first_job::STORY, escrow::STORY, escrow::TIMEOUT, agent::STORY, nwc::STORY]
 }
 
 /// How a story is played.
@@ -254,6 +255,7 @@ pub async fn play_with(
             let fronts = fronts.context("this story is told through front ends: play it with the program")?;
             agent::tell(&play, fronts, &mut teller).await?;
         }
+        "nwc" => nwc::tell(&play, &mut teller).await?,
         _ => first_job::tell(&play, &mut teller).await?,
     }
     Ok(teller.end())

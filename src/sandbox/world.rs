@@ -191,6 +191,22 @@ impl World {
         relay: Option<String>,
         change: impl FnOnce(Ports) -> Ports,
     ) -> anyhow::Result<Party> {
+        self.party_with(name, relay, None, change).await
+    }
+
+    /// Starts a party that pays through a wallet elsewhere (NIP-47).
+    pub async fn party_paid_by(&self, name: &'static str, wallet: &str) -> anyhow::Result<Party> {
+        let payer = lightning::WalletUri::read(wallet).context("no address of a wallet")?;
+        self.party_with(name, None, Some(payer), |ports| ports).await
+    }
+
+    async fn party_with(
+        &self,
+        name: &'static str,
+        relay: Option<String>,
+        payer: Option<lightning::WalletUri>,
+        change: impl FnOnce(Ports) -> Ports,
+    ) -> anyhow::Result<Party> {
         let dir = self.dir.join(name);
         let endpoint = self.chain.endpoint().clone();
         let setup = crate::app::Setup {
@@ -208,6 +224,7 @@ impl World {
             lsp_fee_cap_ppm: 50_000,
             bind: Bind::At(([127, 0, 0, 1], 0).into()),
             relay: RelayChoice::Disabled,
+            payer,
             budget: Budget::default(),
             what: "a party of the sandbox",
         };
