@@ -16,7 +16,7 @@ use super::invoice::FAIL_BACK;
 use super::node::{ANCHOR_RESERVE_SATS, Inner, Lsp, Node, unix_now};
 use super::pay::payment_id;
 use crate::engine::{BillOrder, Billed, Fault};
-use crate::market::{MOST_WINDOW_JIT, Msat, NodeId, PaymentHash, Time};
+use crate::market::{FINAL_CLTV, MOST_WINDOW_JIT, Msat, NodeId, PaymentHash, Time};
 use crate::wire;
 
 /// The longest hold we bill for, in blocks: with a payer's margin it stays below the 2,016 blocks after
@@ -125,13 +125,11 @@ impl Inner {
                 )
             })?
         };
-        let invoice = match order.hold_blocks {
-            None => invoice,
-            Some(blocks) => self
-                .signer
-                .lengthen(&invoice, u64::from(blocks) + FAIL_BACK)
-                .map_err(|why| Fault::Never(format!("The invoice cannot be signed: {why}.")))?,
-        };
+        let blocks = order.hold_blocks.map_or(FINAL_CLTV, |blocks| u64::from(blocks) + FAIL_BACK);
+        let invoice = self
+            .signer
+            .lengthen(&invoice, blocks)
+            .map_err(|why| Fault::Never(format!("The invoice cannot be signed: {why}.")))?;
         let text = invoice.to_string();
         let read = wire::decode(&text).map_err(|why| Fault::Never(why.to_string()))?;
         let right = read.payee == self.id

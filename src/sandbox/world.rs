@@ -13,7 +13,7 @@ use zeroize::Zeroizing;
 use crate::app::App;
 use crate::engine::{Clock as _, Dice as _, Ports, Snapshot};
 use crate::keys::{Keys, OsDice, Phrase, Secrets, SystemClock};
-use crate::lightning::{self, Holdings};
+use crate::lightning::{self, Holdings, Node};
 use crate::market::{Budget, Msat, Network};
 use crate::sandbox::control::Setup;
 use crate::sandbox::lsp::{FEE_PPM, Lsp, LspConfig};
@@ -236,6 +236,16 @@ impl World {
         Ok(Party { name, dir, app })
     }
 
+    /// How many events of each kind the relay keeps; of one that was started elsewhere, how many it shows.
+    pub async fn events_by_kind(&self) -> anyhow::Result<BTreeMap<String, u64>> {
+        let Some(relay) = &self.relay else { return shown_by_kind(&self.url).await };
+        let mut kinds = BTreeMap::new();
+        for kind in KINDS {
+            kinds.insert(kind.to_string(), relay.count(kind).await?);
+        }
+        Ok(kinds)
+    }
+
     /// Pays coins to an address, on the books of the faucet.
     pub async fn fund(&mut self, address: &str, sats: u64) -> anyhow::Result<()> {
         let txid = self.fund_unbooked(address, sats).await?;
@@ -257,13 +267,25 @@ impl World {
         self.sync(parties).await
     }
 
-    /// Has every node look at the chain now.
+    /// Has every node see all the blocks there are now.
     pub async fn sync(&self, parties: &[&Party]) -> anyhow::Result<()> {
-        if !self.lsp_stopped {
-            self.lsp.sync().await?;
-        }
-        for party in parties {
-            party.app.node().sync().await?;
+        let tip = self.chain.client().height().await?;
+        let mut nodes: Vec<&Node> = parties.iter().map(|party| &**party.app.node()).collect();
+        nodes.extend((!self.lsp_stopped).then(|| self.lsp.node()));
+        for node in nodes {
+            let seen = async {
+                // A look that had begun before the newest block is answered without it.
+                loop {
+                    node.sync().await?;
+                    if node.height() >= tip {
+                        return anyhow::Ok(());
+                    }
+                }
+            };
+            let patience = Duration::from_secs(60);
+            tokio::time::timeout(patience, seen)
+                .await
+                .context("a node does not see new blocks")??;
         }
         Ok(())
     }
@@ -376,16 +398,22 @@ impl PartySecrets {
     }
 }
 
-/// How many events of each kind a relay keeps: asked of the relay itself.
-pub async fn events_by_kind(url: &str) -> anyhow::Result<BTreeMap<String, u64>> {
+/// Kinds of events that a story counts.
+const KINDS: [u16; 4] = [1059, 3920, 3922, 30402];
+
+/// How many events of each kind a relay shows to anybody: asked of the relay itself. Gift wraps are missing
+/// where they are shown to their recipient alone.
+async fn shown_by_kind(url: &str) -> anyhow::Result<BTreeMap<String, u64>> {
     let client = nostr_sdk::Client::default();
     client.add_relay(url).await?;
     client.connect().await;
     let mut kinds = BTreeMap::new();
-    for kind in [1059u16, 3920, 3922, 30402] {
+    for kind in KINDS {
         let filter = nostr_sdk::Filter::new().kind(nostr_sdk::Kind::from(kind)).limit(500);
-        let events = client.fetch_events(filter, Duration::from_secs(5)).await?;
-        kinds.insert(kind.to_string(), events.len() as u64);
+        let events = client.fetch_events(filter, Duration::from_secs(5)).await?.len() as u64;
+        if kind != 1059 || events > 0 {
+            kinds.insert(kind.to_string(), events);
+        }
     }
     client.shutdown().await;
     Ok(kinds)

@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use super::jobs::{otherwise, role};
+use crate::cli::complete;
 use crate::cli::session::Session;
 use crate::cli::{Exit, Failure, Out, name};
 use crate::engine::{Direction, FactView, Handle, JobView, LedgerRow};
@@ -12,6 +13,7 @@ use crate::market::{Mode, Msat, PaymentHash, Role, Time};
 #[derive(Debug, clap::Args)]
 pub(crate) struct Job {
     /// The job, or the beginning of its id
+    #[arg(add = complete::jobs())]
     job: String,
 }
 

@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use super::jobs::role;
+use crate::cli::complete;
 use crate::cli::session::Session;
 use crate::cli::{Column, Exit, Failure, Out, name};
 use crate::engine::{PersonView, Snapshot};
@@ -13,6 +14,7 @@ use crate::text::Align;
 #[derive(Debug, clap::Args)]
 pub(crate) struct People {
     /// One person: npub1... or 64 hex digits
+    #[arg(add = complete::people())]
     key: Option<String>,
 }
 
