@@ -103,7 +103,8 @@ impl App {
         endpoint.bind = setup.bind;
         endpoint.relay = setup.relay;
         let endpoint = port::bind(&setup.dir, endpoint).await?;
-        let pool = Pool::start(PoolConfig::new(setup.relays.clone(), Arc::clone(&clock)));
+        let pool = PoolConfig::new(setup.relays.clone(), Arc::clone(&clock));
+        let pool = Pool::start(PoolConfig { scribe: Some(keys.clone()), ..pool });
         let files = JobFiles::new(&setup.dir)?;
         let status = node.status().await.ok();
         let ports = change(Ports {

@@ -14,6 +14,7 @@
 mod backoff;
 mod inbox;
 mod limits;
+mod login;
 mod pool;
 mod publish;
 mod questions;

@@ -16,6 +16,7 @@ mod hash;
 mod invoice;
 pub mod limits;
 mod listing;
+mod login;
 mod pow;
 mod proof;
 mod record;
@@ -33,6 +34,7 @@ pub use invoice::{MAX_INVOICE, NotAnInvoice, decode};
 pub use listing::{
     CLIENT, DRAFT, LISTING, Preview, Stage, network_name, preview, publish, read_listing,
 };
+pub use login::log_in;
 pub use pow::{bits, mine};
 pub use proof::{PROOF, proof_event, read_proof_event};
 pub use record::{RECORD, read_record, sign_record};

@@ -43,7 +43,8 @@ fn it_starts_is_used_and_quits() {
     // What was chosen is kept.
     let mut tty = Tty::start(&home, &flags, &[]);
     tty.types("8").sees("ember").types("q");
-    assert_eq!(tty.ended(), 0);
+    let code = tty.ended();
+    assert_eq!(code, 0, "{}", tty.text());
     world.end();
 }
 

@@ -217,6 +217,7 @@ async fn it_takes_what_the_market_needs_and_nothing_else() {
     while flood.hear().await.is_some() {}
     // One message must not fill the memory.
     let mut large = Client::to(&relay.url()).await;
+    large.challenge().await;
     let _ = large.0.send(Message::text("x".repeat(1 << 20))).await;
     assert_eq!(large.hear().await, None);
     assert_eq!(client.ask(json!({"kinds": [30402]})).await, Ok(ids(&[&listing])));
@@ -486,7 +487,7 @@ async fn the_information_document_says_the_truth() {
     let said = information(&relay).await;
     let limits = &said["limitation"];
     assert_eq!(said["name"], "earnest gig relay");
-    assert_eq!(said["supported_nips"], json!([1, 9, 11, 13, 40, 77]));
+    assert_eq!(said["supported_nips"], json!([1, 9, 11, 13, 40, 42, 59, 77]));
     assert_eq!(
         (&limits["restricted_writes"], &limits["auth_required"]),
         (&true.into(), &false.into())

@@ -24,10 +24,10 @@ use crate::engine::{
     Unreadable, Want, WireEvent, WrapKey,
 };
 use crate::market::{
-    Address, Ask, Attachment, AwardParts, Bid, BidId, Bidder, Body, Budget, Digest, Door, Draft, Effect,
-    EventId, Fact, Gig, GigDraft, Grant, Inbox, Input, Job, Mode, Msat, Network, NodeId, Nonce, Offer,
-    Outcome, Page, PaymentHash, Phase, Post, Pubkey, Query, Record, Refusal, Role, Side, Span,
-    Status, Step, Time, Wish, World, admit, holds_gig, may, propose, step,
+    Address, Ask, Attachment, AwardParts, Bid, BidId, Bidder, Body, Budget, Digest, Door, Draft,
+    Effect, EventId, Fact, Gig, GigDraft, Grant, Inbox, Input, Job, Mode, Msat, Network, NodeId,
+    Nonce, Offer, Outcome, Page, PaymentHash, Phase, Post, Pubkey, Query, Record, Refusal, Role,
+    Side, Span, Status, Step, Time, Wish, World, admit, holds_gig, may, propose, step,
 };
 use crate::text::Raw;
 
@@ -436,8 +436,12 @@ impl<S: Store> Core<S> {
         let now = self.clock.now();
         let since = self.store.cursor("listings")?;
         let since = since.map_or(now.before(BOOK_BEGINS), |at| at.before(LISTING_SLACK));
-        let mut all =
-            vec![Subscription { want: Want::Listings(self.me.network), relays: Vec::new(), since }];
+        let mut all = vec![Subscription {
+            want: Want::Listings(self.me.network),
+            relays: Vec::new(),
+            since,
+            reader: None,
+        }];
         for post in self.posts.values() {
             let Some(gig) = post.gig() else { continue };
             // A little longer than it takes bids: a withdrawal may come late.
@@ -446,6 +450,7 @@ impl<S: Store> Core<S> {
                     want: Want::Wraps(gig.offer.inbox.key),
                     relays: gig.offer.inbox.relays.clone(),
                     since: gig.published_at.before(WRAP_SLACK),
+                    reader: self.reader(&gig.offer.inbox.key),
                 });
             }
         }
@@ -459,6 +464,7 @@ impl<S: Store> Core<S> {
                     want: Want::Wraps(job.worker.session),
                     relays: job.bid.relays.clone(),
                     since: job.began.before(WRAP_SLACK),
+                    reader: self.reader(&job.worker.session),
                 });
             }
             if let Some(awarded) = job.awarded_at
@@ -468,10 +474,19 @@ impl<S: Store> Core<S> {
                     want: Want::Channel(*author),
                     relays: job.relays.clone(),
                     since: awarded.before(Span::DAY),
+                    reader: None,
                 });
             }
         }
         Ok(all)
+    }
+
+    /// Which of our keys this is.
+    fn reader(&self, key: &Pubkey) -> Option<WrapKey> {
+        Some(match self.by_key.get(key)? {
+            WrapKeyOf::Post(_, nonce) => WrapKey::Inbox(*nonce),
+            WrapKeyOf::Job(_, nonce) => WrapKey::Session(*nonce),
+        })
     }
 
     /// What may be fetched from us, and by whom.

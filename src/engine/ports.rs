@@ -116,6 +116,8 @@ pub trait Scribe: Send + Sync {
 
     /// Signs a certificate with the identity (kind 3924).
     fn certify(&self, draft: &CertificateDraft) -> Result<Certificate, Fault>;
+    /// Answers a relay's challenge in the name of one of our keys (NIP-42, kind 22242).
+    fn log_in(&self, reader: &WrapKey, challenge: &str, relay: &str) -> Result<WireEvent, Fault>;
     /// Checks a certificate event: kind, signature, every field.
     fn read_certificate(&self, event: &str) -> Result<Certificate, Unreadable>;
     /// Signs a record with the session key of `nonce` (kind 3921).
@@ -163,7 +165,7 @@ pub trait Scribe: Send + Sync {
 }
 
 /// Which of our keys a wrap was addressed to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum WrapKey {
     /// A listing's inbox.
     Inbox(Nonce),
@@ -203,6 +205,8 @@ pub struct Subscription {
     pub relays: Vec<String>,
     /// Events from here on; the adapter asks for them all, by pages.
     pub since: Time,
+    /// Whose they are to read: a relay that serves them to nobody else is shown this key (NIP-42).
+    pub reader: Option<WrapKey>,
 }
 
 /// What a subscription wants.

@@ -9,9 +9,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::engine::{NodeStatus, PendingRow, RelayHealth};
 use crate::market::{
-    Actor, Attempt, BidId, CheckVerdict, Checked, Digest, EventId, Gig, Job, JobId, Mode, Msat, Network,
-    PaymentHash, Phase, Post, Pubkey, Refusal, Role, Side, Status, Time, Verb, Work, escrow_risk,
-    largest_loss, legal,
+    Actor, Attempt, BidId, CheckVerdict, Checked, Digest, EventId, Gig, Job, JobId, Mode, Msat,
+    Network, PaymentHash, Phase, Post, Pubkey, Refusal, Role, Side, Status, Time, Verb, Work,
+    escrow_risk, largest_loss, legal,
 };
 use crate::text::{Clean, Limit};
 

@@ -88,6 +88,13 @@ impl Keys {
         key
     }
 
+    fn wrap_key(&self, of: &WrapKey) -> Arc<SigningKey> {
+        match of {
+            WrapKey::Inbox(nonce) => self.inbox_key(nonce),
+            WrapKey::Session(nonce) => self.session_key(nonce),
+        }
+    }
+
     fn channel(&self, channel: &Channel) -> Result<Arc<ChannelKeys>, Rejected> {
         let Channel { nonce, peer, job } = channel;
         let derive = || ChannelKeys::derive(&self.session_key(nonce), peer, job);
@@ -177,11 +184,14 @@ impl Scribe for Keys {
         wire::read_listing(event, self.clock.now()).map_err(unreadable)
     }
 
+    fn log_in(&self, reader: &WrapKey, challenge: &str, relay: &str) -> Result<WireEvent, Fault> {
+        wire::log_in(&self.wrap_key(reader), challenge, relay, self.clock.now())
+            .map(wire_event)
+            .map_err(never)
+    }
+
     fn open_wrap(&self, to: &WrapKey, event: &str, pow: u8) -> Result<FirstContact, Unreadable> {
-        let key = match to {
-            WrapKey::Inbox(nonce) => self.inbox_key(nonce),
-            WrapKey::Session(nonce) => self.session_key(nonce),
-        };
+        let key = self.wrap_key(to);
         let opened = wire::open_wrap(&key, event, pow).map_err(unreadable)?;
         let wire::Opened { record, certificate, terms } = opened;
         Ok(FirstContact { record, certificate, terms })

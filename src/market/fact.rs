@@ -8,8 +8,8 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use crate::market::{
-    Actor, Attachment, Audited, Certificate, Checked, Digest, EventId, Gig, Invoice, JobId, Msat, Nonce,
-    PaymentHash, Preimage, Record, Role, Verb,
+    Actor, Attachment, Audited, Certificate, Checked, Digest, EventId, Gig, Invoice, JobId, Msat,
+    Nonce, PaymentHash, Preimage, Record, Role, Verb,
 };
 
 /// The version of the form that [`Fact`] has now.

@@ -12,9 +12,9 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use crate::market::{
-    Address, Attachment, Bid, BidId, Body, Certificate, Charge, Deadlines, Delivery, Digest, EventId, Fact,
-    Gig, Grant, Invoice, JobId, Msat, Nonce, PaymentHash, Preimage, Pubkey, Record, Role, Span,
-    Terms, Time,
+    Address, Attachment, Bid, BidId, Body, Certificate, Charge, Deadlines, Delivery, Digest,
+    EventId, Fact, Gig, Grant, Invoice, JobId, Msat, Nonce, PaymentHash, Preimage, Pubkey, Record,
+    Role, Span, Terms, Time,
 };
 
 /// Where a job stands. What may happen in each is in [`crate::market::step`].

@@ -6,7 +6,7 @@ use std::sync::{Mutex, PoisonError};
 
 use nostr_sdk::{Alphabet, Event, JsonUtil, SingleLetterTag};
 
-use crate::engine::{RelayEvent, Want};
+use crate::engine::{RelayEvent, Want, WrapKey};
 use crate::market::{EventId, Pubkey, Span, Time};
 use crate::wire::network_name;
 
@@ -64,6 +64,8 @@ pub(super) struct Asked {
     pub(super) since: Time,
     /// Which standing of this want it is: a want that is given up and asked anew is told all again.
     pub(super) serial: u64,
+    /// Whose it is to read, for a relay that asks.
+    pub(super) reader: Option<WrapKey>,
 }
 
 /// Everything one relay is asked for.
@@ -232,7 +234,7 @@ mod tests {
     }
 
     fn wanted(want: Want) -> Wanted {
-        [(want, Asked { since: Time(1000), serial: 0 })].into()
+        [(want, Asked { since: Time(1000), serial: 0, reader: None })].into()
     }
 
     #[test]

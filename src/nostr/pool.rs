@@ -16,7 +16,7 @@ use super::publish::{Answer, Answers};
 use super::relay::{Item, Job, Relay, Shared, Tally};
 use super::transport;
 use crate::engine::{
-    Clock, Fault, Published, RelayEvent, RelayHealth, Relays, Subscription, Want, WireEvent,
+    Clock, Fault, Published, RelayEvent, RelayHealth, Relays, Scribe, Subscription, Want, WireEvent,
 };
 use crate::market::EventId;
 
@@ -82,6 +82,9 @@ pub struct PoolConfig {
     pub remembered: usize,
     /// The clock.
     pub clock: Arc<dyn Clock>,
+    /// Who answers relays that serve what is addressed to a key to nobody else; without it they are not
+    /// answered.
+    pub scribe: Option<Arc<dyn Scribe>>,
 }
 
 impl PoolConfig {
@@ -96,6 +99,7 @@ impl PoolConfig {
             room: 4 * 1024,
             remembered: 65_536,
             clock,
+            scribe: None,
         }
     }
 }
@@ -153,6 +157,7 @@ impl Pool {
         let (out, events) = mpsc::unbounded_channel();
         let shared = Arc::new(Shared {
             clock: config.clock,
+            scribe: config.scribe,
             timeouts: config.timeouts,
             page: config.page.max(1),
             rate: config.rate.max(1),
@@ -274,7 +279,7 @@ impl Relays for Pool {
         let mut by_relay: BTreeMap<RelayUrl, Wanted> = BTreeMap::new();
         let wants: BTreeSet<&Want> = subscriptions.iter().map(|s| &s.want).collect();
         inner.serials.retain(|want, _| wants.contains(want));
-        for Subscription { want, relays, since } in &subscriptions {
+        for Subscription { want, relays, since, reader } in &subscriptions {
             let next = inner.next_serial;
             let serial = *inner.serials.entry(want.clone()).or_insert(next);
             inner.next_serial += u64::from(serial == next);
@@ -283,7 +288,11 @@ impl Relays for Pool {
             let at = if relays.is_empty() { &self.own } else { &named };
             for url in at {
                 let asked = by_relay.entry(url.clone()).or_default();
-                let asked = asked.entry(want.clone()).or_insert(Asked { since: *since, serial });
+                let asked = asked.entry(want.clone()).or_insert(Asked {
+                    since: *since,
+                    serial,
+                    reader: *reader,
+                });
                 asked.since = asked.since.min(*since);
             }
         }

@@ -353,6 +353,12 @@ impl Questions {
         (until >= page.from && until != Time(0)).then_some(until)
     }
 
+    /// What is asked under a subscription id.
+    pub(super) fn wants(&self, id: &str) -> impl Iterator<Item = &Want> {
+        let page = self.page.as_ref().filter(|page| page.id == id).map(|page| &page.wants);
+        self.asked.get(id).map(|question| &question.wants).or(page).into_iter().flatten()
+    }
+
     /// The relay closed a subscription. `long` if it makes no sense to ask again soon.
     pub(super) fn closed(&mut self, id: &str, long: bool, now: Instant) -> Did {
         let least = if long { 8 } else { 1 };

@@ -20,7 +20,7 @@ use super::publish::{Answer, quote};
 use super::questions::{Pace, Questions};
 use super::session::Session;
 use super::transport::Capped;
-use crate::engine::{Clock, RelayEvent, RelayHealth};
+use crate::engine::{Clock, RelayEvent, RelayHealth, Scribe};
 use crate::market::{EventId, Time};
 
 /// What one relay has done since the start. Counts only grow.
@@ -72,6 +72,7 @@ pub(super) struct Item {
 /// What all relay tasks share.
 pub(super) struct Shared {
     pub(super) clock: Arc<dyn Clock>,
+    pub(super) scribe: Option<Arc<dyn Scribe>>,
     pub(super) timeouts: Timeouts,
     pub(super) page: usize,
     pub(super) rate: u32,
@@ -88,7 +89,7 @@ pub(super) struct Post {
     pub(super) vitals: Mutex<Vitals>,
     /// KiB of events that may wait for the engine from this relay.
     pub(super) room: Arc<Semaphore>,
-    /// Who we are to this relay if it insists (NIP-42): nobody.
+    /// Who we are to a relay that lets nobody read unknown (NIP-42): nobody.
     pub(super) keys: Keys,
     limits: tokio::sync::Mutex<Option<Known>>,
     private: bool,

@@ -1,6 +1,6 @@
 //! One open socket to one relay, from the first question to the end of the connection.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
@@ -12,6 +12,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 
 use super::inbox::{self, Claim, MAX_EVENT_BYTES, Refused, Wanted};
+use super::login::{Answered, Logins, Reader};
 use super::publish::{self, Answer, quote};
 use super::questions::{Did, Questions};
 use super::relay::{Item, Job, Post};
@@ -36,16 +37,6 @@ struct Sent {
     at: Instant,
 }
 
-/// Authentication (NIP-42), with a key that is nobody's.
-#[derive(Default)]
-struct Auth {
-    challenge: Option<String>,
-    wanted: bool,
-    /// The event that was sent.
-    pending: Option<EventId>,
-    done: bool,
-}
-
 /// Why a session ended, in a sentence.
 type End = String;
 
@@ -56,7 +47,7 @@ pub(super) struct Session<'a> {
     stream: WebSocketStream,
     questions: &'a mut Questions,
     sent: BTreeMap<EventId, Sent>,
-    auth: Auth,
+    logins: Logins,
     junk: u32,
     /// When the relay last said anything.
     heard: Instant,
@@ -83,7 +74,7 @@ impl<'a> Session<'a> {
             stream,
             questions,
             sent: BTreeMap::new(),
-            auth: Auth::default(),
+            logins: Logins::default(),
             junk: 0,
             heard: now,
             worked: false,
@@ -267,8 +258,10 @@ impl<'a> Session<'a> {
                 self.answer(EventId(event_id.to_bytes()), status, &message).await
             }
             RelayMessage::Auth { challenge } => {
-                (self.auth.challenge, self.auth.done) = (Some(challenge.into_owned()), false);
-                self.authenticate().await
+                if self.logins.challenged(challenge.into_owned()) {
+                    self.log_in().await?;
+                }
+                Ok(())
             }
             RelayMessage::Notice(words) => {
                 tracing::debug!(relay = %self.post.url, notice = %quote(&words), "relay");
@@ -370,54 +363,76 @@ impl<'a> Session<'a> {
 
     async fn closed(&mut self, sub: &str, reason: &str, now: Instant) -> Result<(), End> {
         let prefix = reason.split_once(':').map_or("", |(prefix, _)| prefix.trim());
-        let auth = prefix == "auth-required";
-        let refused_us = prefix == "restricted" || (auth && self.auth.done);
+        let asks = matches!(prefix, "auth-required" | "restricted");
+        let readers = if asks { self.readers(sub, prefix) } else { BTreeSet::new() };
+        let new = self.logins.want(readers);
+        let refused_us = asks && !new;
         if self.questions.closed(sub, refused_us, now) == Did::Nothing {
             return Ok(());
         }
         self.post.vitals(|v| v.tally.closed += 1);
-        self.post.trouble(match (auth, refused_us) {
+        self.post.trouble(match (new, refused_us) {
+            (true, _) => "it wants to know who reads; logging in".into(),
             (_, true) => format!(
-                "it serves these events only to their recipient, and we do not show it our keys: {}",
+                "it serves these events only to their recipient, and does not take us for that: {}",
                 quote(reason)
             ),
-            (true, false) => "it wants to know who reads; showing it a key of nobody".into(),
-            (false, false) => format!("it closed a subscription; asking again: {}", quote(reason)),
+            _ => format!("it closed a subscription; asking again: {}", quote(reason)),
         });
-        if auth {
-            self.auth.wanted = true;
-            self.authenticate().await?;
+        self.log_in().await
+    }
+
+    /// Who a relay may take for the reader of what is asked under this id: the keys that it is addressed
+    /// to, and where it is addressed to nobody, a key of nobody.
+    fn readers(&self, sub: &str, prefix: &str) -> BTreeSet<Reader> {
+        let wanted = self.questions.wanted();
+        let keys = self.questions.wants(sub).filter_map(|want| wanted.get(want)?.reader);
+        let known = self.post.shared.scribe.is_some();
+        let keys: BTreeSet<_> = keys.filter(|_| known).map(Reader::Key).collect();
+        match (keys.is_empty(), prefix) {
+            (true, "auth-required") => [Reader::Nobody].into(),
+            _ => keys,
+        }
+    }
+
+    /// Answers the relay's challenge, if it gave one, with every key that something needs.
+    async fn log_in(&mut self) -> Result<(), End> {
+        let Some((challenge, readers)) = self.logins.due() else { return Ok(()) };
+        for reader in readers {
+            let event = match (&reader, &self.post.shared.scribe) {
+                (Reader::Key(key), Some(scribe)) => scribe
+                    .log_in(key, &challenge, self.post.url.as_str())
+                    .ok()
+                    .and_then(|event| Event::from_json(event.json).ok()),
+                _ => {
+                    let now = Timestamp::from_secs(self.post.shared.clock.now().0);
+                    EventBuilder::auth(&challenge, self.post.url.clone())
+                        .custom_created_at(now)
+                        .sign_with_keys(&self.post.keys)
+                        .ok()
+                }
+            };
+            let Some(event) = event else {
+                self.post.trouble("its challenge is none that can be answered");
+                continue;
+            };
+            self.logins.sent(EventId(event.id.to_bytes()), reader);
+            self.send(&ClientMessage::auth(event)).await?;
         }
         Ok(())
     }
 
-    /// Answers the relay's challenge, if it gave one and something needs it.
-    async fn authenticate(&mut self) -> Result<(), End> {
-        if !self.auth.wanted || self.auth.done || self.auth.pending.is_some() {
-            return Ok(());
-        }
-        let Some(challenge) = self.auth.challenge.clone() else { return Ok(()) };
-        let now = Timestamp::from_secs(self.post.shared.clock.now().0);
-        let event = EventBuilder::auth(challenge, self.post.url.clone())
-            .custom_created_at(now)
-            .sign_with_keys(&self.post.keys)
-            .map_err(|e| format!("could not sign the answer to its challenge: {e}"))?;
-        self.auth.pending = Some(EventId(event.id.to_bytes()));
-        self.send(&ClientMessage::auth(event)).await
-    }
-
     async fn answer(&mut self, id: EventId, accepted: bool, reason: &str) -> Result<(), End> {
-        if self.auth.pending == Some(id) {
-            self.auth.pending = None;
-            self.auth.done = accepted;
+        if let Some(answered) = self.logins.answered(id, accepted) {
             if !accepted {
-                self.auth.challenge = None;
                 self.post.trouble(format!("it does not let us in: {}", quote(reason)));
             }
-            let again: Vec<_> =
-                self.sent.values_mut().filter(|s| s.again).map(|s| s.frame.clone()).collect();
-            if accepted {
+            if answered == Answered::All {
                 self.questions.retry(Instant::now());
+            }
+            if self.logins.writes() {
+                let again: Vec<_> =
+                    self.sent.values_mut().filter(|s| s.again).map(|s| s.frame.clone()).collect();
                 for frame in again {
                     self.send_raw(Some(frame.to_string())).await?;
                 }
@@ -425,14 +440,13 @@ impl<'a> Session<'a> {
             return Ok(());
         }
         if !accepted
-            && !self.auth.done
             && reason.starts_with("auth-required")
             && let Some(sent) = self.sent.get_mut(&id).filter(|s| !s.again)
+            && self.logins.want([Reader::Nobody].into())
         {
             sent.again = true;
             self.post.trouble("it wants to know who writes; showing it a key of nobody");
-            self.auth.wanted = true;
-            return self.authenticate().await;
+            return self.log_in().await;
         }
         if let Some(sent) = self.sent.remove(&id) {
             self.worked = true;

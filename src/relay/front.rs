@@ -134,7 +134,7 @@ impl RelayConfig {
             proxies: Vec::new(),
             min_pow: 0,
             auth_to_read: false,
-            wraps: Wraps::Anyone,
+            wraps: Wraps::Recipient,
             sync: true,
             publish_limits: true,
             clock,

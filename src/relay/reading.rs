@@ -10,11 +10,11 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Wraps {
-    /// To anyone. earnest asks for wraps by inbox keys of which each stands for one listing, and does not
-    /// show a relay which of them are whose.
-    #[default]
+    /// To anyone.
     Anyone,
-    /// To whoever has logged in with the key in their `p` tag, and to nobody else (NIP-59).
+    /// To whoever has logged in with the key in their `p` tag, and to nobody else (NIP-59). earnest logs in
+    /// with the inbox keys that it reads, each of which stands for one listing or one bid.
+    #[default]
     Recipient,
 }
 

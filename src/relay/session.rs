@@ -39,7 +39,7 @@ const PIPE: usize = 256 * 1024;
 /// Messages that are none, of one connection.
 const MOST_GARBAGE: u32 = 20;
 /// Keys that one connection may log in with.
-const MOST_KEYS: usize = 100;
+const MOST_KEYS: usize = 1_000;
 /// Reconciliations (NIP-77) that one connection may have open.
 const MOST_SYNCS: usize = 4;
 /// Seconds by which the date of a login may be off (NIP-42 says about ten minutes).

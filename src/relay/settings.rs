@@ -205,7 +205,7 @@ impl Default for Limits {
 
 impl Default for Reading {
     fn default() -> Self {
-        Self { login: false, gift_wraps: Wraps::Anyone, sync: true }
+        Self { login: false, gift_wraps: Wraps::Recipient, sync: true }
     }
 }
 

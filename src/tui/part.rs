@@ -10,6 +10,5 @@ pub(super) mod list;
 pub(super) mod markdown;
 pub(super) mod pane;
 pub(super) mod person;
-pub(super) mod qr;
 pub(super) mod toast;
 pub(super) mod too_small;

@@ -1,10 +1,16 @@
 //! What is asked, of whom, and who is told nothing.
 
+use earnest::engine::{Scribe as _, WrapKey};
+use earnest::keys::{OsDice, Phrase, Secrets};
+use earnest::market::Nonce;
+use earnest::relay::Wraps;
+
 use crate::*;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn listings_and_wraps_come_by_their_tags() {
-    let relay = honest().await;
+    let open = RelayConfig { wraps: Wraps::Anyone, ..settings() };
+    let relay = Relay::start(open).await.unwrap();
     let (author, us, them) = (Keys::generate(), Keys::generate(), Keys::generate());
     let tag = |name: &str, value: &str| Tag::parse([name, value]).unwrap();
     let listing = |d: &str, y: &str, n: &str| {
@@ -22,8 +28,13 @@ async fn listings_and_wraps_come_by_their_tags() {
     let pool = Pool::start(config(&[&relay.url()]));
     let since = now().before(Span::DAY);
     pool.watch(vec![
-        Subscription { want: Want::Listings(Network::Regtest), relays: vec![], since },
-        Subscription { want: Want::Wraps(pubkey(&us)), relays: vec![], since },
+        Subscription {
+            want: Want::Listings(Network::Regtest),
+            relays: vec![],
+            since,
+            reader: None,
+        },
+        Subscription { want: Want::Wraps(pubkey(&us)), relays: vec![], since, reader: None },
     ])
     .await;
     let came = all_arrive(&pool, &ours).await;
@@ -75,6 +86,54 @@ async fn a_relay_that_wants_to_know_who_reads_is_shown_nobody() {
     pool.watch(vec![channel(&keys, &[])]).await;
     all_arrive(&pool, &events).await;
     until_live(&pool).await;
+}
+
+/// A person's keys, and the inboxes of two of its listings.
+fn person() -> (Arc<earnest::keys::Keys>, [WrapKey; 2], [Pubkey; 2]) {
+    let secrets = Secrets { phrase: Phrase::new(&[7; 32]), imported: None };
+    let keys = earnest::keys::Keys::new(&secrets, Arc::new(OsDice), Arc::new(Wall));
+    let nonces = [Nonce([1; 32]), Nonce([2; 32])];
+    let inboxes = nonces.map(|nonce| keys.inbox(&nonce));
+    (Arc::new(keys), nonces.map(WrapKey::Inbox), inboxes)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_relay_that_serves_wraps_to_their_recipient_is_shown_each_inbox() {
+    let relay = Relay::start(RelayConfig { wraps: Wraps::Recipient, ..settings() }).await.unwrap();
+    let (scribe, readers, inboxes) = person();
+    let wrap = |to: &Pubkey| {
+        let tags = vec![Tag::parse(["p", &to.to_string()]).unwrap()];
+        made(&Keys::generate(), 1059, now().before(Span::HOUR), "sealed".into(), tags)
+    };
+    let wraps = inboxes.map(|to| wrap(&to));
+    fill(&relay.url(), &wraps).await;
+    let ask = |n: usize| Subscription {
+        want: Want::Wraps(inboxes[n]),
+        relays: vec![],
+        since: now().before(Span::DAY),
+        reader: Some(readers[n]),
+    };
+    let pool = Pool::start(PoolConfig { scribe: Some(scribe), ..config(&[&relay.url()]) });
+    pool.watch(vec![ask(0)]).await;
+    all_arrive(&pool, &wraps[..1]).await;
+    until_live(&pool).await;
+    // Another listing, while the connection stands.
+    pool.watch(vec![ask(0), ask(1)]).await;
+    all_arrive(&pool, &wraps[1..]).await;
+    until_live(&pool).await;
+    let later = inboxes.map(|to| wrap(&to));
+    fill(&relay.url(), &later).await;
+    all_arrive(&pool, &later).await;
+
+    // Somebody who asks for another's is told nothing, and says so.
+    let nosy = Pool::start(config(&[&relay.url()]));
+    nosy.watch(vec![Subscription { reader: None, ..ask(0) }]).await;
+    until("it shows", || async {
+        let trouble = nosy.health().await[0].trouble.clone();
+        trouble.is_some_and(|t| t.contains("recipient"))
+    })
+    .await;
+    assert!(tokio::time::timeout(Duration::from_millis(200), nosy.next()).await.is_err());
 }
 
 #[tokio::test(flavor = "multi_thread")]

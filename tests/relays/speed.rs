@@ -17,6 +17,7 @@ async fn verified_events_are_handed_on_by_the_thousand() {
     let begun = tokio::time::Instant::now();
     pool.watch(vec![Subscription {
         since: now().before(Span::DAY.times(2)),
+        reader: None,
         ..channel(&keys, &[])
     }])
     .await;

@@ -25,7 +25,10 @@ fn key(n: u8) -> Want {
 }
 
 fn wanted(wants: impl IntoIterator<Item = (Want, u64)>) -> Wanted {
-    wants.into_iter().map(|(want, since)| (want, Asked { since: Time(since), serial: 7 })).collect()
+    wants
+        .into_iter()
+        .map(|(want, since)| (want, Asked { since: Time(since), serial: 7, reader: None }))
+        .collect()
 }
 
 fn json(messages: &[ClientMessage<'_>]) -> Vec<Value> {

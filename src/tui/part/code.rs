@@ -1,12 +1,12 @@
 //! Something to be scanned or copied: a QR code and the text below it.
 
 use crossterm::event::KeyEvent;
+use qrcode::{EcLevel, QrCode};
 use ratatui::layout::Rect;
 use ratatui::style::{Color, Style};
 
 use crate::tui::keymap::{Act, Context};
 use crate::tui::part::pane::{Canvas, Sheet};
-use crate::tui::part::qr::Qr;
 use crate::tui::theme::Role;
 
 /// What is shown.
@@ -17,8 +17,32 @@ pub struct Code {
     lines: Vec<String>,
     /// What is copied.
     text: String,
-    code: Option<Qr>,
+    code: Option<Square>,
     scroll: usize,
+}
+
+/// The modules of a code, row by row.
+#[derive(Debug, Clone)]
+struct Square {
+    width: usize,
+    modules: Vec<qrcode::Color>,
+}
+
+impl Square {
+    /// What a phone scans from a screen is never dirty: the least error correction. `None` if the text is
+    /// longer than any code.
+    fn of(text: &str) -> Option<Self> {
+        let code = QrCode::with_error_correction_level(text, EcLevel::L).ok()?;
+        Some(Self { width: code.width(), modules: code.into_colors() })
+    }
+
+    /// Whether a module is dark; the line around the code, with which counting begins, is light.
+    fn dark(&self, x: usize, y: usize) -> bool {
+        let inside = 1..=self.width;
+        inside.contains(&x)
+            && inside.contains(&y)
+            && self.modules[(y - 1) * self.width + x - 1] == qrcode::Color::Dark
+    }
 }
 
 /// What a key did to it.
@@ -36,7 +60,7 @@ impl Code {
     /// A text under a scheme that programs know it by. Both are case-insensitive, and capitals make a
     /// smaller code.
     pub fn new(title: &'static str, scheme: &str, text: String, lines: Vec<String>) -> Self {
-        let code = Qr::of(&format!("{scheme}:{text}").to_ascii_uppercase());
+        let code = Square::of(&format!("{scheme}:{text}").to_ascii_uppercase());
         Self { title, lines, text, code, scroll: 0 }
     }
 
@@ -61,7 +85,7 @@ impl Code {
     pub(crate) fn draw(&mut self, canvas: &mut Canvas<'_>, ascii: bool) {
         let all = canvas.buffer.area;
         // A light line of one module around it, and two modules in each row of cells.
-        let side = self.code.as_ref().map_or(0, |code| code.size() + 2);
+        let side = self.code.as_ref().map_or(0, |code| code.width + 2);
         let wide = u16::try_from(side).unwrap_or(u16::MAX);
         let high = u16::try_from(side.div_ceil(2)).unwrap_or(u16::MAX);
         let width = all.width.min(wide.max(64).saturating_add(4));
@@ -106,12 +130,12 @@ impl Code {
 }
 
 /// Black on white whatever the theme: a scanner knows nothing else.
-fn paint(canvas: &mut Canvas<'_>, code: &Qr, left: u16, top: u16) {
-    let side = isize::try_from(code.size()).unwrap_or(0) + 2;
+fn paint(canvas: &mut Canvas<'_>, code: &Square, left: u16, top: u16) {
+    let side = code.width + 2;
     let style = Style::new().fg(Color::Black).bg(Color::White);
     for (row, y) in (top..).zip((0..side).step_by(2)) {
         for (column, x) in (left..).zip(0..side) {
-            let symbol = match (code.dark(x - 1, y - 1), code.dark(x - 1, y)) {
+            let symbol = match (code.dark(x, y), code.dark(x, y + 1)) {
                 (true, true) => "█",
                 (true, false) => "▀",
                 (false, true) => "▄",
