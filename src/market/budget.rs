@@ -194,7 +194,7 @@ fn plus(a: Msat, b: Msat) -> Msat {
 /// What automation has to do with one job: the fold of what it was charged.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Charge {
-    /// Who made the first promise of it.
+    /// Who made the bid, as a worker, or the first promise of its money.
     pub by: Option<Actor>,
     /// What the job may cost in all, fees included, by automation's own promise.
     pub most: Msat,
