@@ -35,7 +35,10 @@ pub const KEYS: &[Key] = &[
     open("limits.max_deliverable_bytes", "largest deliverable, bytes"),
     open("limits.max_input_bytes", "largest input or attachment, bytes"),
     open("bot.per_job_sats", "bots and agents: highest price of a job, sats"),
-    open("bot.per_person_sats", "bots and agents: most for one person in a day, fees included, sats"),
+    open(
+        "bot.per_person_sats",
+        "bots and agents: most for one person in a day, fees included, sats",
+    ),
     open("bot.per_hour_sats", "bots and agents: most in an hour, open promises included, sats"),
     open("bot.per_day_sats", "bots and agents: most in a day, open promises included, sats"),
     open("bot.at_risk_sats", "bots and agents: most promised and not over, sats"),

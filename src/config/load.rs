@@ -6,11 +6,11 @@ use std::path::{Path, PathBuf};
 use url::Url;
 
 use super::key::{Key, nearest};
-use crate::market::{Mode, Msat};
 use super::{
     Budget, Chain, Config, Error, Fees, Iroh, IrohRelay, KEYS, Limits, Log, Lsp, Mcp, Network,
     Password, Place, Secret, Source, file, value,
 };
+use crate::market::{Mode, Msat};
 
 /// More relays than this only cost bandwidth and tell more people what you read.
 const MAX_RELAYS: usize = 32;
@@ -280,7 +280,10 @@ impl Draft {
             let all = [Mode::Sealed, Mode::Direct, Mode::Escrow];
             let found = all.into_iter().find(|mode| mode.word() == word);
             found.ok_or_else(|| {
-                self.wrong("bot.modes", format!("is some of sealed, direct and escrow, not `{word}`"))
+                self.wrong(
+                    "bot.modes",
+                    format!("is some of sealed, direct and escrow, not `{word}`"),
+                )
             })
         };
         let modes = words.iter().map(mode).collect::<Result<Vec<_>, _>>()?;

@@ -7,8 +7,8 @@ use async_trait::async_trait;
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
 use crate::engine::{
-    Answer, BudgetView, Call, Command, FactView, Fault, Files, GigView, LedgerRow, Line, MOST_INPUT, MuteView,
-    Notice, PersonView, Receipt, Snapshot, Trouble,
+    Answer, BudgetView, Call, Command, FactView, Fault, Files, GigView, LedgerRow, Line,
+    MOST_INPUT, MuteView, Notice, PersonView, Receipt, Snapshot, Trouble,
 };
 use crate::market::{Actor, Attachment, BidId, EventId, Gig, GigDraft, Nonce, Page, Pubkey, Query};
 
@@ -89,7 +89,9 @@ impl Line for Local {
         Ok(match call {
             Call::Do(command) => {
                 let ready = self.prepare(*command).await?;
-                Answer::Done(self.request(|answer| Request::Do(by, Box::new(ready), answer)).await??)
+                Answer::Done(
+                    self.request(|answer| Request::Do(by, Box::new(ready), answer)).await??,
+                )
             }
             Call::Preview { draft, inputs } => {
                 let asked = self.request(|answer| Request::Preview(draft, inputs, answer));

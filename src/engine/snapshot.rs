@@ -9,9 +9,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::engine::{NodeStatus, PendingRow, RelayHealth};
 use crate::market::{
-    Actor, Attempt, BidId, CheckVerdict, Checked, Digest, EventId, Gig, Job, JobId, Mode, Msat, Network,
-    PaymentHash, Phase, Post, Pubkey, Refusal, Role, Side, Status, Time, Verb, Work, escrow_risk,
-    largest_loss, legal,
+    Actor, Attempt, BidId, CheckVerdict, Checked, Digest, EventId, Gig, Job, JobId, Mode, Msat,
+    Network, PaymentHash, Phase, Post, Pubkey, Refusal, Role, Side, Status, Time, Verb, Work,
+    escrow_risk, largest_loss, legal,
 };
 use crate::text::{Clean, Limit};
 use crate::verify::{Choices, LONGEST_ANSWER};
@@ -59,6 +59,8 @@ pub struct JobView {
     pub title: Clean,
     /// The listing version.
     pub gig: EventId,
+    /// The listing, across its versions: [`Gig::listing`].
+    pub listing: Digest,
     /// The other side's identity.
     pub peer: Pubkey,
     /// When the other side last said anything in it.
@@ -96,7 +98,7 @@ pub struct JobView {
     pub fetched: Option<(u64, u64)>,
     /// What a person should look at.
     pub stuck: Vec<String>,
-    /// The automated actor that promised its money; `None` for a person.
+    /// The automated actor that made the bid, as a worker, or promised the money; `None` for a person.
     #[serde(default)]
     pub by: Option<Actor>,
     /// Who waits for a person's word, and to do what.
@@ -200,6 +202,38 @@ pub struct DeliveryView {
     /// What the checks of the terms said, of the sample and of what was opened.
     #[serde(default)]
     pub checks: Vec<Clean>,
+    /// The same in one word; `None` while they have not spoken of all that they can be asked about now.
+    #[serde(default)]
+    pub verdict: Option<Verdict>,
+}
+
+/// What all checks of a delivery say together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Verdict {
+    /// It is what was asked.
+    Pass,
+    /// It is not.
+    Fail,
+    /// They cannot tell, which proves nothing.
+    Unsure,
+}
+
+impl Verdict {
+    fn of(job: &Job, attempt: &Attempt) -> Option<Self> {
+        let review = &attempt.review;
+        if review.results.iter().any(Checked::failed) {
+            return Some(Self::Fail);
+        }
+        let opened = attempt.tranches.iter().all(|t| t.opened);
+        let whole = !job.terms().quality.checks.is_empty() && opened && !review.checked.is_empty();
+        let sample = job.terms().quality.audit > 0 && review.audited.is_some();
+        match review.results.iter().any(Checked::unsure) {
+            _ if !whole && !sample => None,
+            true => Some(Self::Unsure),
+            false => Some(Self::Pass),
+        }
+    }
 }
 
 /// An escrow, for eyes. Heights are of the chain.
@@ -293,6 +327,8 @@ pub struct PostView {
 pub struct GigView {
     /// This version.
     pub id: EventId,
+    /// The listing, across its versions: [`Gig::listing`].
+    pub listing: Digest,
     /// Who.
     pub author: Pubkey,
     /// One line.
@@ -348,6 +384,7 @@ impl GigView {
         let tag = |t: &String| crate::text::Raw(t.clone()).clean(Limit::NAME);
         Self {
             id: gig.id,
+            listing: gig.listing(),
             author: gig.author,
             title: gig.title.clean(LINE),
             summary: gig.summary.clean(BLOCK),
@@ -418,6 +455,7 @@ impl JobView {
             since: job.since,
             title: job.gig.title.clean(LINE),
             gig: job.gig.id,
+            listing: job.gig.listing(),
             peer: job.peer(),
             heard_at: job.heard_at,
             price: job.terms().price,
@@ -467,6 +505,7 @@ impl JobView {
                     proof: attempt.proof.clone(),
                     audit: audit_words(attempt),
                     checks: attempt.review.results.iter().map(check_words).collect(),
+                    verdict: Verdict::of(job, attempt),
                 }
             }),
             escrow: EscrowView::of(job),

@@ -26,7 +26,9 @@ pub enum Actor {
 
 /// Why a text names no actor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("an actor is bot:NAME or agent:NAME; a name has 1 to 32 characters of a-z, 0-9, `.`, `_` and `-`")]
+#[error(
+    "an actor is bot:NAME or agent:NAME; a name has 1 to 32 characters of a-z, 0-9, `.`, `_` and `-`"
+)]
 pub struct NotAnActor;
 
 impl Actor {
@@ -165,7 +167,8 @@ impl Budget {
             }
         }
         if self.per_hour > self.per_day {
-            let why = format!("is {}, more than a whole day may cost ({})", self.per_hour, self.per_day);
+            let why =
+                format!("is {}, more than a whole day may cost ({})", self.per_hour, self.per_day);
             return Err(("per_hour", why));
         }
         if self.modes.is_empty() {
@@ -191,7 +194,7 @@ fn plus(a: Msat, b: Msat) -> Msat {
 /// What automation has to do with one job: the fold of what it was charged.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Charge {
-    /// Who made the first promise of it.
+    /// Who made the bid, as a worker, or the first promise of its money.
     pub by: Option<Actor>,
     /// What the job may cost in all, fees included, by automation's own promise.
     pub most: Msat,
@@ -375,7 +378,9 @@ fn over(would: Msat, most: Msat, what: &str, may: &str) -> Result<(), Refusal> {
         format!("{may} {most} by automation; with this it would be {would}. Nothing was done.");
     let next = match what {
         "job" => "Only a person can do this, or raise bot.per_job_sats.",
-        _ => "It may have room again when open jobs are over or time has passed; earnest bot budget shows it.",
+        _ => {
+            "It may have room again when open jobs are over or time has passed; earnest bot budget shows it."
+        }
     };
     Err(Refusal::new(&format!("budget-{what}"), sentence).next(next))
 }

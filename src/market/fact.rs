@@ -8,8 +8,8 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use crate::market::{
-    Actor, Attachment, Audited, Certificate, Checked, Digest, EventId, Gig, Invoice, JobId, Msat, Nonce,
-    PaymentHash, Preimage, Record, Role, Verb,
+    Actor, Attachment, Audited, Certificate, Checked, Digest, EventId, Gig, Invoice, JobId, Msat,
+    Nonce, PaymentHash, Preimage, Record, Role, Verb,
 };
 
 /// The version of the form that [`Fact`] has now.
@@ -31,6 +31,9 @@ pub enum Fact {
         gig: Box<Gig>,
         /// What our session key is derived from; `None` for a requester who has not awarded.
         nonce: Option<Nonce>,
+        /// The automated actor that made it; `None` for a person, and for a bid of somebody else's.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        by: Option<Actor>,
     },
     /// The bid was accepted: J is known.
     Awarded {

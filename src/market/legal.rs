@@ -48,9 +48,7 @@ impl Verb {
             Accept, Approve, Award, Cancel, Decline, Deliver, Fund, Note, Rate, Reject, Withdraw,
         };
         match role {
-            Role::Requester => &[
-                Approve, Award, Fund, Accept, Reject, Decline, Cancel, Note, Rate,
-            ],
+            Role::Requester => &[Approve, Award, Fund, Accept, Reject, Decline, Cancel, Note, Rate],
             Role::Worker => &[Deliver, Withdraw, Cancel, Note, Rate],
         }
     }

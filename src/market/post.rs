@@ -6,8 +6,8 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use crate::market::{
-    Actor, Attachment, Deadlines, EscrowTerms, EventId, Fact, Gig, LEAST_PRICE, LONGEST_PHASE, Mode, Msat,
-    Nonce, Quality, Refusal, Status, Time, Work,
+    Actor, Attachment, Deadlines, EscrowTerms, EventId, Fact, Gig, LEAST_PRICE, LONGEST_PHASE,
+    Mode, Msat, Nonce, Quality, Refusal, Status, Time, Work,
 };
 
 /// What a requester writes.

@@ -179,6 +179,17 @@ pub struct Gig {
     pub offer: Offer,
 }
 
+impl Gig {
+    /// What names the listing across its versions, in a form that holds no text of a stranger's: a hash of
+    /// author and `d` tag.
+    pub fn listing(&self) -> Digest {
+        let mut hasher = blake3::Hasher::new_derive_key("earnest/v1/listing");
+        hasher.update(&self.author.0);
+        hasher.update(self.d.as_bytes());
+        Digest(*hasher.finalize().as_bytes())
+    }
+}
+
 /// The complete terms of one job: what a bid offers and an award accepts, byte for byte.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

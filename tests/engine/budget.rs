@@ -173,10 +173,7 @@ fn modes_and_prices_out_of_bounds_are_not_even_published() {
     let mut pair = bounded(|_| {});
     for (draft, code) in [
         (GigDraft { modes: vec![Mode::Sealed, Mode::Direct], ..pair.draft() }, "budget-mode"),
-        (
-            GigDraft { modes: vec![Mode::Sealed], price: sats(21_001), ..pair.draft() },
-            "budget-job",
-        ),
+        (GigDraft { modes: vec![Mode::Sealed], price: sats(21_001), ..pair.draft() }, "budget-job"),
     ] {
         let post = pair.core_mut(Requester).acting(&bot(), |core| core.post(&draft, vec![]));
         assert_eq!(refused(post.map(drop)), code);

@@ -240,6 +240,7 @@ pub(crate) fn node() -> NodeStatus {
 pub(crate) fn gig(n: u8, title: &str, price: u64) -> GigView {
     GigView {
         id: EventId([n; 32]),
+        listing: Digest([n; 32]),
         author: Pubkey([n.wrapping_add(100); 32]),
         title: clean(title),
         summary: clean("Four thousand photographs, one label each."),
@@ -312,6 +313,7 @@ pub(crate) fn job(n: u8, role: Role, phase: Phase, title: &str, price: u64) -> J
         since: Time(NOW.0 - 8_040),
         title: clean(title),
         gig: EventId([n; 32]),
+        listing: Digest([n; 32]),
         peer: Pubkey([n; 32]),
         price: sats(price),
         mode: Mode::Sealed,
@@ -347,6 +349,7 @@ pub(crate) fn job(n: u8, role: Role, phase: Phase, title: &str, price: u64) -> J
             proof: None,
             audit: None,
             checks: Vec::new(),
+            verdict: None,
         }),
         fetched: None,
         stuck: Vec::new(),

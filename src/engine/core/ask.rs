@@ -198,6 +198,7 @@ impl<S: Store> Core<S> {
             certificate,
             gig: Box::new(gig),
             nonce: Some(nonce),
+            by: self.actor().cloned(),
         };
         let first = Effect::First {
             record: Box::new(record.clone()),

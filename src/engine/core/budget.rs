@@ -95,7 +95,8 @@ impl<S: Store> Core<S> {
             return Err(Refusal::new("bad-key", sentence).into());
         }
         let by = self.actor();
-        let same = |post: &&Post| key.is_some() && post.key.as_deref() == key && post.by.as_ref() == by;
+        let same =
+            |post: &&Post| key.is_some() && post.key.as_deref() == key && post.by.as_ref() == by;
         if let Some(post) = self.posts.values().find(same) {
             return Ok(Some(post.id));
         }
