@@ -12,6 +12,7 @@ mod failure;
 mod log;
 mod name;
 mod out;
+mod schema;
 mod session;
 mod verb;
 

@@ -12,7 +12,7 @@ use super::verb::{
 use super::verb::{
     check, config, doctor, gigs, help, init, post, run, sandbox, show, verify_proof,
 };
-use super::verb::{completions, man, relay, relay_policy, wallet};
+use super::verb::{completions, man, relay, relay_policy, schema, wallet};
 use super::{Exit, Failure, Out};
 
 /// A market for gigs without a middleman: found over Nostr, delivered peer-to-peer, paid over Lightning.
@@ -178,6 +178,8 @@ pub(super) enum Verb {
     RelayPolicy(relay_policy::RelayPolicy),
     /// Print completions for a shell
     Completions(completions::Completions),
+    /// Print the JSON Schema of what a verb prints
+    Schema(schema::Schema),
     /// Print the manual page
     Man(man::Man),
     /// Explain a verb or a topic
@@ -223,6 +225,7 @@ impl Verb {
             Self::Relay(verb) => verb.run(session, out),
             Self::RelayPolicy(verb) => verb.run(session, out),
             Self::Completions(verb) => verb.run(session, out),
+            Self::Schema(verb) => verb.run(session, out),
             Self::Man(verb) => verb.run(session, out),
             Self::Help(verb) => verb.run(session, out),
         }

@@ -33,6 +33,7 @@ pub(super) mod relay_policy;
 pub(super) mod relays;
 pub(super) mod run;
 pub(super) mod sandbox;
+pub(super) mod schema;
 pub(super) mod show;
 pub(super) mod verify_proof;
 pub(super) mod wallet;

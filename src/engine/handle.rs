@@ -224,7 +224,7 @@ impl Call {
 }
 
 /// The budget of automation, and what is spent of it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct BudgetView {
     /// The limits.
     pub budget: Budget,

@@ -11,7 +11,7 @@ use crate::text::{Clean, Limit, Raw};
 pub const MOST_LINES: usize = 2_000;
 
 /// One line of a job's history, for eyes.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct FactView {
     /// Its place.
     pub n: u64,

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::market::{BidId, Body, Checked, Fact, Job, Money, Phase, Role, Time};
 
 /// How much it matters.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Severity {
     /// Good to know.
@@ -17,7 +17,7 @@ pub enum Severity {
 }
 
 /// One thing worth telling.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Notice {
     /// When it became so.
     pub at: Time,

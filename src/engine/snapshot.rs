@@ -43,7 +43,7 @@ pub struct Snapshot {
 }
 
 /// A job, for eyes.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct JobView {
     /// The name of its log.
     pub id: BidId,
@@ -116,7 +116,7 @@ pub struct JobView {
 pub const MOST_PENDING: usize = 16;
 
 /// An effect that is not done, for eyes.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct PendingView {
     /// Its kind.
     pub kind: String,
@@ -141,7 +141,7 @@ impl PendingView {
 }
 
 /// One verb and whether it can be done now.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Offered {
     /// The verb.
     pub verb: Verb,
@@ -150,7 +150,7 @@ pub struct Offered {
 }
 
 /// A file, for eyes.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct MaterialView {
     /// What it is.
     pub blob: Digest,
@@ -165,7 +165,7 @@ pub struct MaterialView {
 }
 
 /// A delivery, for eyes.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct DeliveryView {
     /// From 0.
     pub number: u32,
@@ -208,7 +208,7 @@ pub struct DeliveryView {
 }
 
 /// What all checks of a delivery say together.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Verdict {
     /// It is what was asked.
@@ -237,7 +237,7 @@ impl Verdict {
 }
 
 /// An escrow, for eyes. Heights are of the chain.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct EscrowView {
     /// Blocks that the hold lasts.
     pub window: u32,
@@ -323,7 +323,7 @@ pub struct PostView {
 }
 
 /// A gig, for eyes.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct GigView {
     /// This version.
     pub id: EventId,

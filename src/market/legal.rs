@@ -13,7 +13,7 @@ use crate::market::{Job, Mode, Phase, Refusal, Role, Span, Time};
 pub const ASK_AGAIN: Span = Span::MINUTE.times(5);
 
 /// What a person, a bot or an agent can do with a job.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Verb {
     /// Requester: give the job to this bidder.

@@ -56,7 +56,7 @@ pub struct Play {
 }
 
 /// One step that was taken.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 pub struct StepTaken {
     /// What happened, in words.
     pub step: String,
@@ -65,7 +65,7 @@ pub struct StepTaken {
 }
 
 /// One thing that a story claims.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, schemars::JsonSchema)]
 pub struct Assert {
     /// What is claimed.
     pub name: String,
@@ -78,7 +78,7 @@ pub struct Assert {
 }
 
 /// One party, before and after.
-#[derive(Debug, Clone, Default, Serialize)]
+#[derive(Debug, Clone, Default, Serialize, schemars::JsonSchema)]
 pub struct PartySummary {
     /// Its identity; empty for a party that has none.
     pub npub: String,
@@ -95,7 +95,7 @@ pub struct PartySummary {
 }
 
 /// One payment.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, schemars::JsonSchema)]
 pub struct PaymentSummary {
     /// SHA-256 of the preimage.
     pub hash: String,
@@ -114,7 +114,7 @@ pub struct PaymentSummary {
 }
 
 /// One file that was handed over.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, schemars::JsonSchema)]
 pub struct FileSummary {
     /// As its owner had it.
     pub sent: PathBuf,
@@ -127,7 +127,7 @@ pub struct FileSummary {
 }
 
 /// Fees of a whole story.
-#[derive(Debug, Clone, Default, Serialize)]
+#[derive(Debug, Clone, Default, Serialize, schemars::JsonSchema)]
 pub struct Fees {
     /// Kept by the LSP for opening channels.
     pub lsp: u64,
@@ -138,7 +138,7 @@ pub struct Fees {
 }
 
 /// The last line of a story.
-#[derive(Debug, Clone, Default, Serialize)]
+#[derive(Debug, Clone, Default, Serialize, schemars::JsonSchema)]
 pub struct Summary {
     /// Whether every claim held.
     pub ok: bool,

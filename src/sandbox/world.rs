@@ -21,7 +21,7 @@ use crate::sandbox::{ChainControl, Relay, RelayConfig};
 use crate::transfer::{Bind, RelayChoice};
 
 /// What a party has, in msat.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 pub struct Purse {
     /// Coins on the chain.
     pub onchain: u64,

@@ -23,8 +23,8 @@ pub(crate) struct Close {
     wait: u64,
 }
 
-#[derive(Serialize)]
-struct Closed {
+#[derive(Serialize, schemars::JsonSchema)]
+pub(in crate::cli) struct Closed {
     did: &'static str,
     gig: EventId,
     outcome: &'static str,

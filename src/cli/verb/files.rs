@@ -29,8 +29,8 @@ pub(crate) struct Files {
 }
 
 /// One file, for programs.
-#[derive(Serialize)]
-struct Shown {
+#[derive(Serialize, schemars::JsonSchema)]
+pub(in crate::cli) struct Shown {
     job: BidId,
     /// `input` or `deliverable`.
     what: &'static str,

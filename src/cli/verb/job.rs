@@ -18,8 +18,8 @@ pub(crate) struct Job {
 }
 
 /// A payment of the job, without its invoice.
-#[derive(Serialize)]
-struct Payment {
+#[derive(Serialize, schemars::JsonSchema)]
+pub(in crate::cli) struct Payment {
     hash: PaymentHash,
     direction: Direction,
     tranche: u32,
@@ -29,8 +29,8 @@ struct Payment {
     at: Time,
 }
 
-#[derive(Serialize)]
-struct Whole<'a> {
+#[derive(Serialize, schemars::JsonSchema)]
+pub(in crate::cli) struct Whole<'a> {
     job: &'a JobView,
     history: &'a [FactView],
     payments: &'a [Payment],

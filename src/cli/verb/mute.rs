@@ -26,8 +26,8 @@ pub(crate) struct Mute {
     list: bool,
 }
 
-#[derive(Serialize)]
-struct Muted {
+#[derive(Serialize, schemars::JsonSchema)]
+pub(in crate::cli) struct Muted {
     npub: String,
     key: Pubkey,
     muted: bool,

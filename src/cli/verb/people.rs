@@ -19,8 +19,8 @@ pub(crate) struct People {
 }
 
 /// A person, for programs.
-#[derive(Serialize)]
-struct Shown<'a> {
+#[derive(Serialize, schemars::JsonSchema)]
+pub(in crate::cli) struct Shown<'a> {
     npub: String,
     #[serde(flatten)]
     person: &'a PersonView,

@@ -29,16 +29,16 @@ pub(crate) struct Post {
     wait: u64,
 }
 
-#[derive(Serialize)]
-struct Shown<'a> {
+#[derive(Serialize, schemars::JsonSchema)]
+pub(in crate::cli) struct Shown<'a> {
     dry_run: bool,
     tags: &'a [Vec<String>],
     content: &'a str,
     bytes: usize,
 }
 
-#[derive(Serialize)]
-struct Posted {
+#[derive(Serialize, schemars::JsonSchema)]
+pub(in crate::cli) struct Posted {
     gig: EventId,
     published: bool,
 }

@@ -71,13 +71,13 @@ enum Action {
     },
 }
 
-#[derive(Serialize)]
-struct Mined {
+#[derive(Serialize, schemars::JsonSchema)]
+pub(in crate::cli) struct Mined {
     height: u32,
 }
 
-#[derive(Serialize)]
-struct Funded<'a> {
+#[derive(Serialize, schemars::JsonSchema)]
+pub(in crate::cli) struct Funded<'a> {
     txid: &'a str,
 }
 
@@ -344,15 +344,15 @@ fn list(out: &mut Out) -> Result<(), Failure> {
     Ok(())
 }
 
-#[derive(Serialize)]
-struct Told {
+#[derive(Serialize, schemars::JsonSchema)]
+pub(in crate::cli) struct Told {
     name: &'static str,
     about: &'static str,
     breaks: Vec<Way>,
 }
 
-#[derive(Serialize)]
-struct Way {
+#[derive(Serialize, schemars::JsonSchema)]
+pub(in crate::cli) struct Way {
     name: &'static str,
     about: &'static str,
 }
