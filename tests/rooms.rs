@@ -80,6 +80,7 @@ const SANDBOX: &[&str] = &[
     "app",
     "relay",
     "bot",
+    "rpc",
 ];
 const FRONT: &[&str] = &["text", "market", "seal", "verify", "engine", "rpc"];
 

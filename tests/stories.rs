@@ -1,6 +1,13 @@
 //! Every sandbox story on real parts: a chain, a relay, an LSP, and parties that are ordinary earnests.
 
+use std::path::PathBuf;
+
 use earnest::sandbox::{self, Play, Summary};
+
+/// The program that a party runs as a process of its own.
+fn exe() -> Option<PathBuf> {
+    Some(env!("CARGO_BIN_EXE_earnest").into())
+}
 
 fn play(play: Play) -> Summary {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
@@ -58,7 +65,7 @@ fn notices_every_way_in_which_it_is_broken(name: &str) {
     assert!(!story.breaks.is_empty());
     for (way, what) in story.breaks {
         let break_way = Some((*way).into());
-        let summary = play(Play { name: name.into(), break_way, ..Play::default() });
+        let summary = play(Play { name: name.into(), break_way, exe: exe(), ..Play::default() });
         assert!(!summary.ok, "`{way}` ({what}) went unnoticed");
         assert!(summary.asserts.iter().any(|a| !a.ok), "`{way}` names no failed assert");
     }
@@ -133,4 +140,17 @@ fn agent_notices_every_way_in_which_it_is_broken() {
         let failed = summary["asserts"].as_array().is_some_and(|all| all.iter().any(|a| a["ok"] == false));
         assert!(failed, "`{way}` names no failed assert");
     }
+}
+
+#[test]
+fn whoever_is_killed_anywhere_goes_on_where_it_was() {
+    let summary = play(Play { name: "crash".into(), exe: exe(), ..Play::default() });
+    assert!(summary.ok, "{:#?}", summary.asserts);
+    assert_eq!(summary.diff_msat, 0);
+    assert!(summary.extra["kills"].as_array().is_some_and(|kills| kills.len() >= 14));
+}
+
+#[test]
+fn crash_notices_every_way_in_which_it_is_broken() {
+    notices_every_way_in_which_it_is_broken("crash");
 }

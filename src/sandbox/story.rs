@@ -2,6 +2,7 @@
 //! Demo, documentation and acceptance test at once.
 
 mod agent;
+mod crash;
 mod escrow;
 mod first_job;
 mod nwc;
@@ -33,7 +34,14 @@ pub struct Story {
 
 /// Every story.
 pub fn list() -> Vec<Story> {
-    vec![first_job::STORY, escrow::STORY, escrow::TIMEOUT, agent::STORY, nwc::STORY]
+    vec![
+        first_job::STORY,
+        escrow::STORY,
+        escrow::TIMEOUT,
+        crash::STORY,
+        agent::STORY,
+        nwc::STORY,
+    ]
 }
 
 /// How a story is played.
@@ -53,6 +61,8 @@ pub struct Play {
     pub seed: Option<u64>,
     /// What to break.
     pub break_way: Option<String>,
+    /// The program that parties run as processes of their own; this one when absent.
+    pub exe: Option<PathBuf>,
 }
 
 /// One step that was taken.
@@ -249,6 +259,7 @@ pub async fn play_with(
     let mut teller = Teller::new(story.name, on_step);
     teller.summary.breaks.extend(play.break_way.clone());
     match story.name {
+        "crash" => crash::tell(&play, &mut teller).await?,
         "escrow" => escrow::tell(&play, &mut teller, escrow::End::Released).await?,
         "escrow-timeout" => escrow::tell(&play, &mut teller, escrow::End::TimedOut).await?,
         "agent" => {

@@ -13,12 +13,12 @@ use zeroize::Zeroizing;
 use crate::app::App;
 use crate::engine::{Clock as _, Dice as _, Ports, Snapshot};
 use crate::keys::{Keys, OsDice, Phrase, Secrets, SystemClock};
-use crate::lightning::{self, Holdings, Node};
-use crate::market::{Budget, Msat, Network};
+use crate::lightning::{Holdings, Node, WalletUri};
+use crate::market::Msat;
 use crate::sandbox::control::Setup;
+use crate::sandbox::ground::Ground;
 use crate::sandbox::lsp::{FEE_PPM, Lsp, LspConfig};
 use crate::sandbox::{ChainControl, Relay, RelayConfig};
-use crate::transfer::{Bind, RelayChoice};
 
 /// What a party has, in msat.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, schemars::JsonSchema)]
@@ -144,7 +144,7 @@ impl World {
         let random = || OsDice.nonce().0.iter().take(8).fold(0, |n, b| n << 8 | u64::from(*b));
         let seed = setup.seed.unwrap_or_else(random);
         let lsp = Lsp::start(LspConfig {
-            seed: secrets(seed, "lsp").phrase_seed(),
+            seed: node_seed(seed, "lsp"),
             dir: dir.join("lsp"),
             chain: chain.endpoint().clone(),
             runtime: tokio::runtime::Handle::current(),
@@ -184,6 +184,17 @@ impl World {
     pub fn relay_url(&self) -> &str {
         &self.url
     }
+    /// What a party must know of it.
+    pub(super) fn ground(&self) -> Ground {
+        Ground {
+            dir: self.dir.clone(),
+            relay: self.url.clone(),
+            chain: self.chain.endpoint().clone(),
+            lsp: self.lsp.peer().to_string(),
+            seed: self.seed,
+        }
+    }
+
     /// Starts a party on this world's relay (or on `relay`), with its ports changed by `change`.
     pub async fn party(
         &self,
@@ -196,7 +207,7 @@ impl World {
 
     /// Starts a party that pays through a wallet elsewhere (NIP-47).
     pub async fn party_paid_by(&self, name: &'static str, wallet: &str) -> anyhow::Result<Party> {
-        let payer = lightning::WalletUri::read(wallet).context("no address of a wallet")?;
+        let payer = WalletUri::read(wallet).context("no address of a wallet")?;
         self.party_with(name, None, Some(payer), |ports| ports).await
     }
 
@@ -204,36 +215,13 @@ impl World {
         &self,
         name: &'static str,
         relay: Option<String>,
-        payer: Option<lightning::WalletUri>,
+        payer: Option<WalletUri>,
         change: impl FnOnce(Ports) -> Ports,
     ) -> anyhow::Result<Party> {
-        let dir = self.dir.join(name);
-        let endpoint = self.chain.endpoint().clone();
-        let setup = crate::app::Setup {
-            dir: dir.clone(),
-            network: Network::Regtest,
-            relays: vec![relay.unwrap_or_else(|| self.url.clone())],
-            chain: lightning::Chain::Bitcoind {
-                host: endpoint.host,
-                port: endpoint.port,
-                user: endpoint.user,
-                password: endpoint.password,
-            },
-            lsp: Some(lightning::Lsp { peer: self.lsp.peer().clone(), token: None }),
-            listen: None,
-            lsp_fee_cap_ppm: 50_000,
-            bind: Bind::At(([127, 0, 0, 1], 0).into()),
-            relay: RelayChoice::Disabled,
-            payer,
-            budget: Budget::default(),
-            what: "a party of the sandbox",
-        };
-        let secrets = secrets(self.seed, name).0;
-        let keys = Arc::new(Keys::new(&secrets, Arc::new(OsDice), Arc::new(SystemClock)));
-        let app = App::open_with(setup, keys, change)
-            .await
-            .with_context(|| format!("{name} did not start"))?;
-        Ok(Party { name, dir, app })
+        let own = self.ground();
+        let ground = Ground { relay: relay.unwrap_or_else(|| own.relay.clone()), ..own };
+        let app = ground.party_with(name, payer, change).await?;
+        Ok(Party { name, dir: self.dir.join(name), app })
     }
 
     /// How many events of each kind the relay keeps; of one that was started elsewhere, how many it shows.
@@ -381,21 +369,16 @@ async fn on_its_port(config: RelayConfig, kept: &Path) -> anyhow::Result<Relay> 
 const LSP_COINS: u64 = 20_000_000;
 
 /// The keys of one party.
-struct PartySecrets(Secrets);
-
-fn secrets(seed: u64, name: &str) -> PartySecrets {
+pub(super) fn secrets(seed: u64, name: &str) -> Secrets {
     let mut hasher = blake3::Hasher::new_derive_key("earnest/v1/sandbox-party");
     hasher.update(&seed.to_le_bytes());
     hasher.update(name.as_bytes());
-    // One seed names one world, but two runs of it must not share sessions.
-    let entropy = hasher.finalize().into();
-    PartySecrets(Secrets { phrase: Phrase::new(&entropy), imported: None })
+    Secrets { phrase: Phrase::new(&hasher.finalize().into()), imported: None }
 }
 
-impl PartySecrets {
-    fn phrase_seed(&self) -> Zeroizing<[u8; 64]> {
-        Keys::new(&self.0, Arc::new(OsDice), Arc::new(SystemClock)).lightning_seed()
-    }
+fn node_seed(seed: u64, name: &str) -> Zeroizing<[u8; 64]> {
+    let secrets = secrets(seed, name);
+    Keys::new(&secrets, Arc::new(OsDice), Arc::new(SystemClock)).lightning_seed()
 }
 
 /// Kinds of events that a story counts.

@@ -2,6 +2,7 @@
 
 mod fronts;
 
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::pin::pin;
 use std::time::Duration;
@@ -11,7 +12,7 @@ use tokio::sync::broadcast::error::RecvError;
 
 use crate::cli::session::{Session, interrupted, runtime};
 use crate::cli::{Column, Exit, Failure, Out, log};
-use crate::sandbox::{Market, MarketSetup, Pace, Places, Play, StepTaken, Story, Summary};
+use crate::sandbox::{Market, MarketSetup, Pace, Places, Play, Point, StepTaken, Story, Summary};
 use crate::text::Align;
 
 /// Try everything on real parts without real money.
@@ -68,6 +69,18 @@ enum Action {
         address: String,
         /// How much
         sats: u64,
+    },
+    /// Be a party of a story, as a process of its own
+    #[command(hide = true)]
+    Party {
+        /// Which one
+        name: String,
+        /// Where the story says where everything is
+        #[arg(long, value_name = "FILE")]
+        ground: PathBuf,
+        /// Stop dead there, and say so
+        #[arg(long, value_name = "POINT")]
+        halt_at: Option<Point>,
     },
 }
 
@@ -152,6 +165,7 @@ impl Sandbox {
             relay: session.globals.relay.first().cloned(),
             seed: self.seed,
             break_way: self.break_way.clone(),
+            exe: None,
         };
         self.check(&play)?;
         // A reader that goes away does not end a story half-way.
@@ -215,6 +229,16 @@ impl Sandbox {
     }
 
     fn act(&self, action: &Action, out: &mut Out) -> Result<Exit, Failure> {
+        if let Action::Party { name, ground, halt_at } = action {
+            // Whoever waits for it reads its stdout, and kills it then.
+            let on_halt = || drop(std::io::stdout().write_all(b"halted\n"));
+            let stop = async {
+                interrupted().await;
+            };
+            let party = crate::sandbox::be_party(ground, name, *halt_at, on_halt, stop);
+            runtime()?.block_on(party).map_err(|why| broken(&why))?;
+            return Ok(Exit::Done);
+        }
         let Some(dir) = &self.dir else {
             let said = "Which sandbox? Name the folder it is served in.";
             return Err(Failure::new(Exit::Usage, "usage", said).next("Give --dir DIR"));
@@ -235,6 +259,7 @@ impl Sandbox {
                 out.line(&txid)?;
                 out.say(&format!("Next: earnest sandbox mine 1 --dir {}", dir.display()))?;
             }
+            Action::Party { .. } => {}
         }
         Ok(Exit::Done)
     }
