@@ -23,7 +23,7 @@ pub use core::{BID_STANDS, Core, Me, OpenClaim, Replays, Taken, Trouble};
 pub use effect::{Done, Workbench, claim_key, perform};
 pub use handle::{Answer, BudgetView, Call, Command, Handle, Line, MOST_INPUT, Receipt};
 pub use history::*;
-pub use notice::{Notice, Severity};
+pub use notice::{Notice, Severity, ToldNotice};
 pub use people::*;
 pub use pin::pin;
 pub use ports::*;

@@ -4,7 +4,7 @@
 //!
 //! ```text
 //! text < {seal, verify} < market < {engine, wire} < {store, files, nostr, lightning, transfer, keys, relay}
-//!      < {app, sim} < {sandbox, rpc} < {tui, mcp} < cli < main
+//!      < {app, sim, bot} < {sandbox, rpc} < {tui, mcp} < cli < main
 //! ```
 //!
 //! | room | holds |
@@ -18,6 +18,7 @@
 //! | [`store`], [`files`], [`nostr`], [`lightning`], [`transfer`], [`keys`] | adapters: a port each |
 //! | [`relay`] | a relay of one's own, and its rules for strfry |
 //! | [`app`] | the real assembly |
+//! | [`bot`] | both sides of the market without a person, by a policy, through a handle alone |
 //! | [`sim`] | the same engine on fake ports, fake time and one seed |
 //! | [`sandbox`] | a local chain, relay and LSP, and stories told on the real assembly |
 //! | [`rpc`] | one owner process; everybody else is a guest on its socket |
@@ -40,6 +41,7 @@
 //! `tests/rooms.rs` enforces the rule.
 
 pub mod app;
+pub mod bot;
 pub mod cli;
 pub mod config;
 pub mod engine;

@@ -7,6 +7,7 @@ mod budget;
 mod hear;
 mod outbox;
 mod people;
+mod told;
 
 pub use outbox::{OpenClaim, Replays};
 

@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::{broadcast, watch};
 
 use crate::engine::{
-    FactView, Fault, GigView, LedgerRow, MuteView, Notice, PersonView, Snapshot, Trouble, Wallet,
-    WalletAnswer, WalletCommand,
+    FactView, Fault, GigView, LedgerRow, MuteView, Notice, PersonView, Snapshot, ToldNotice,
+    Trouble, Wallet, WalletAnswer, WalletCommand,
 };
 use crate::market::{
     Actor, Attachment, BidId, Budget, EventId, Gig, GigDraft, Msat, Page, Pubkey, Query, Refusal,
@@ -172,6 +172,13 @@ pub enum Call {
     Mutes,
     /// [`Handle::wallet`].
     Wallet(WalletCommand),
+    /// [`Handle::told`].
+    Told {
+        /// The place after which.
+        after: Option<u64>,
+        /// Of at most so many facts.
+        limit: u32,
+    },
     /// [`Handle::budget`].
     Budget,
     /// [`Handle::halt`] with why, [`Handle::resume`] without.
@@ -210,6 +217,7 @@ impl Call {
             | Self::Payments
             | Self::People(_)
             | Self::Mutes
+            | Self::Told { .. }
             | Self::Budget
             // Whoever sees something go wrong may pull the brake.
             | Self::Switch(Some(_)) => Ok(()),
@@ -276,6 +284,8 @@ pub enum Answer {
     Mutes(Vec<MuteView>),
     /// To [`Call::Wallet`].
     Wallet(WalletAnswer),
+    /// To [`Call::Told`]: notices, and up to which place they are told.
+    Told(Vec<ToldNotice>, u64),
     /// To [`Call::Budget`] and [`Call::Switch`].
     Budget(Box<BudgetView>),
     /// To [`Call::Stop`].
@@ -429,6 +439,19 @@ impl Handle {
         match self.call(Call::Mutes).await.map_err(fault)? {
             Answer::Mutes(mutes) => Ok(mutes),
             other => Err(astray(&other)),
+        }
+    }
+
+    /// What was worth telling after this place, of the next `limit` facts (500 at most), and the place that
+    /// is told by it: ask again from there. Without a place: nothing, and where things stand now.
+    pub async fn told(
+        &self,
+        after: Option<u64>,
+        limit: u32,
+    ) -> Result<(Vec<ToldNotice>, u64), Trouble> {
+        match self.call(Call::Told { after, limit: limit.min(500) }).await? {
+            Answer::Told(told, upto) => Ok((told, upto)),
+            other => Err(astray(&other).into()),
         }
     }
 

@@ -8,7 +8,7 @@ use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
 use crate::engine::{
     Answer, BudgetView, Call, Command, FactView, Fault, Files, GigView, LedgerRow, Line,
-    MOST_INPUT, MuteView, Notice, PersonView, Receipt, Snapshot, Trouble,
+    MOST_INPUT, MuteView, Notice, PersonView, Receipt, Snapshot, ToldNotice, Trouble,
 };
 use crate::market::{Actor, Attachment, BidId, EventId, Gig, GigDraft, Nonce, Page, Pubkey, Query};
 
@@ -22,6 +22,7 @@ pub(super) enum Request {
     People(Option<Pubkey>, oneshot::Sender<Vec<PersonView>>),
     Mute(Pubkey, bool, oneshot::Sender<Result<Vec<MuteView>, Trouble>>),
     Mutes(oneshot::Sender<Vec<MuteView>>),
+    Told(Option<u64>, u32, oneshot::Sender<Result<(Vec<ToldNotice>, u64), Fault>>),
     Budget(oneshot::Sender<BudgetView>),
     Switch(Option<String>, oneshot::Sender<Result<BudgetView, Trouble>>),
     Payments(oneshot::Sender<Result<Vec<LedgerRow>, Fault>>),
@@ -112,6 +113,11 @@ impl Line for Local {
             }
             Call::Mute { who, mute } => {
                 Answer::Mutes(self.request(|answer| Request::Mute(who, mute, answer)).await??)
+            }
+            Call::Told { after, limit } => {
+                let asked = self.request(|answer| Request::Told(after, limit, answer));
+                let (told, upto) = asked.await??;
+                Answer::Told(told, upto)
             }
             Call::Budget => Answer::Budget(Box::new(self.request(Request::Budget).await?)),
             Call::Switch(why) => {

@@ -33,7 +33,65 @@ pub struct Notice {
     pub money: Money,
 }
 
+/// A notice with its place among everything that ever became so here.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ToldNotice {
+    /// Grows; what is told after it is newer.
+    pub seq: u64,
+    /// The fact that it tells of, `job:n`: the same however often it is told.
+    pub id: String,
+    /// What it says.
+    #[serde(flatten)]
+    pub notice: Notice,
+}
+
 impl Notice {
+    /// Every code that a notice has, for whoever waits for some.
+    pub const CODES: &[&str] = &[
+        "approval-asked",
+        "asked-back",
+        "audited",
+        "awarded",
+        "bid",
+        "cancelled",
+        "cheated",
+        "check-failed",
+        "claiming",
+        "damaged",
+        "declined",
+        "delivered",
+        "delivery-refused",
+        "equivocation",
+        "file",
+        "funded",
+        "held",
+        "inspected",
+        "lapsed",
+        "locking",
+        "lost",
+        "no-verdict",
+        "not-paid",
+        "note",
+        "offered",
+        "opened",
+        "paid",
+        "paying",
+        "proven",
+        "rated",
+        "received",
+        "refunded",
+        "rejected",
+        "released",
+        "returned",
+        "returning",
+        "seal-failed",
+        "sealed",
+        "stuck",
+        "taken",
+        "underpaid",
+        "withdrawn",
+    ];
+
     /// What a new fact of this job means to a person, if anything. `job` is as after the fact.
     pub fn of(job: &Job, fact: &Fact, at: Time) -> Option<Self> {
         let id = job.id.short();

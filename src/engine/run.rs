@@ -388,6 +388,10 @@ impl<S: Store + 'static> Runner<S> {
             Request::Mutes(answer) => {
                 let _ = answer.send(self.core.mutes());
             }
+            Request::Told(after, limit, answer) => {
+                let limit = usize::try_from(limit.min(500)).unwrap_or(500);
+                let _ = answer.send(self.core.told(after, limit));
+            }
             Request::Budget(answer) => {
                 let _ = answer.send(self.core.budget());
             }
