@@ -112,6 +112,11 @@ const FILES: &[Entry] = &[
         of: Of::File(|make| crate::market::draft_schema(make)),
     },
     Entry {
+        name: "policy-file",
+        about: "a policy of a bot",
+        of: Of::File(|make| crate::bot::policy_schema(make)),
+    },
+    Entry {
         name: "relay-file",
         about: "settings of earnest relay",
         of: Of::File(|make| make.subschema_for::<Settings>()),

@@ -40,7 +40,7 @@ impl Agent {
     pub(crate) fn start(peer: &Peer, flags: &[&str]) -> Self {
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
         let mut command = peer.home.command("mcp");
-        command.args(peer.flags()).args(flags);
+        command.args(peer.flags().split(' ')).args(flags);
         let ears = Ears::default();
         let heard = ears.0.clone();
         let client = runtime.block_on(async {
@@ -121,7 +121,7 @@ impl Agent {
 pub(crate) fn listens(peer: &Peer, uri: &str, change: impl FnOnce()) {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
     let mut command = peer.home.command("mcp");
-    command.args(peer.flags());
+    command.args(peer.flags().split(' '));
     runtime.block_on(async {
         let child = TokioChildProcess::new(tokio::process::Command::from(command)).unwrap();
         let newest = vec![ProtocolVersion::V_2026_07_28];

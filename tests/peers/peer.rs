@@ -78,11 +78,6 @@ impl Peer {
         assert_eq!(owner.wait().unwrap().code(), Some(0), "{}", self.name);
     }
 
-    /// What makes a command this person's.
-    pub(crate) fn flags(&self) -> &[String] {
-        &self.flags
-    }
-
     pub(crate) fn verb(&self, args: &[&str]) -> Ended {
         let mut command = self.home.command("");
         command.args(args).args(&self.flags).args(["--json", "--no-input"]);

@@ -12,7 +12,7 @@ use crate::text::Align;
 /// Without a name it lists all there are.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Schema {
-    /// A verb, its parts joined by a dash (wallet-pay); or config-file, gig-file, relay-file, failure
+    /// A verb, its parts joined by a dash (wallet-pay); or config-file, gig-file, policy-file, relay-file, failure
     name: Option<String>,
 }
 
