@@ -4,7 +4,7 @@
 //!
 //! ```text
 //! text < {seal, verify} < market < {engine, wire} < {store, files, nostr, lightning, transfer, keys, relay}
-//!      < {app, sim} < {sandbox, rpc} < {tui, cli} < main
+//!      < {app, sim, bot} < {sandbox, rpc} < {tui, mcp} < cli < main
 //! ```
 //!
 //! | room | holds |
@@ -18,11 +18,13 @@
 //! | [`store`], [`files`], [`nostr`], [`lightning`], [`transfer`], [`keys`] | adapters: a port each |
 //! | [`relay`] | a relay of one's own, and its rules for strfry |
 //! | [`app`] | the real assembly |
+//! | [`bot`] | both sides of the market without a person, by a policy, through a handle alone |
 //! | [`sim`] | the same engine on fake ports, fake time and one seed |
 //! | [`sandbox`] | a local chain, relay and LSP, and stories told on the real assembly |
 //! | [`rpc`] | one owner process; everybody else is a guest on its socket |
 //! | [`config`] | settings, and where each came from; used by `app`, `cli` and `main` |
 //! | [`tui`] | the terminal front end: keys in, screens out |
+//! | [`mcp`] | the front end of AI agents: tools and resources over stdio |
 //! | [`cli`] | the command line |
 //!
 //! `text`, `seal`, `verify` and `market` are pure: no clock, no dice, no disk, no network. Adapters never use each
@@ -39,6 +41,7 @@
 //! `tests/rooms.rs` enforces the rule.
 
 pub mod app;
+pub mod bot;
 pub mod cli;
 pub mod config;
 pub mod engine;
@@ -46,6 +49,7 @@ pub mod files;
 pub mod keys;
 pub mod lightning;
 pub mod market;
+pub mod mcp;
 pub mod nostr;
 pub mod relay;
 pub mod rpc;

@@ -3,6 +3,7 @@
 
 mod bid;
 mod book;
+mod budget;
 mod case;
 mod draft;
 mod effect;
@@ -28,6 +29,7 @@ mod time;
 
 pub use bid::*;
 pub use book::*;
+pub use budget::*;
 pub use case::*;
 pub use draft::*;
 pub use effect::*;

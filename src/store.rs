@@ -143,6 +143,12 @@ impl Store for Database {
     fn log(&self, log: &EventId) -> Result<Vec<FactRow>, Fault> {
         read::log(self.conn()?, log)
     }
+    fn facts_after(&self, place: u64, limit: usize) -> Result<Vec<(u64, FactRow)>, Fault> {
+        read::facts_after(self.conn()?, place, limit)
+    }
+    fn newest_fact(&self) -> Result<u64, Fault> {
+        read::newest_fact(self.conn()?)
+    }
     fn lease(&mut self, now: Time, until: Time, limit: usize) -> Result<Vec<EffectRow>, Fault> {
         outbox::lease(self.conn_mut()?, now, until, limit)
     }

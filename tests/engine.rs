@@ -8,6 +8,8 @@
 
 #[path = "engine/away.rs"]
 mod away;
+#[path = "engine/budget.rs"]
+mod budget;
 #[path = "engine/cheat.rs"]
 mod cheat;
 #[path = "engine/crash.rs"]

@@ -158,7 +158,7 @@ async fn first_gig(market: &Market, handle: &Handle, desk: PathBuf) -> Arc<JobVi
         pow: 0,
         expires_at: app::now().after(Span::HOUR),
     };
-    handle.ask(Command::Post { draft, inputs: vec![notes] }).await.unwrap();
+    handle.ask(Command::Post { draft, inputs: vec![notes], key: None }).await.unwrap();
     let id = see(market, handle, "a bid on the newcomer's gig", |s| {
         let bid = |v: &&Arc<JobView>| v.role == Role::Requester && v.phase == Phase::Bid;
         s.jobs.values().find(bid).map(|v| v.id)

@@ -40,7 +40,7 @@ const TABLE: &[(&str, &[&str])] = &[
     ("sim", &["text", "market", "seal", "verify", "engine", "wire", "store", "files", "keys"]),
     ("rpc", &["text", "market", "seal", "verify", "engine", "wire"]),
     ("tui", FRONT),
-    ("bot", FRONT),
+    ("bot", &["text", "market", "engine"]),
     ("mcp", FRONT),
     ("cli", &["text", "market", "seal", "verify", "engine", "rpc", "config", "tui", "bot", "mcp"]),
     ("main", &["cli", "config"]),
@@ -79,6 +79,7 @@ const SANDBOX: &[&str] = &[
     "config",
     "app",
     "relay",
+    "bot",
     "rpc",
 ];
 const FRONT: &[&str] = &["text", "market", "seal", "verify", "engine", "rpc"];

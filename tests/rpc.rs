@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use earnest::engine::{Command, Fault, Handle, Snapshot, Trouble, WalletAnswer, WalletCommand};
-use earnest::market::{EventId, Network, Query};
+use earnest::market::{Actor, EventId, GigDraft, Msat, Network, Query};
 use earnest::rpc::{CONNECTIONS, Door, MOST_ASKED, Notifier, Owning, Place, connect, first, keep};
 use fake::{Purse, Small, draft};
 use serde_json::Value;
@@ -107,8 +107,10 @@ async fn whoever_starts_first_owns_and_the_second_sees_the_same() {
     assert_eq!(mine.identity, theirs.identity);
 
     // The guest posts: both see it, and the book answers both.
-    let posted =
-        guest.ask(Command::Post { draft: draft("Label images"), inputs: vec![] }).await.unwrap();
+    let posted = guest
+        .ask(Command::Post { draft: draft("Label images"), inputs: vec![], key: None })
+        .await
+        .unwrap();
     let mine = owning.handle().watch();
     // Publishing it is tried again and again meanwhile: both see that too.
     let same = |s: &Arc<Snapshot>| s.posts.len() == 1 && s.posts == mine.borrow().posts;
@@ -134,7 +136,7 @@ async fn whoever_starts_first_owns_and_the_second_sees_the_same() {
     assert_eq!(guest.people(None).await.unwrap(), vec![]);
 
     // A refusal and a thing that is not there arrive as what they are.
-    let empty = guest.ask(Command::Post { draft: draft(""), inputs: vec![] }).await;
+    let empty = guest.ask(Command::Post { draft: draft(""), inputs: vec![], key: None }).await;
     assert!(matches!(empty, Err(Trouble::Refused(r)) if r.code == "no-title"));
     let unknown = EventId([9; 32]);
     let here = owning.handle().history(unknown).await.unwrap_err();
@@ -158,7 +160,7 @@ async fn whoever_leaves_as_the_owner_hears_what_still_needs_it() {
     let (owning, _) = owner(dir.path()).await;
     seen(owning.handle(), |s| s.identity.is_some()).await;
     assert_eq!(owning.before_leaving(), None);
-    let post = Command::Post { draft: draft("Label images"), inputs: vec![] };
+    let post = Command::Post { draft: draft("Label images"), inputs: vec![], key: None };
     owning.handle().ask(post).await.unwrap();
     // Nobody takes it: it is tried again for as long as somebody runs.
     let why = |s: &Arc<Snapshot>| {
@@ -289,7 +291,7 @@ async fn a_client_that_does_not_read_is_not_read() {
     let other = guest(dir.path()).await;
     for n in 0..20 {
         let title = format!("Gig {n}");
-        other.ask(Command::Post { draft: draft(&title), inputs: vec![] }).await.unwrap();
+        other.ask(Command::Post { draft: draft(&title), inputs: vec![], key: None }).await.unwrap();
     }
     seen(&other, |s| s.posts.len() == 20).await;
     let told = purse.told.load(Ordering::SeqCst);
@@ -306,7 +308,7 @@ async fn fifty_clients_are_told_the_same() {
         guests.push(connect(dir.path()).await.unwrap());
     }
     let asked = guests.iter().take(10).enumerate().map(|(n, guest)| {
-        guest.ask(Command::Post { draft: draft(&format!("Gig {n}")), inputs: vec![] })
+        guest.ask(Command::Post { draft: draft(&format!("Gig {n}")), inputs: vec![], key: None })
     });
     for posted in futures::future::join_all(asked).await {
         posted.unwrap();
@@ -423,4 +425,68 @@ async fn a_headless_owner_tells_systemd_and_ends_when_a_guest_asks() {
     timeout(PATIENCE, running).await.unwrap().unwrap().unwrap();
     let (next, _) = owner(dir.path()).await;
     next.stop().await.unwrap();
+}
+
+/// Only what a person may do: asked over the socket by somebody who said that it is a bot.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bot_on_the_socket_stays_a_bot() {
+    let dir = tempfile::tempdir().unwrap();
+    let (owning, purse) = owner(dir.path()).await;
+    let person = guest(dir.path()).await;
+    let bot = guest(dir.path()).await.acting_as(&Actor::bot("labels").unwrap());
+    let refused = |trouble: Trouble| match trouble {
+        Trouble::Refused(why) => why.code,
+        other => other.to_string(),
+    };
+    purse.gate.add_permits(1);
+    assert_eq!(refused(bot.wallet(send(5)).await.unwrap_err()), "person-only");
+    assert_eq!(
+        refused(bot.mute(earnest::market::Pubkey([7; 32]), true).await.unwrap_err()),
+        "person-only"
+    );
+    let dear = Command::Post {
+        draft: GigDraft { price: Msat::sats(5_001).unwrap(), ..draft("Dear") },
+        inputs: vec![],
+        key: None,
+    };
+    assert_eq!(refused(bot.ask(dear.clone()).await.unwrap_err()), "budget-job");
+    // Another name over the first, or none, is still the bot.
+    let other = bot.acting_as(&Actor::agent("model").unwrap());
+    assert_eq!(other.actor(), Some(&Actor::bot("labels").unwrap()));
+    assert!(bot.budget().await.is_ok());
+    assert!(bot.halt("I see something odd").await.unwrap().halted.is_some());
+    assert_eq!(refused(bot.resume().await.unwrap_err()), "person-only");
+    let cheap = Command::Post { draft: draft("Cheap"), inputs: vec![], key: Some("1".into()) };
+    assert_eq!(refused(bot.ask(cheap.clone()).await.unwrap_err()), "bot-stopped");
+    seen(&person, |s| s.halted.is_some()).await;
+    assert!(person.resume().await.unwrap().halted.is_none());
+    let first = bot.ask(cheap.clone()).await.unwrap().log;
+    assert_eq!(bot.ask(cheap).await.unwrap().log, first);
+    let now = seen(&person, |s| s.posts.len() == 1).await;
+    assert_eq!(now.posts[0].by, Some(Actor::bot("labels").unwrap()));
+    assert_eq!(now.posts[0].key.as_deref(), Some("1"));
+    person.ask(dear).await.unwrap();
+
+    // A program that says once that it is a bot does not get out of it by leaving the name away.
+    let mut stranger = Stranger::at(dir.path()).await;
+    for (n, (asked, said)) in [
+        (r#"{"as":{"by":"bot:odd","call":"budget"}}"#, "none"),
+        (r#"{"as":{"by":"bot:other","call":"budget"}}"#, "another-name"),
+        (r#"{"switch":null}"#, "person-only"),
+        (
+            r#"{"as":{"by":"bot:odd","call":{"as":{"by":"bot:odd","call":"budget"}}}}"#,
+            "person-only",
+        ),
+        (r#"{"as":{"by":"A Person","call":"budget"}}"#, "unknown-question"),
+        (r#""stop""#, "person-only"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        stranger.send(format!("{{\"v\":1,\"id\":{n},\"do\":{asked}}}\n").as_bytes()).await;
+        let heard = stranger.hear().await.unwrap();
+        assert_eq!(code(&heard), said, "{asked}: {heard}");
+    }
+    assert_eq!(purse.sent.load(Ordering::SeqCst), 0);
+    owning.stop().await.unwrap();
 }

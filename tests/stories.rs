@@ -122,6 +122,57 @@ fn escrow_fraud_notices_every_way_in_which_it_is_broken() {
 }
 
 #[test]
+fn a_wallet_elsewhere_pays_and_its_proof_opens_the_work() {
+    let summary = play(Play { name: "nwc".into(), ..Play::default() });
+    assert!(summary.ok, "{:#?}", summary.asserts);
+    assert_eq!(summary.diff_msat, 0);
+}
+
+#[test]
+fn nwc_notices_every_way_in_which_it_is_broken() {
+    notices_every_way_in_which_it_is_broken("nwc");
+}
+
+/// Of a story that is told through the front ends of the program.
+fn told_by_the_program(name: &str, way: Option<&str>) -> (bool, serde_json::Value) {
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_earnest"));
+    command.args(["sandbox", "--script", name, "--json"]);
+    if let Some(way) = way {
+        command.args(["--break", way]);
+    }
+    let ended = command.output().expect("the program runs");
+    let told = String::from_utf8(ended.stdout).expect("text");
+    let last = told.lines().last().unwrap_or_default();
+    let summary = serde_json::from_str(last).unwrap_or_else(|_| panic!("{name}: {told}"));
+    (ended.status.success(), summary)
+}
+
+#[test]
+fn an_agent_asks_and_a_person_answers_on_the_screen() {
+    let (ok, summary) = told_by_the_program("agent", None);
+    assert!(ok, "{summary:#}");
+    assert_eq!(
+        (&summary["answer"], &summary["paid_msat"]),
+        (&"not faithful".into(), &5_000_000.into())
+    );
+    assert_eq!(summary["answered_by"], summary["parties"]["worker"]["npub"]);
+    assert_eq!(summary["diff_msat"], 0);
+    assert!(summary["question"].as_str().is_some_and(|question| question.contains("bridge")));
+}
+
+#[test]
+fn agent_notices_every_way_in_which_it_is_broken() {
+    let story = sandbox::list().into_iter().find(|s| s.name == "agent").expect("it is listed");
+    for (way, what) in story.breaks {
+        let (ok, summary) = told_by_the_program("agent", Some(way));
+        assert!(!ok, "`{way}` ({what}) went unnoticed");
+        let failed =
+            summary["asserts"].as_array().is_some_and(|all| all.iter().any(|a| a["ok"] == false));
+        assert!(failed, "`{way}` names no failed assert");
+    }
+}
+
+#[test]
 fn whoever_is_killed_anywhere_goes_on_where_it_was() {
     let summary = play(Play { name: "crash".into(), exe: exe(), ..Play::default() });
     assert!(summary.ok, "{:#?}", summary.asserts);

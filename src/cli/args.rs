@@ -6,13 +6,13 @@ use clap::{Parser, Subcommand};
 
 use super::session::Session;
 use super::verb::{
-    accept, award, bid, cancel, close, decline, deliver, dispute, files, fund, job, jobs, judge,
-    mute, note, object, people, rate, reject, relays, watch, withdraw,
+    accept, approve, award, bid, bot, cancel, close, decline, deliver, dispute, files, fund, job,
+    jobs, judge, mcp, mute, note, object, people, rate, reject, relays, watch, withdraw,
 };
 use super::verb::{
     check, config, doctor, gigs, help, init, post, run, sandbox, show, verify_proof,
 };
-use super::verb::{completions, man, relay, relay_policy, wallet};
+use super::verb::{completions, man, relay, relay_policy, schema, wallet};
 use super::{Exit, Failure, Out};
 
 /// A market for gigs without a middleman: found over Nostr, delivered peer-to-peer, paid over Lightning.
@@ -135,6 +135,8 @@ pub(super) enum Verb {
     Fund(fund::Fund),
     /// Pay for what was delivered
     Accept(accept::Accept),
+    /// Let a bot or an agent do what it may not decide alone
+    Approve(approve::Approve),
     /// Send a delivery back
     Reject(reject::Reject),
     /// Call the judge of a job in escrow
@@ -155,10 +157,14 @@ pub(super) enum Verb {
     Relays(relays::Relays),
     /// Tell what happens, as it happens
     Watch(watch::Watch),
+    /// Look at what bots and agents may do, and stop them
+    Bot(bot::Bot),
     /// Keep jobs going without a screen
     Run(run::Run),
     /// Judge escrows, by a program or by hand
     Judge(judge::Judge),
+    /// Serve an AI agent over MCP
+    Mcp(mcp::Mcp),
     /// Judge a fraud proof, offline
     VerifyProof(verify_proof::VerifyProof),
     /// Run a check on a file, or name one
@@ -178,6 +184,8 @@ pub(super) enum Verb {
     RelayPolicy(relay_policy::RelayPolicy),
     /// Print completions for a shell
     Completions(completions::Completions),
+    /// Print the JSON Schema of what a verb prints
+    Schema(schema::Schema),
     /// Print the manual page
     Man(man::Man),
     /// Explain a verb or a topic
@@ -201,6 +209,8 @@ impl Verb {
             Self::Files(verb) => verb.run(session, out),
             Self::Deliver(verb) => verb.run(session, out),
             Self::Accept(verb) => verb.run(session, out),
+            Self::Approve(verb) => verb.run(session, out),
+            Self::Bot(verb) => verb.run(session, out),
             Self::Fund(verb) => verb.run(session, out),
             Self::Reject(verb) => verb.run(session, out),
             Self::Dispute(verb) => verb.run(session, out),
@@ -214,6 +224,7 @@ impl Verb {
             Self::Relays(verb) => verb.run(session, out),
             Self::Watch(verb) => verb.run(session, out),
             Self::Run(verb) => verb.run(session, out),
+            Self::Mcp(verb) => verb.run(session, out),
             Self::VerifyProof(verb) => verb.run(session, out),
             Self::Check(verb) => verb.run(session, out),
             Self::Doctor(verb) => verb.run(session, out),
@@ -223,6 +234,7 @@ impl Verb {
             Self::Relay(verb) => verb.run(session, out),
             Self::RelayPolicy(verb) => verb.run(session, out),
             Self::Completions(verb) => verb.run(session, out),
+            Self::Schema(verb) => verb.run(session, out),
             Self::Man(verb) => verb.run(session, out),
             Self::Help(verb) => verb.run(session, out),
         }

@@ -1,8 +1,10 @@
 //! The verbs, one file each.
 
 pub(super) mod accept;
+pub(super) mod approve;
 pub(super) mod award;
 pub(super) mod bid;
+pub(super) mod bot;
 pub(super) mod cancel;
 pub(super) mod check;
 pub(super) mod close;
@@ -21,6 +23,7 @@ pub(super) mod job;
 pub(super) mod jobs;
 pub(super) mod judge;
 pub(super) mod man;
+pub(super) mod mcp;
 pub(super) mod mute;
 pub(super) mod note;
 pub(super) mod object;
@@ -33,6 +36,7 @@ pub(super) mod relay_policy;
 pub(super) mod relays;
 pub(super) mod run;
 pub(super) mod sandbox;
+pub(super) mod schema;
 pub(super) mod show;
 pub(super) mod verify_proof;
 pub(super) mod wallet;

@@ -7,10 +7,10 @@ use url::Url;
 
 use super::key::{Key, nearest};
 use super::{
-    Chain, Config, Error, Fees, Iroh, IrohRelay, KEYS, Limits, Log, Lsp, Network, Password, Place,
-    Policy, Secret, Source, file, value,
+    Budget, Chain, Config, Error, Fees, Iroh, IrohRelay, KEYS, Limits, Log, Lsp, Mcp, Network,
+    Password, Place, Policy, Secret, Source, file, value,
 };
-use crate::market::Msat;
+use crate::market::{Mode, Msat};
 
 /// More relays than this only cost bandwidth and tell more people what you read.
 const MAX_RELAYS: usize = 32;
@@ -153,6 +153,8 @@ impl Draft {
         let relays = self.relays(network)?;
         let chain = self.chain(network)?;
         let lsp = self.lsp()?;
+        let payer = self.one("wallet.nwc", value::wallet)?.map(Secret::from);
+        self.show("wallet.nwc", if payer.is_some() { "***" } else { "" });
         let relay = self.one("iroh.relay", value::iroh_relay)?.unwrap_or(IrohRelay::Disabled);
         match &relay {
             IrohRelay::Disabled => self.show("iroh.relay", "disabled"),
@@ -181,6 +183,9 @@ impl Draft {
             max_input_bytes: self.number("limits.max_input_bytes", 8 * MIB, 1, TIB)?,
         };
         let policy = self.policy()?;
+        let bot = self.budget()?;
+        let dry_run = self.one("mcp.dry_run", value::yes)?.unwrap_or(true);
+        self.show("mcp.dry_run", dry_run);
         let level = self.one("log.level", value::level)?.unwrap_or_else(|| "info".to_owned());
         self.show("log.level", &level);
         let file = self.path("log.file")?.unwrap_or_else(|| data_dir.join("earnest.log"));
@@ -193,10 +198,13 @@ impl Draft {
             relays,
             chain,
             lsp,
+            payer,
             iroh: Iroh { relay, bind },
             fees,
             limits,
             policy,
+            bot,
+            mcp: Mcp { dry_run },
             log,
             shown,
         })
@@ -244,6 +252,66 @@ impl Draft {
         }
         self.show("relays", relays.iter().map(Url::as_str).collect::<Vec<_>>().join(", "));
         Ok(relays)
+    }
+
+    fn budget(&mut self) -> Result<Budget, Error> {
+        let usual = Budget::default();
+        let sats = |n: u64| Msat::sats(n).unwrap_or(Msat::MAX);
+        let whole = |amount: Msat| amount.whole_sats();
+        let mut money = |key, usual: Msat| Ok(sats(self.number(key, whole(usual), 0, MAX_SATS)?));
+        let per_job = money("bot.per_job_sats", usual.per_job)?;
+        let budget = Budget {
+            per_job,
+            per_person: money("bot.per_person_sats", usual.per_person)?,
+            per_hour: money("bot.per_hour_sats", usual.per_hour)?,
+            per_day: money("bot.per_day_sats", usual.per_day)?,
+            at_risk: money("bot.at_risk_sats", usual.at_risk)?,
+            fee_base: money("bot.fee_base_max_sats", usual.fee_base)?,
+            // Nobody is asked unless somebody says so: the highest price binds before.
+            approve_above: money("bot.approve_above_sats", per_job)?,
+            fee_ppm: u32::try_from(self.number(
+                "bot.fee_ppm_max",
+                u64::from(usual.fee_ppm),
+                0,
+                MILLION,
+            )?)
+            .unwrap_or(u32::MAX),
+            modes: self.modes(usual.modes)?,
+        };
+        budget.check().map_err(|(name, why)| {
+            let key = match name {
+                "per_person" => "bot.per_person_sats",
+                "per_hour" => "bot.per_hour_sats",
+                "per_day" => "bot.per_day_sats",
+                "at_risk" => "bot.at_risk_sats",
+                _ => "bot.modes",
+            };
+            self.wrong(key, why)
+        })?;
+        Ok(budget)
+    }
+
+    fn modes(&mut self, usual: Vec<Mode>) -> Result<Vec<Mode>, Error> {
+        let words: Vec<String> = match self.given.get("bot.modes").map(|s| &s.given) {
+            Some(Given::Many(list)) => list.clone(),
+            Some(Given::One(text)) => {
+                text.split([',', ' ']).filter(|t| !t.is_empty()).map(str::to_owned).collect()
+            }
+            None => usual.iter().map(|mode| mode.word().to_owned()).collect(),
+        };
+        let mode = |word: &String| {
+            let all = [Mode::Sealed, Mode::Direct, Mode::Escrow];
+            let found = all.into_iter().find(|mode| mode.word() == word);
+            found.ok_or_else(|| {
+                self.wrong(
+                    "bot.modes",
+                    format!("is some of sealed, direct and escrow, not `{word}`"),
+                )
+            })
+        };
+        let modes = words.iter().map(mode).collect::<Result<Vec<_>, _>>()?;
+        self.show("bot.modes", words.join(", "));
+        Ok(modes)
     }
 
     fn chain(&mut self, network: Network) -> Result<Option<Chain>, Error> {

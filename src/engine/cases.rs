@@ -13,7 +13,7 @@ use crate::market::{
 use crate::text::{Clean, Limit, Raw};
 
 /// The judge of an escrow, for a side.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct JudgeView {
     /// Who.
     pub identity: Pubkey,
@@ -76,7 +76,7 @@ impl JudgeView {
 }
 
 /// One signed record of a case, for eyes. Its signature and its author were verified before it was kept.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct ExhibitView {
     /// Its id.
     pub id: EventId,
@@ -93,7 +93,7 @@ pub struct ExhibitView {
 }
 
 /// A case, for the judge's eyes: everything on one page.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct CaseView {
     /// Its log.
     pub id: CaseId,

@@ -9,7 +9,8 @@ use crate::engine::{
 };
 use crate::market::{
     AwardParts, Body, Case, Digest, Draft, Effect, EventId, FACT_VERSION, Fact, Job, JobId,
-    NextSeed, Nonce, PaymentHash, Post, Record, Say, Step, Time, job_id, next_audit_nonce,
+    NextSeed, Nonce, PaymentHash, Post, Record, SWITCH_LOG, Say, Step, Switch, Time, job_id,
+    next_audit_nonce,
 };
 use crate::text::Raw;
 
@@ -342,6 +343,7 @@ pub(super) enum Folded {
     Case(Box<Case>),
     Job(Box<Job>),
     Post(Box<Post>),
+    Switch(Switch),
 }
 
 /// Folds a log. A fact that this version does not know is refused, never guessed at: ignoring it could
@@ -366,6 +368,13 @@ pub(super) fn fold(log: &EventId, rows: &[FactRow]) -> Result<Folded, anyhow::Er
         match &mut folded {
             None => {
                 let job = Job::begin(&fact, row.at).map(|j| Folded::Job(Box::new(j)));
+                if *log == SWITCH_LOG {
+                    folded = Some(Folded::Switch(Switch::default()));
+                    if let Some(Folded::Switch(switch)) = &mut folded {
+                        switch.apply(&fact);
+                    }
+                    continue;
+                }
                 let post = || Post::begin(&fact).map(|p| Folded::Post(Box::new(p)));
                 let case = || Case::begin(&fact, row.at).map(|c| Folded::Case(Box::new(c)));
                 folded = job.or_else(post).or_else(case);
@@ -376,6 +385,7 @@ pub(super) fn fold(log: &EventId, rows: &[FactRow]) -> Result<Folded, anyhow::Er
             Some(Folded::Case(case)) => case.apply(&fact, row.at),
             Some(Folded::Job(job)) => job.apply(&fact, row.at),
             Some(Folded::Post(post)) => post.apply(&fact),
+            Some(Folded::Switch(switch)) => switch.apply(&fact),
         }
     }
     folded.ok_or_else(|| anyhow::anyhow!("log {log} is empty"))

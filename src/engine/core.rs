@@ -3,11 +3,13 @@
 
 mod again;
 mod ask;
+mod budget;
 mod cases;
 mod hear;
 mod listen;
 mod outbox;
 mod people;
+mod told;
 
 pub use outbox::{OpenClaim, Replays};
 
@@ -25,11 +27,11 @@ use crate::engine::{
     Unreadable, Want, WireEvent, WrapKey,
 };
 use crate::market::{
-    Address, Ask, Attachment, AwardParts, Bid, BidId, Bidder, Body, Case, CaseId, Digest, Door,
-    Draft, Effect, EventId, Fact, Gig, GigDraft, Grant, Inbox, Input, Job, JobId, Limits, Msat,
-    Network, NodeId, Nonce, Offer, Outcome, Page, PaymentHash, Phase, Policy, Post, Pubkey, Query,
-    Record, Refusal, Role, Side, Span, Status, Step, Time, Wish, World, admit, holds_gig, may,
-    propose, step,
+    Address, Ask, Attachment, AwardParts, Bid, BidId, Bidder, Body, Budget, Case, CaseId, Digest,
+    Door, Draft, Effect, EventId, Fact, Gig, GigDraft, Grant, Inbox, Input, Job, JobId, Limits,
+    Mode, Msat, Network, NodeId, Nonce, Offer, Outcome, Page, PaymentHash, Phase, Policy, Post,
+    Pubkey, Query, Record, Refusal, Role, Side, Span, Status, Step, Time, Wish, World, admit,
+    holds_gig, may, propose, step,
 };
 use crate::text::Raw;
 
@@ -121,6 +123,7 @@ pub struct Core<S> {
     follows: BTreeSet<Pubkey>,
     /// Whom somebody looks at, and until when relays are asked about them.
     looked: BTreeMap<Pubkey, Time>,
+    leash: budget::Leash,
     /// The node's best block; 0 until it has said so.
     height: u32,
 }
@@ -178,6 +181,7 @@ impl<S: Store> Core<S> {
             muted,
             follows,
             looked: BTreeMap::new(),
+            leash: budget::Leash::default(),
             height: 0,
         };
         for (id, rows) in logs {
@@ -185,6 +189,7 @@ impl<S: Store> Core<S> {
                 Folded::Case(case) => core.keep_case(*case),
                 Folded::Job(job) => core.keep(*job),
                 Folded::Post(post) => core.keep_post(*post),
+                Folded::Switch(switch) => core.leash.switch = switch,
             }
         }
         core.reopen()?;
@@ -413,7 +418,10 @@ impl<S: Store> Core<S> {
                 return Err(refusal.into());
             }
         };
-        let mut job = job.clone();
+        let decided = self.charged(id, input, decided, world.now)?;
+        let Some(mut job) = self.jobs.get(id).cloned() else {
+            return Err(Trouble::NotFound { what: "job".into(), id: id.to_string() });
+        };
         let committed = self.write(&mut job, decided, mark, ends, world.now)?;
         if committed == Committed::New {
             let freed = job.role == Role::Requester && job.phase.is_over();

@@ -9,11 +9,12 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::{broadcast, watch};
 
 use crate::engine::{
-    FactView, Fault, GigView, LedgerRow, MuteView, Notice, PersonView, Snapshot, Trouble, Wallet,
-    WalletAnswer, WalletCommand,
+    FactView, Fault, GigView, LedgerRow, MuteView, Notice, PersonView, Snapshot, ToldNotice,
+    Trouble, Wallet, WalletAnswer, WalletCommand,
 };
 use crate::market::{
-    Attachment, BidId, CaseId, EventId, Gig, GigDraft, Msat, Page, Pubkey, Query, Role, Wish,
+    Actor, Attachment, BidId, Budget, CaseId, EventId, Gig, GigDraft, Msat, Page, Pubkey, Query,
+    Refusal, Role, Wish, person_only,
 };
 
 /// What a front end asks.
@@ -27,6 +28,10 @@ pub enum Command {
         draft: GigDraft,
         /// Files for whoever is awarded.
         inputs: Vec<PathBuf>,
+        /// What makes it one gig however often it is asked for: the same key of the same actor again
+        /// answers with the gig that is there.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        key: Option<String>,
     },
     /// Take no more bids.
     Close {
@@ -144,6 +149,11 @@ pub enum Command {
         /// For a person.
         comment: String,
     },
+    /// A person: let automation do this job at its price.
+    Approve {
+        /// The job.
+        job: BidId,
+    },
 }
 
 /// What a command led to: the log it changed.
@@ -194,8 +204,95 @@ pub enum Call {
     Mutes,
     /// [`Handle::wallet`].
     Wallet(WalletCommand),
+    /// [`Handle::told`].
+    Told {
+        /// The place after which.
+        after: Option<u64>,
+        /// Of at most so many facts.
+        limit: u32,
+    },
+    /// [`Handle::budget`].
+    Budget,
+    /// [`Handle::halt`] with why, [`Handle::resume`] without.
+    Switch(Option<String>),
+    /// What an automated actor asks: within the budget, and nothing of what is a person's alone.
+    As {
+        /// Who.
+        by: Actor,
+        /// What; never this again.
+        call: Box<Call>,
+    },
     /// [`Handle::stop`].
     Stop,
+}
+
+impl Call {
+    /// Who asks, unless it is a person, and what.
+    pub fn parts(self) -> (Option<Actor>, Self) {
+        match self {
+            Self::As { by, call } => (Some(by), *call),
+            call => (None, call),
+        }
+    }
+
+    /// Whether an automated actor may ask this at all; the budget decides about the rest.
+    ///
+    /// # Errors
+    /// `person-only`.
+    pub fn is_for_automation(&self) -> Result<(), Refusal> {
+        match self {
+            Self::Do(_)
+            | Self::Preview { .. }
+            | Self::Find(_)
+            | Self::Gig(_)
+            | Self::History(_)
+            | Self::Payments
+            | Self::People(_)
+            | Self::Mutes
+            | Self::Told { .. }
+            | Self::Budget
+            // Whoever sees something go wrong may pull the brake.
+            | Self::Switch(Some(_)) => Ok(()),
+            Self::Wallet(command) if command.only_looks() => Ok(()),
+            Self::Wallet(_) => Err(person_only("Moving money by hand")),
+            Self::Mute { .. } => Err(person_only("Muting")),
+            Self::Import(_) => Err(person_only("Taking receipts and proofs from a file")),
+            Self::Switch(None) => Err(person_only("Starting automation again")),
+            Self::Stop => Err(person_only("Stopping earnest")),
+            Self::As { .. } => Err(person_only("Speaking for another actor")),
+        }
+    }
+}
+
+/// The budget of automation, and what is spent of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+pub struct BudgetView {
+    /// The limits.
+    pub budget: Budget,
+    /// Open promises.
+    pub at_risk: Msat,
+    /// Paid in the last hour.
+    pub hour: Msat,
+    /// Paid in the last day.
+    pub day: Msat,
+    /// Why automation is stopped, while it is.
+    pub halted: Option<String>,
+    /// Jobs that wait for a person's word.
+    pub waiting: Vec<BidId>,
+}
+
+impl BudgetView {
+    /// What may still be promised now, fees included, whoever the person is.
+    pub fn left(&self) -> Msat {
+        let b = &self.budget;
+        let used = |paid: Msat| self.at_risk.checked_add(paid).unwrap_or(Msat::MAX);
+        let rooms = [
+            b.at_risk.saturating_sub(self.at_risk),
+            b.per_hour.saturating_sub(used(self.hour)),
+            b.per_day.saturating_sub(used(self.day)),
+        ];
+        rooms.into_iter().min().unwrap_or_default()
+    }
 }
 
 /// What comes back.
@@ -222,6 +319,10 @@ pub enum Answer {
     Mutes(Vec<MuteView>),
     /// To [`Call::Wallet`].
     Wallet(WalletAnswer),
+    /// To [`Call::Told`]: notices, and up to which place they are told.
+    Told(Vec<ToldNotice>, u64),
+    /// To [`Call::Budget`] and [`Call::Switch`].
+    Budget(Box<BudgetView>),
     /// To [`Call::Stop`].
     Stopped,
 }
@@ -243,12 +344,13 @@ pub trait Line: Send + Sync {
 pub struct Handle {
     line: Arc<dyn Line>,
     wallet: Option<Arc<dyn Wallet>>,
+    actor: Option<Actor>,
 }
 
 impl Handle {
     /// A handle on whatever is at the other end of the line.
     pub fn new(line: Arc<dyn Line>) -> Self {
-        Self { line, wallet: None }
+        Self { line, wallet: None, actor: None }
     }
 
     /// The same handle, its wallet's verbs done by this node.
@@ -257,8 +359,32 @@ impl Handle {
         Self { wallet: Some(wallet), ..self }
     }
 
+    /// The same handle in the hands of a bot or an agent: everything that it asks is asked in this name
+    /// and within the budget. There is no way back to a person's.
+    #[must_use]
+    pub fn acting_as(&self, actor: &Actor) -> Self {
+        let actor = self.actor.clone().unwrap_or_else(|| actor.clone());
+        Self { actor: Some(actor), ..self.clone() }
+    }
+
+    /// In whose hands it is, unless in a person's.
+    pub fn actor(&self) -> Option<&Actor> {
+        self.actor.as_ref()
+    }
+
     /// One call, whatever it is. The methods below are made of it.
     pub async fn call(&self, call: Call) -> Result<Answer, Trouble> {
+        let call = match (&self.actor, call) {
+            (Some(by), call) => Call::As { by: by.clone(), call: Box::new(call) },
+            (None, call) => call,
+        };
+        if let Call::As { call, .. } = &call {
+            call.is_for_automation()?;
+        }
+        let call = match (&self.wallet, call) {
+            (Some(_), Call::As { call, .. }) if matches!(*call, Call::Wallet(_)) => *call,
+            (_, call) => call,
+        };
         match (&self.wallet, call) {
             (Some(wallet), Call::Wallet(command)) => {
                 let promised = self.line.watch().borrow().reserved;
@@ -357,6 +483,41 @@ impl Handle {
         match self.call(Call::Mutes).await.map_err(fault)? {
             Answer::Mutes(mutes) => Ok(mutes),
             other => Err(astray(&other)),
+        }
+    }
+
+    /// What was worth telling after this place, of the next `limit` facts (500 at most), and the place that
+    /// is told by it: ask again from there. Without a place: nothing, and where things stand now.
+    pub async fn told(
+        &self,
+        after: Option<u64>,
+        limit: u32,
+    ) -> Result<(Vec<ToldNotice>, u64), Trouble> {
+        match self.call(Call::Told { after, limit: limit.min(500) }).await? {
+            Answer::Told(told, upto) => Ok((told, upto)),
+            other => Err(astray(&other).into()),
+        }
+    }
+
+    /// The budget of automation, and what is spent of it.
+    pub async fn budget(&self) -> Result<BudgetView, Trouble> {
+        self.switched(Call::Budget).await
+    }
+
+    /// Stops all automation at once, until a person lets it go on. What was begun ends as it ends.
+    pub async fn halt(&self, why: &str) -> Result<BudgetView, Trouble> {
+        self.switched(Call::Switch(Some(why.to_owned()))).await
+    }
+
+    /// Lets automation go on.
+    pub async fn resume(&self) -> Result<BudgetView, Trouble> {
+        self.switched(Call::Switch(None)).await
+    }
+
+    async fn switched(&self, call: Call) -> Result<BudgetView, Trouble> {
+        match self.call(call).await? {
+            Answer::Budget(view) => Ok(*view),
+            other => Err(astray(&other).into()),
         }
     }
 

@@ -11,7 +11,7 @@ use crate::text::{Clean, Limit, Raw};
 pub const MOST_LINES: usize = 2_000;
 
 /// One line of a job's history, for eyes.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct FactView {
     /// Its place.
     pub n: u64,
@@ -119,6 +119,7 @@ impl FactView {
             Fact::Accepting { max_fee } | Fact::Funding { max_fee, .. } => {
                 (None, None, Some(*max_fee))
             }
+            Fact::Automated { most, .. } => (*most, None, None),
             Fact::Offered { invoice, .. } => (invoice.amount, None, None),
             Fact::Held { amount, .. } => (Some(*amount), None, None),
             Fact::Billed { tranche, invoice, lsp_fee } => {
@@ -152,6 +153,9 @@ impl FactView {
             Fact::Refused { sentence, .. } => view.why(sentence),
             Fact::PayFailed { reason, .. } => view.why(reason),
             Fact::Returning { why, .. } => view.why(why),
+            Fact::Automated { by, verb, .. } | Fact::ApprovalAsked { by, verb } => {
+                view.why(&format!("{by}: {}", verb.word()))
+            }
             Fact::Stuck { effect, why } => view.why(&format!("{effect}: {why}")),
             _ => view,
         }
@@ -226,6 +230,12 @@ impl FactView {
             "lost" => format!("The payment died of age{part}: the requester has it back."),
             "lapsed" => "A deadline passed.".to_owned(),
             "resent_to_judge" => "What the judge has not answered was said again.".to_owned(),
+            "automated" if self.amount.is_some() => {
+                format!("Automation promised at most {amount} of its budget.")
+            }
+            "automated" => "Automation did it:".to_owned(),
+            "approval_asked" => "Automation asks for your word:".to_owned(),
+            "approved" => "You let automation do this job.".to_owned(),
             "resent" => "What was not answered was said again.".to_owned(),
             "stuck" => "Something did not work:".to_owned(),
             other => other.to_owned(),

@@ -7,14 +7,14 @@ use async_trait::async_trait;
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
 use crate::engine::{
-    Answer, Call, Command, FactView, Fault, Files, GigView, LedgerRow, Line, MOST_INPUT, MuteView,
-    Notice, PersonView, Receipt, Snapshot, Trouble,
+    Answer, BudgetView, Call, Command, FactView, Fault, Files, GigView, LedgerRow, Line,
+    MOST_INPUT, MuteView, Notice, PersonView, Receipt, Snapshot, ToldNotice, Trouble,
 };
-use crate::market::{Attachment, BidId, EventId, Gig, GigDraft, Nonce, Page, Pubkey, Query};
+use crate::market::{Actor, Attachment, BidId, EventId, Gig, GigDraft, Nonce, Page, Pubkey, Query};
 
 /// What reaches the loop: commands with their files already copied, and questions.
 pub(super) enum Request {
-    Do(Box<Ready>, oneshot::Sender<Result<Receipt, Trouble>>),
+    Do(Option<Actor>, Box<Ready>, oneshot::Sender<Result<Receipt, Trouble>>),
     Preview(Box<GigDraft>, Vec<Attachment>, oneshot::Sender<Result<Gig, Trouble>>),
     Find(Box<Query>, oneshot::Sender<Result<Page, Fault>>),
     Gig(EventId, oneshot::Sender<Result<Option<Gig>, Fault>>),
@@ -23,6 +23,9 @@ pub(super) enum Request {
     Import(String, oneshot::Sender<Result<bool, Trouble>>),
     Mute(Pubkey, bool, oneshot::Sender<Result<Vec<MuteView>, Trouble>>),
     Mutes(oneshot::Sender<Vec<MuteView>>),
+    Told(Option<u64>, u32, oneshot::Sender<Result<(Vec<ToldNotice>, u64), Fault>>),
+    Budget(oneshot::Sender<BudgetView>),
+    Switch(Option<String>, oneshot::Sender<Result<BudgetView, Trouble>>),
     Payments(oneshot::Sender<Result<Vec<LedgerRow>, Fault>>),
     Stop(oneshot::Sender<()>),
 }
@@ -30,7 +33,7 @@ pub(super) enum Request {
 /// A command whose files are copies of our own.
 pub(super) enum Ready {
     Plain(Command),
-    Post { draft: Box<GigDraft>, inputs: Vec<(Attachment, PathBuf)> },
+    Post { draft: Box<GigDraft>, inputs: Vec<(Attachment, PathBuf)>, key: Option<String> },
     Deliver { job: BidId, source: PathBuf, file: Attachment, message: String },
 }
 
@@ -46,13 +49,13 @@ pub(super) struct Local {
 impl Local {
     async fn prepare(&self, command: Command) -> Result<Ready, Trouble> {
         Ok(match command {
-            Command::Post { draft, inputs } => {
+            Command::Post { draft, inputs, key } => {
                 let folder = EventId((self.fresh)().0);
                 let mut copies = Vec::new();
                 for input in inputs {
                     copies.push(self.files.adopt(&folder, &input, MOST_INPUT).await?);
                 }
-                Ready::Post { draft: Box::new(draft), inputs: copies }
+                Ready::Post { draft: Box::new(draft), inputs: copies, key }
             }
             Command::Deliver { job, file, message } => {
                 let snapshot = self.snapshot.borrow().clone();
@@ -81,10 +84,16 @@ impl Local {
 #[async_trait]
 impl Line for Local {
     async fn call(&self, call: Call) -> Result<Answer, Trouble> {
+        let (by, call) = call.parts();
+        if by.is_some() {
+            call.is_for_automation()?;
+        }
         Ok(match call {
             Call::Do(command) => {
                 let ready = self.prepare(*command).await?;
-                Answer::Done(self.request(|answer| Request::Do(Box::new(ready), answer)).await??)
+                Answer::Done(
+                    self.request(|answer| Request::Do(by, Box::new(ready), answer)).await??,
+                )
             }
             Call::Preview { draft, inputs } => {
                 let asked = self.request(|answer| Request::Preview(draft, inputs, answer));
@@ -108,6 +117,20 @@ impl Line for Local {
             }
             Call::Mute { who, mute } => {
                 Answer::Mutes(self.request(|answer| Request::Mute(who, mute, answer)).await??)
+            }
+            Call::Told { after, limit } => {
+                let asked = self.request(|answer| Request::Told(after, limit, answer));
+                let (told, upto) = asked.await??;
+                Answer::Told(told, upto)
+            }
+            Call::Budget => Answer::Budget(Box::new(self.request(Request::Budget).await?)),
+            Call::Switch(why) => {
+                let asked = self.request(|answer| Request::Switch(why, answer));
+                Answer::Budget(Box::new(asked.await??))
+            }
+            Call::As { .. } => {
+                let refusal = crate::market::person_only("Speaking for another actor");
+                return Err(refusal.into());
             }
             Call::Mutes => Answer::Mutes(self.request(Request::Mutes).await?),
             Call::Payments => Answer::Payments(self.request(Request::Payments).await??),

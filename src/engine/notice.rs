@@ -5,7 +5,9 @@ use serde::{Deserialize, Serialize};
 use crate::market::{BidId, Body, Case, Checked, Fact, Job, Money, Phase, Role, Time};
 
 /// How much it matters.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, schemars::JsonSchema,
+)]
 #[serde(rename_all = "lowercase")]
 pub enum Severity {
     /// Good to know.
@@ -17,7 +19,7 @@ pub enum Severity {
 }
 
 /// One thing worth telling.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Notice {
     /// When it became so.
     pub at: Time,
@@ -33,7 +35,64 @@ pub struct Notice {
     pub money: Money,
 }
 
+/// A notice with its place among everything that ever became so here.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ToldNotice {
+    /// Grows; what is told after it is newer.
+    pub seq: u64,
+    /// The fact that it tells of, `job:n`: the same however often it is told.
+    pub id: String,
+    /// What it says.
+    #[serde(flatten)]
+    pub notice: Notice,
+}
+
 impl Notice {
+    /// Every code that a notice has, for whoever waits for some.
+    pub const CODES: &[&str] = &[
+        "approval-asked",
+        "asked-back",
+        "audited",
+        "awarded",
+        "bid",
+        "cancelled",
+        "cheated",
+        "check-failed",
+        "claiming",
+        "damaged",
+        "declined",
+        "delivered",
+        "delivery-refused",
+        "equivocation",
+        "file",
+        "funded",
+        "held",
+        "inspected",
+        "lapsed",
+        "locking",
+        "lost",
+        "no-verdict",
+        "not-paid",
+        "note",
+        "offered",
+        "opened",
+        "paid",
+        "paying",
+        "proven",
+        "rated",
+        "received",
+        "refunded",
+        "rejected",
+        "released",
+        "returned",
+        "returning",
+        "seal-failed",
+        "sealed",
+        "stuck",
+        "taken",
+        "underpaid",
+        "withdrawn",
+    ];
     /// What a new fact of a case means to its judge, if anything.
     pub fn of_case(case: &Case, fact: &Fact, at: Time) -> Option<Self> {
         use Severity::{Act, Info, Warn};
@@ -328,6 +387,15 @@ impl Notice {
                 let money = if job.money_moved() { Spent } else { Untouched };
                 (Warn, "lapsed", money, format!("{id}: {what}."))
             }
+            Fact::ApprovalAsked { by, verb } => (
+                Act,
+                "approval-asked",
+                Untouched,
+                format!(
+                    "{by} wants to {} {id} for {price}: more than it may decide alone. Next: earnest approve {id}",
+                    verb.word()
+                ),
+            ),
             Fact::Stuck { effect, why } => {
                 (Warn, "stuck", Untouched, format!("{id}: {effect} did not work: {why}"))
             }

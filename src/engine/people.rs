@@ -10,7 +10,7 @@ pub const MOST_PEOPLE: usize = 500;
 pub const MOST_MUTED: usize = 10_000;
 
 /// Somebody we had to do with.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct PersonView {
     /// Their identity.
     pub key: Pubkey,

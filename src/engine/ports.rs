@@ -294,7 +294,7 @@ pub struct Published {
 }
 
 /// How one relay is doing.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct RelayHealth {
     /// Its URL.
     pub url: String,
@@ -318,7 +318,7 @@ pub struct RelayHealth {
 }
 
 /// What a relay says of itself (NIP-11, `limitation`). What it does not state is not limited.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct RelayLimits {
     /// Bytes of a whole message.
     pub max_message: Option<u64>,
@@ -351,7 +351,9 @@ pub trait Relays: Send + Sync {
 // ---------------------------------------------------------------- lightning
 
 /// What the node has, said honestly.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema,
+)]
 pub struct Balances {
     /// Confirmed coins on the chain that can be spent now.
     pub onchain_spendable: Msat,
@@ -370,7 +372,7 @@ pub struct Balances {
 }
 
 /// The node at a glance.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct NodeStatus {
     /// Its id.
     pub node: NodeId,

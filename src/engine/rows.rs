@@ -86,7 +86,7 @@ pub enum EffectEnd {
 }
 
 /// Which way a payment goes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Direction {
     /// To us.
@@ -206,6 +206,10 @@ pub trait Store: Send {
     fn logs(&self) -> Result<Vec<(EventId, Vec<FactRow>)>, Fault>;
     /// One log, in order.
     fn log(&self, log: &EventId) -> Result<Vec<FactRow>, Fault>;
+    /// Facts in the order in which they became so, after this place, at most `limit`, each with its place.
+    fn facts_after(&self, place: u64, limit: usize) -> Result<Vec<(u64, FactRow)>, Fault>;
+    /// The place of the newest fact; 0 where there is none.
+    fn newest_fact(&self) -> Result<u64, Fault>;
     /// Takes up to `limit` effects that are due at `now` and not leased, and leases them until `until`.
     /// Effects of one log come in the order they were added.
     fn lease(&mut self, now: Time, until: Time, limit: usize) -> Result<Vec<EffectRow>, Fault>;

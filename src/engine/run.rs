@@ -15,7 +15,7 @@ use crate::engine::{
     Trouble,
 };
 use crate::market::{
-    Ask, BidId, CaseId, Digest, Effect, EndpointId, EventId, Fact, Grant, Lane, Span, Time,
+    Actor, Ask, BidId, CaseId, Digest, Effect, EndpointId, EventId, Fact, Grant, Lane, Span, Time,
 };
 
 /// The adapters that the runner drives.
@@ -368,8 +368,8 @@ impl<S: Store + 'static> Runner<S> {
 
     fn request(&mut self, request: Request) {
         match request {
-            Request::Do(ready, answer) => {
-                let _ = answer.send(self.command(*ready));
+            Request::Do(by, ready, answer) => {
+                let _ = answer.send(self.command(by.as_ref(), *ready));
             }
             Request::Preview(draft, inputs, answer) => {
                 let _ = answer.send(self.core.preview(&draft, &inputs));
@@ -399,6 +399,16 @@ impl<S: Store + 'static> Runner<S> {
             Request::Mutes(answer) => {
                 let _ = answer.send(self.core.mutes());
             }
+            Request::Told(after, limit, answer) => {
+                let limit = usize::try_from(limit.min(500)).unwrap_or(500);
+                let _ = answer.send(self.core.told(after, limit));
+            }
+            Request::Budget(answer) => {
+                let _ = answer.send(self.core.budget());
+            }
+            Request::Switch(why, answer) => {
+                let _ = answer.send(self.core.switch(why).map(|()| self.core.budget()));
+            }
             Request::Payments(answer) => {
                 let _ = answer.send(self.core.store().payments());
             }
@@ -408,8 +418,11 @@ impl<S: Store + 'static> Runner<S> {
         }
     }
 
-    fn command(&mut self, ready: Ready) -> Result<Receipt, Trouble> {
-        let log = self.done(ready)?;
+    fn command(&mut self, by: Option<&Actor>, ready: Ready) -> Result<Receipt, Trouble> {
+        let log = match by {
+            None => done(&mut self.core, ready)?,
+            Some(by) => self.core.acting(by, |core| done(core, ready))?,
+        };
         let post = |p: &&crate::market::Post| p.id == log || p.versions.contains_key(&log);
         let case = self.core.case(&log).map(|case| case.n);
         Ok(match self.core.job(&log).map(|job| job.n).or(case) {
@@ -419,54 +432,6 @@ impl<S: Store + 'static> Runner<S> {
                 Receipt { log: post.map_or(log, |p| p.id), facts: post.map_or(0, |p| p.n) }
             }
         })
-    }
-
-    /// Does it, and says which log it changed.
-    fn done(&mut self, ready: Ready) -> Result<EventId, Trouble> {
-        let core = &mut self.core;
-        let command = match ready {
-            Ready::Post { draft, inputs } => {
-                return core.post(&draft, inputs);
-            }
-            Ready::Deliver { job, source, file, message } => {
-                let (size, name, nonce) = (file.size, file.name.0, core.nonce());
-                core.ask(&job, Ask::Deliver { source, size, name, message, nonce })?;
-                return Ok(job);
-            }
-            Ready::Plain(command) => command,
-        };
-        let (job, ask) = match command {
-            Command::Bid { gig, wish, message } => {
-                return core.bid(&gig, wish, &message);
-            }
-            Command::Close { gig } => return core.close(&gig).map(|()| gig),
-            Command::Award { job } => return core.award(&job).map(|()| job),
-            Command::Decline { job, reason } => {
-                let nonce = core.nonce();
-                (job, Ask::Decline { reason, nonce })
-            }
-            Command::Withdraw { job, reason } => (job, Ask::Withdraw { reason }),
-            Command::Fund { job, max_fee } => {
-                return core.fund(&job, max_fee).map(|()| job);
-            }
-            Command::Accept { job, max_fee } => (job, Ask::Accept { max_fee }),
-            Command::Reject { job, reason } => (job, Ask::Reject { reason }),
-            Command::Cancel { job, reason } => (job, Ask::Cancel { reason }),
-            Command::Dispute { job, reason } => (job, Ask::Dispute { reason }),
-            Command::Object { job, reason } => (job, Ask::Object { reason }),
-            Command::Rule { case, whose, reason } => {
-                return core.rule(&case, whose, reason).map(|()| case);
-            }
-            Command::CaseNote { case, text } => return core.case_note(&case, text).map(|()| case),
-            Command::Note { job, text } => (job, Ask::Note { text }),
-            Command::Rate { job, stars, comment } => (job, Ask::Rate { stars, comment }),
-            Command::Post { .. } | Command::Deliver { .. } => {
-                let why = "files are copied before a command comes here".into();
-                return Err(Fault::Never(why).into());
-            }
-        };
-        core.ask(&job, ask)?;
-        Ok(job)
     }
 
     fn history(&self, id: &BidId) -> Result<Vec<FactView>, Trouble> {
@@ -530,6 +495,7 @@ impl<S: Store + 'static> Runner<S> {
             identity: Some(self.core.identity()),
             node: self.node.clone(),
             reserved: self.core.reserved(),
+            halted: self.core.halted().cloned(),
             relays: self.health.clone(),
             jobs: self.views.clone(),
             cases: self.cases.clone(),
@@ -539,4 +505,52 @@ impl<S: Store + 'static> Runner<S> {
         };
         self.shown.send_replace(Arc::new(snapshot));
     }
+}
+
+/// Does it, and says which log it changed.
+fn done<S: Store>(core: &mut Core<S>, ready: Ready) -> Result<EventId, Trouble> {
+    let command = match ready {
+        Ready::Post { draft, inputs, key } => {
+            return core.post_once(&draft, inputs, key);
+        }
+        Ready::Deliver { job, source, file, message } => {
+            let (size, name, nonce) = (file.size, file.name.0, core.nonce());
+            core.ask(&job, Ask::Deliver { source, size, name, message, nonce })?;
+            return Ok(job);
+        }
+        Ready::Plain(command) => command,
+    };
+    let (job, ask) = match command {
+        Command::Bid { gig, wish, message } => {
+            return core.bid(&gig, wish, &message);
+        }
+        Command::Close { gig } => return core.close(&gig).map(|()| gig),
+        Command::Award { job } => return core.award(&job).map(|()| job),
+        Command::Decline { job, reason } => {
+            let nonce = core.nonce();
+            (job, Ask::Decline { reason, nonce })
+        }
+        Command::Withdraw { job, reason } => (job, Ask::Withdraw { reason }),
+        Command::Fund { job, max_fee } => {
+            return core.fund(&job, max_fee).map(|()| job);
+        }
+        Command::Accept { job, max_fee } => (job, Ask::Accept { max_fee }),
+        Command::Reject { job, reason } => (job, Ask::Reject { reason }),
+        Command::Cancel { job, reason } => (job, Ask::Cancel { reason }),
+        Command::Dispute { job, reason } => (job, Ask::Dispute { reason }),
+        Command::Object { job, reason } => (job, Ask::Object { reason }),
+        Command::Rule { case, whose, reason } => {
+            return core.rule(&case, whose, reason).map(|()| case);
+        }
+        Command::CaseNote { case, text } => return core.case_note(&case, text).map(|()| case),
+        Command::Note { job, text } => (job, Ask::Note { text }),
+        Command::Rate { job, stars, comment } => (job, Ask::Rate { stars, comment }),
+        Command::Approve { job } => (job, Ask::Approve),
+        Command::Post { .. } | Command::Deliver { .. } => {
+            let why = "files are copied before a command comes here".into();
+            return Err(Fault::Never(why).into());
+        }
+    };
+    core.ask(&job, ask)?;
+    Ok(job)
 }

@@ -9,11 +9,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::engine::{CaseView, JudgeView, NodeStatus, PendingRow, RelayHealth};
 use crate::market::{
-    Attempt, BidId, CaseId, CheckVerdict, Checked, Digest, EventId, Gig, Job, JobId, JudgeTerms,
-    Mode, Msat, Network, PaymentHash, Phase, Post, Pubkey, Refusal, Role, Side, Status, Time, Verb,
-    Work, at_stake, largest_loss, legal, risk_of,
+    Actor, Attempt, BidId, CaseId, CheckVerdict, Checked, Digest, EventId, Gig, Job, JobId,
+    JudgeTerms, Mode, Msat, Network, PaymentHash, Phase, Post, Pubkey, Refusal, Role, Side, Status,
+    Time, Verb, Work, at_stake, largest_loss, legal, risk_of,
 };
 use crate::text::{Clean, Limit};
+use crate::verify::{Choices, LONGEST_ANSWER};
 
 /// Everything a front end draws from, but the book.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -26,6 +27,9 @@ pub struct Snapshot {
     pub node: Option<NodeStatus>,
     /// What is promised to workers and not paid yet.
     pub reserved: Msat,
+    /// Why automation is stopped, while it is.
+    #[serde(default)]
+    pub halted: Option<String>,
     /// Each relay.
     pub relays: Vec<RelayHealth>,
     /// Each job.
@@ -42,7 +46,7 @@ pub struct Snapshot {
 }
 
 /// A job, for eyes.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct JobView {
     /// The name of its log.
     pub id: BidId,
@@ -58,6 +62,8 @@ pub struct JobView {
     pub title: Clean,
     /// The listing version.
     pub gig: EventId,
+    /// The listing, across its versions: [`Gig::listing`].
+    pub listing: Digest,
     /// The other side's identity.
     pub peer: Pubkey,
     /// When the other side last said anything in it.
@@ -84,6 +90,9 @@ pub struct JobView {
     pub reason: Option<Clean>,
     /// What can be done, and why not what cannot.
     pub legal: Vec<Offered>,
+    /// Where the terms ask for one answer of several: those there are.
+    #[serde(default)]
+    pub answers: Vec<Clean>,
     /// Files other than the delivery.
     pub materials: Vec<MaterialView>,
     /// The delivery that stands.
@@ -95,6 +104,12 @@ pub struct JobView {
     pub fetched: Option<(u64, u64)>,
     /// What a person should look at.
     pub stuck: Vec<String>,
+    /// The automated actor that made the bid, as a worker, or promised the money; `None` for a person.
+    #[serde(default)]
+    pub by: Option<Actor>,
+    /// Who waits for a person's word, and to do what.
+    #[serde(default)]
+    pub asked: Option<(Actor, Verb)>,
     /// Records of ours that the other side has not shown to have seen.
     pub unheard: u32,
     /// What is begun and not done, oldest first; at most [`MOST_PENDING`].
@@ -107,7 +122,7 @@ pub struct JobView {
 pub const MOST_PENDING: usize = 16;
 
 /// An effect that is not done, for eyes.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct PendingView {
     /// Its kind.
     pub kind: String,
@@ -132,7 +147,7 @@ impl PendingView {
 }
 
 /// One verb and whether it can be done now.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Offered {
     /// The verb.
     pub verb: Verb,
@@ -141,7 +156,7 @@ pub struct Offered {
 }
 
 /// A file, for eyes.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct MaterialView {
     /// What it is.
     pub blob: Digest,
@@ -156,7 +171,7 @@ pub struct MaterialView {
 }
 
 /// A delivery, for eyes.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct DeliveryView {
     /// From 0.
     pub number: u32,
@@ -193,10 +208,42 @@ pub struct DeliveryView {
     /// What the checks of the terms said, of the sample and of what was opened.
     #[serde(default)]
     pub checks: Vec<Clean>,
+    /// The same in one word; `None` while they have not spoken of all that they can be asked about now.
+    #[serde(default)]
+    pub verdict: Option<Verdict>,
+}
+
+/// What all checks of a delivery say together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Verdict {
+    /// It is what was asked.
+    Pass,
+    /// It is not.
+    Fail,
+    /// They cannot tell, which proves nothing.
+    Unsure,
+}
+
+impl Verdict {
+    fn of(job: &Job, attempt: &Attempt) -> Option<Self> {
+        let review = &attempt.review;
+        if review.results.iter().any(Checked::failed) {
+            return Some(Self::Fail);
+        }
+        let opened = attempt.tranches.iter().all(|t| t.opened);
+        let whole = !job.terms().quality.checks.is_empty() && opened && !review.checked.is_empty();
+        let sample = job.terms().quality.audit > 0 && review.audited.is_some();
+        match review.results.iter().any(Checked::unsure) {
+            _ if !whole && !sample => None,
+            true => Some(Self::Unsure),
+            false => Some(Self::Pass),
+        }
+    }
 }
 
 /// An escrow, for eyes. Heights are of the chain.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct EscrowView {
     /// Blocks that the hold lasts.
     pub window: u32,
@@ -270,6 +317,12 @@ pub struct PostView {
     pub bids: u32,
     /// Jobs awarded.
     pub awarded: u32,
+    /// The automated actor that published it; `None` for a person.
+    #[serde(default)]
+    pub by: Option<Actor>,
+    /// What makes it one gig however often it is asked for.
+    #[serde(default)]
+    pub key: Option<String>,
     /// What is begun and not done, oldest first; at most [`MOST_PENDING`].
     pub pending: Vec<PendingView>,
     /// How many facts.
@@ -277,10 +330,12 @@ pub struct PostView {
 }
 
 /// A gig, for eyes.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct GigView {
     /// This version.
     pub id: EventId,
+    /// The listing, across its versions: [`Gig::listing`].
+    pub listing: Digest,
     /// Who.
     pub author: Pubkey,
     /// One line.
@@ -334,6 +389,7 @@ pub struct GigView {
 const LINE: Limit = Limit::TITLE;
 const BLOCK: Limit = Limit::BLOCK;
 const WHY: Limit = Limit::one_line(400);
+const ANSWER: Limit = Limit::one_line(LONGEST_ANSWER);
 
 impl GigView {
     /// Cleans a gig.
@@ -341,6 +397,7 @@ impl GigView {
         let tag = |t: &String| crate::text::Raw(t.clone()).clean(Limit::NAME);
         Self {
             id: gig.id,
+            listing: gig.listing(),
             author: gig.author,
             title: gig.title.clean(LINE),
             summary: gig.summary.clean(BLOCK),
@@ -390,6 +447,8 @@ impl PostView {
             gig: GigView::of(gig),
             bids: count(|job| job.phase == Phase::Bid),
             awarded: count(|job| job.job.is_some()),
+            by: post.by.clone(),
+            key: post.key.clone(),
             pending: Vec::new(),
             facts: post.n,
         })
@@ -411,6 +470,7 @@ impl JobView {
             since: job.since,
             title: job.gig.title.clean(LINE),
             gig: job.gig.id,
+            listing: job.gig.listing(),
             peer: job.peer(),
             heard_at: job.heard_at,
             price: job.terms().price,
@@ -423,6 +483,7 @@ impl JobView {
             otherwise: deadline.map(|(_, what)| what.into()),
             reason: job.reason.as_ref().map(raw),
             legal: legal(job, now).into_iter().map(offered).collect(),
+            answers: answers(job),
             materials: job
                 .materials
                 .iter()
@@ -460,16 +521,34 @@ impl JobView {
                     proof: attempt.proof.clone(),
                     audit: audit_words(attempt),
                     checks: attempt.review.results.iter().map(check_words).collect(),
+                    verdict: Verdict::of(job, attempt),
                 }
             }),
             escrow: EscrowView::of(job),
             fetched,
             stuck: job.stuck.clone(),
+            by: job.charge.by.clone(),
+            asked: job.charge.asked.clone(),
             unheard: u32::try_from(job.unacknowledged.len()).unwrap_or(u32::MAX),
             pending: Vec::new(),
             facts: job.n,
         }
     }
+}
+
+/// The answers that the checks of a gig leave a worker to choose from. None where one cannot be shown as it
+/// is: what a person picks must be, byte for byte, what the check takes.
+fn answers(job: &Job) -> Vec<Clean> {
+    let checks = &job.gig.offer.quality.checks;
+    let bodies = checks.iter().filter_map(|check| check.body.as_ref());
+    let Some(choices) = bodies.map(|body| body.as_bytes()).find_map(Choices::of) else {
+        return Vec::new();
+    };
+    let shown = |answer: &String| {
+        let clean = crate::text::Raw(answer.clone()).clean(ANSWER);
+        (clean.as_str() == answer).then_some(clean)
+    };
+    choices.answers().iter().map(shown).collect::<Option<_>>().unwrap_or_default()
 }
 
 /// How the audit stands.

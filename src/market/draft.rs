@@ -92,13 +92,19 @@ impl fmt::Display for NotAGig {
     }
 }
 
-#[derive(Debug, Deserialize)]
+/// The JSON Schema of a gig as a person writes it.
+pub fn draft_schema(make: &mut schemars::SchemaGenerator) -> schemars::Schema {
+    make.subschema_for::<Form>()
+}
+
+#[derive(Debug, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Form {
     title: String,
     #[serde(default)]
     summary: String,
     content: Option<String>,
+    #[schemars(with = "Option<PathBuf>")]
     content_file: Option<toml::Spanned<PathBuf>>,
     #[serde(default)]
     tags: Vec<String>,
@@ -108,25 +114,33 @@ struct Form {
     modes: Vec<Mode>,
     #[serde(default = "one")]
     slots: u32,
+    #[schemars(with = "Written")]
     price: Price,
     #[serde(default = "ten_mib")]
+    #[schemars(with = "Written")]
     max_bytes: Bytes,
     #[serde(default = "three_days")]
+    #[schemars(with = "Written")]
     deliver: Length,
     #[serde(default = "a_day")]
+    #[schemars(with = "Written")]
     pay: Length,
     window: Option<u32>,
+    #[schemars(with = "Option<String>")]
     judge: Option<toml::Spanned<String>>,
     #[serde(default = "some_work")]
     pow: u8,
     #[serde(default = "a_week")]
+    #[schemars(with = "Written")]
     expires: Length,
     #[serde(default)]
     inputs: Vec<PathBuf>,
     #[serde(default)]
+    #[schemars(with = "Vec<PathBuf>")]
     checks: Vec<toml::Spanned<PathBuf>>,
     #[serde(default)]
     audit: u64,
+    #[schemars(with = "Option<String>")]
     cut: Option<Cut>,
 }
 
@@ -229,6 +243,17 @@ struct Price(Msat);
 struct Bytes(u64);
 #[derive(Debug)]
 struct Length(Span);
+
+/// How any of them is written.
+#[derive(schemars::JsonSchema)]
+#[schemars(untagged)]
+#[expect(dead_code, reason = "only its shape is wanted")]
+enum Written {
+    /// With a unit: `21000sat`, `10MiB`, `3d`.
+    Text(String),
+    /// A bare number.
+    Number(u64),
+}
 
 /// Something written as a text, or as a bare number.
 struct Reading<T>(&'static str, fn(&str) -> Option<T>);

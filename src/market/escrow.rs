@@ -40,7 +40,7 @@ impl Default for EscrowTerms {
 }
 
 /// A judge that both sides agreed on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct JudgeTerms {
     /// Who.

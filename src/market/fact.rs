@@ -8,8 +8,9 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use crate::market::{
-    Attachment, Audited, CaseBegins, Certificate, Checked, Digest, EventId, Finding, Gig, Invoice,
-    JobId, JudgeCertificate, JudgeDoor, Msat, Nonce, PaymentHash, Preimage, Record, Role,
+    Actor, Attachment, Audited, CaseBegins, Certificate, Checked, Digest, EventId, Finding, Gig,
+    Invoice, JobId, JudgeCertificate, JudgeDoor, Msat, Nonce, PaymentHash, Preimage, Record, Role,
+    Verb,
 };
 
 /// The version of the form that [`Fact`] has now.
@@ -31,6 +32,9 @@ pub enum Fact {
         gig: Box<Gig>,
         /// What our session key is derived from; `None` for a requester who has not awarded.
         nonce: Option<Nonce>,
+        /// The automated actor that made it; `None` for a person, and for a bid of somebody else's.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        by: Option<Actor>,
     },
     /// The bid was accepted: J is known.
     Awarded {
@@ -319,6 +323,31 @@ pub enum Fact {
     },
     /// Judge: what the files say.
     Examined(Finding),
+    /// An automated actor asked for what follows, within the budget.
+    Automated {
+        /// Who.
+        by: Actor,
+        /// What.
+        verb: Verb,
+        /// What the job may cost in all from now on, fees included; `None` where no money is promised.
+        most: Option<Msat>,
+    },
+    /// An automated actor asked for what needs a person's word.
+    ApprovalAsked {
+        /// Who.
+        by: Actor,
+        /// What.
+        verb: Verb,
+    },
+    /// A person said that automation may do this job at its price.
+    Approved,
+    /// The log of the kill switch: automation is stopped.
+    Halted {
+        /// Why, by whoever stopped it.
+        why: String,
+    },
+    /// The log of the kill switch: automation may go on.
+    Resumed,
 
     /// The log of a gig of ours begins.
     Posted {
@@ -330,6 +359,12 @@ pub enum Fact {
         nonce: Nonce,
         /// Where our own copies of its inputs lie.
         paths: Vec<(Attachment, PathBuf)>,
+        /// The automated actor that published it; `None` for a person.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        by: Option<Actor>,
+        /// What makes it one gig however often it is asked for.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        key: Option<String>,
     },
     /// A gig of ours was published again, with another status.
     Revised {
@@ -385,6 +420,11 @@ impl Fact {
             Self::Appointed(_) => "appointed",
             Self::Brought { .. } => "brought",
             Self::Examined(_) => "examined",
+            Self::Automated { .. } => "automated",
+            Self::ApprovalAsked { .. } => "approval_asked",
+            Self::Approved => "approved",
+            Self::Halted { .. } => "halted",
+            Self::Resumed => "resumed",
             Self::Posted { .. } => "posted",
             Self::Revised { .. } => "revised",
         }

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::market::{
     Address, Attachment, Audited, Billed, Certificate, Checked, Digest, Effect, Finding, Gig,
     Holding, Invoice, JudgeCertificate, Limits, Lock, Msat, NodeEvent, Nonce, PaymentHash,
-    PaymentState, Preimage, Record, Time,
+    PaymentState, Preimage, Record, Time, Verb,
 };
 use crate::seal::Manifest;
 
@@ -108,6 +108,30 @@ pub enum Ask {
         /// For a person.
         comment: String,
     },
+    /// A person: automation may do this job at its price.
+    Approve,
+}
+
+impl Ask {
+    /// The verb that it is; `None` for what no front end asks.
+    pub fn verb(&self) -> Option<Verb> {
+        Some(match self {
+            Self::Award(_) => Verb::Award,
+            Self::Decline { .. } => Verb::Decline,
+            Self::Withdraw { .. } => Verb::Withdraw,
+            Self::Deliver { .. } => Verb::Deliver,
+            Self::Accept { .. } => Verb::Accept,
+            Self::Fund { .. } => Verb::Fund,
+            Self::Reject { .. } => Verb::Reject,
+            Self::Cancel { .. } => Verb::Cancel,
+            Self::Dispute { .. } => Verb::Dispute,
+            Self::Object { .. } => Verb::Object,
+            Self::Note { .. } => Verb::Note,
+            Self::Rate { .. } => Verb::Rate,
+            Self::Approve => Verb::Approve,
+            Self::Audit => return None,
+        })
+    }
 }
 
 /// What an award needs beyond the decision.

@@ -15,13 +15,15 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use crate::market::{
-    Address, Attachment, Bid, BidId, Body, Certificate, Deadlines, Delivery, Digest, EventId, Fact,
-    Gig, Grant, Invoice, JobId, Msat, Nonce, PaymentHash, Preimage, Pubkey, Record, Role,
-    Signature, Span, Terms, Time,
+    Address, Attachment, Bid, BidId, Body, Certificate, Charge, Deadlines, Delivery, Digest,
+    EventId, Fact, Gig, Grant, Invoice, JobId, Msat, Nonce, PaymentHash, Preimage, Pubkey, Record,
+    Role, Signature, Span, Terms, Time,
 };
 
 /// Where a job stands. What may happen in each is in [`crate::market::step`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, schemars::JsonSchema,
+)]
 #[serde(rename_all = "lowercase")]
 pub enum Phase {
     /// A bid waits for an answer.
@@ -324,6 +326,8 @@ pub struct Job {
     pub reason: Option<String>,
     /// Things a person should look at.
     pub stuck: Vec<String>,
+    /// What automation was charged for it.
+    pub charge: Charge,
     /// How many facts.
     pub n: u64,
 }
@@ -337,7 +341,7 @@ pub const GRACE: Span = Span::HOUR;
 impl Job {
     /// Begins a job with the first fact of its log; `None` unless it is a bid.
     pub fn begin(fact: &Fact, at: Time) -> Option<Self> {
-        let Fact::Bid { role, record, certificate, gig, nonce } = fact else { return None };
+        let Fact::Bid { role, record, certificate, gig, nonce, by } = fact else { return None };
         let Body::Bid(bid) = &record.draft.body else { return None };
         let first = Chain { next: 1, last: Some(record.clone()) };
         let (ours, theirs) = match role {
@@ -380,6 +384,7 @@ impl Job {
             heard_at: (*role == Role::Requester).then_some(at),
             reason: None,
             stuck: Vec::new(),
+            charge: Charge { by: by.clone(), ..Charge::default() },
             n: 1,
         })
     }

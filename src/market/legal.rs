@@ -5,6 +5,7 @@ mod escrow;
 
 use serde::{Deserialize, Serialize};
 
+use crate::market::budget::may_approve;
 use crate::market::{Job, Mode, Phase, Refusal, Role, Span, Time};
 
 /// After this long without a bill the requester may ask for it again. Two bills are one payment: only the
@@ -12,7 +13,9 @@ use crate::market::{Job, Mode, Phase, Refusal, Role, Span, Time};
 pub const ASK_AGAIN: Span = Span::MINUTE.times(5);
 
 /// What a person, a bot or an agent can do with a job.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, schemars::JsonSchema,
+)]
 #[serde(rename_all = "lowercase")]
 pub enum Verb {
     /// Requester: give the job to this bidder.
@@ -40,19 +43,21 @@ pub enum Verb {
     Note,
     /// Either: one to five for the other side, when it is over.
     Rate,
+    /// Requester, a person: a bot or an agent may do this job at its price.
+    Approve,
 }
 
 impl Verb {
     /// The verbs of a role, in the order in which they are shown.
     pub fn of(role: Role) -> &'static [Self] {
         use Verb::{
-            Accept, Award, Cancel, Decline, Deliver, Dispute, Fund, Note, Object, Rate, Reject,
-            Withdraw,
+            Accept, Approve, Award, Cancel, Decline, Deliver, Dispute, Fund, Note, Object, Rate,
+            Reject, Withdraw,
         };
         match role {
-            Role::Requester => {
-                &[Award, Fund, Accept, Reject, Dispute, Object, Decline, Cancel, Note, Rate]
-            }
+            Role::Requester => &[
+                Approve, Award, Fund, Accept, Reject, Dispute, Object, Decline, Cancel, Note, Rate,
+            ],
             Role::Worker => &[Deliver, Dispute, Object, Withdraw, Cancel, Note, Rate],
         }
     }
@@ -71,6 +76,7 @@ impl Verb {
             Self::Cancel => "cancel",
             Self::Note => "note",
             Self::Rate => "rate",
+            Self::Approve => "approve",
         }
     }
 }
@@ -131,6 +137,7 @@ pub fn may(job: &Job, verb: Verb, now: Time) -> Result<(), Refusal> {
             Phase::Paying => late("paying", "It is being paid already."),
             _ => wrong("There is nothing to pay for."),
         },
+        Verb::Approve => may_approve(job),
         Verb::Fund => late("not-escrow", "Nothing is locked in this settlement mode."),
         Verb::Dispute | Verb::Object => late("no-judge", "The two of you agreed on no judge."),
         Verb::Reject => match phase {
@@ -172,6 +179,7 @@ pub fn legal(job: &Job, now: Time) -> Vec<(Verb, Result<(), Refusal>)> {
     let known = |verb: &&Verb| match verb {
         Verb::Fund => job.terms().mode == Mode::Escrow,
         Verb::Dispute | Verb::Object => job.judge().is_some(),
+        Verb::Approve => job.charge.asked.is_some(),
         _ => true,
     };
     Verb::of(job.role).iter().filter(known).map(|verb| (*verb, may(job, *verb, now))).collect()

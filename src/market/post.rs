@@ -6,8 +6,8 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use crate::market::{
-    Attachment, Deadlines, EscrowTerms, EventId, Fact, Gig, LEAST_PRICE, LONGEST_PHASE, Mode, Msat,
-    Nonce, Quality, Refusal, Status, Time, Work,
+    Actor, Attachment, Deadlines, EscrowTerms, EventId, Fact, Gig, LEAST_PRICE, LONGEST_PHASE,
+    Mode, Msat, Nonce, Quality, Refusal, Status, Time, Work,
 };
 
 /// What a requester writes.
@@ -113,6 +113,10 @@ pub struct Post {
     pub nonce: Nonce,
     /// Inputs and where our copies lie.
     pub inputs: Vec<(Attachment, PathBuf)>,
+    /// The automated actor that published it; `None` for a person.
+    pub by: Option<Actor>,
+    /// What makes it one gig however often it is asked for.
+    pub key: Option<String>,
     /// How many facts.
     pub n: u64,
 }
@@ -120,13 +124,15 @@ pub struct Post {
 impl Post {
     /// Begins with the first fact of the log; `None` unless it is a post.
     pub fn begin(fact: &Fact) -> Option<Self> {
-        let Fact::Posted { gig, nonce, paths, .. } = fact else { return None };
+        let Fact::Posted { gig, nonce, paths, by, key, .. } = fact else { return None };
         Some(Self {
             id: gig.id,
             versions: BTreeMap::from([(gig.id, (**gig).clone())]),
             newest: gig.id,
             nonce: *nonce,
             inputs: paths.clone(),
+            by: by.clone(),
+            key: key.clone(),
             n: 1,
         })
     }

@@ -266,6 +266,10 @@ fn asked(job: &Job, ask: &Ask, world: &World) -> Result<Step, Refusal> {
             }
             Ok(step.say(Body::Rate { stars: *stars, comment: words(comment)? }))
         }
+        Ask::Approve => {
+            can(Verb::Approve)?;
+            Ok(step.fact(Fact::Approved))
+        }
     }
 }
 

@@ -9,7 +9,9 @@ use crate::market::{Digest, EndpointId, EscrowTerms, EventId, Msat, Pubkey, Qual
 use crate::text::Raw;
 
 /// Which chain the money is on. Regtest is the sandbox.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, schemars::JsonSchema,
+)]
 #[serde(rename_all = "lowercase")]
 pub enum Network {
     /// Real money.
@@ -23,7 +25,9 @@ pub enum Network {
 }
 
 /// What is asked for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, schemars::JsonSchema,
+)]
 #[serde(rename_all = "lowercase")]
 pub enum Work {
     /// A file is delivered.
@@ -37,7 +41,9 @@ pub enum Work {
 }
 
 /// How the money moves (PROTOCOL.md 5 and 6).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, schemars::JsonSchema,
+)]
 #[serde(rename_all = "lowercase")]
 pub enum Mode {
     /// The key that opens the delivery is the payment preimage.
@@ -48,8 +54,21 @@ pub enum Mode {
     Escrow,
 }
 
+impl Mode {
+    /// As written.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Sealed => "sealed",
+            Self::Direct => "direct",
+            Self::Escrow => "escrow",
+        }
+    }
+}
+
 /// Whether the author of a listing wants work or offers it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, schemars::JsonSchema,
+)]
 #[serde(rename_all = "lowercase")]
 pub enum Side {
     /// Work is wanted.
@@ -59,7 +78,9 @@ pub enum Side {
 }
 
 /// The `s` tag of a listing. Never proof of anything.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, schemars::JsonSchema,
+)]
 #[serde(rename_all = "lowercase")]
 pub enum Status {
     /// Takes bids.
@@ -166,6 +187,17 @@ pub struct Gig {
     pub expires_at: Time,
     /// The machine-readable part.
     pub offer: Offer,
+}
+
+impl Gig {
+    /// What names the listing across its versions, in a form that holds no text of a stranger's: a hash of
+    /// author and `d` tag.
+    pub fn listing(&self) -> Digest {
+        let mut hasher = blake3::Hasher::new_derive_key("earnest/v1/listing");
+        hasher.update(&self.author.0);
+        hasher.update(self.d.as_bytes());
+        Digest(*hasher.finalize().as_bytes())
+    }
 }
 
 /// The complete terms of one job: what a bid offers and an award accepts, byte for byte.

@@ -19,6 +19,8 @@ pub(super) struct Change {
     pub(super) identity: Option<Pubkey>,
     pub(super) node: Option<NodeStatus>,
     pub(super) reserved: Msat,
+    #[serde(default)]
+    pub(super) halted: Option<String>,
     pub(super) relays: Vec<RelayHealth>,
     pub(super) waiting: u64,
     pub(super) parked: u64,
@@ -61,6 +63,7 @@ pub(super) fn between(old: &Snapshot, new: &Snapshot) -> Vec<Change> {
             identity: new.identity,
             node: new.node.clone(),
             reserved: new.reserved,
+            halted: new.halted.clone(),
             relays: new.relays.clone(),
             waiting: new.waiting,
             parked: new.parked,
@@ -93,6 +96,7 @@ impl Change {
         to.identity = self.identity;
         to.node = self.node;
         to.reserved = self.reserved;
+        to.halted = self.halted;
         to.relays = self.relays;
         to.waiting = self.waiting;
         to.parked = self.parked;

@@ -13,7 +13,8 @@ use tokio::sync::{Semaphore, broadcast, mpsc, watch};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{Instant, timeout};
 
-use crate::engine::{Fault, Handle, Snapshot, Trouble};
+use crate::engine::{Call, Fault, Handle, Snapshot, Trouble};
+use crate::market::Actor;
 use crate::rpc::change;
 use crate::rpc::frame::{
     Asked, Do, Good, Head, MOST_ASKED, Read, Said, Stream, VERSION, read_line, refused,
@@ -147,6 +148,8 @@ struct Connection {
     streams: BTreeSet<Stream>,
     slots: Arc<Semaphore>,
     budget: Budget,
+    /// The automated actor that this client has once said it is: it is nobody else from then on.
+    actor: Option<Actor>,
 }
 
 impl Connection {
@@ -161,6 +164,7 @@ impl Connection {
             streams: BTreeSet::new(),
             slots: Arc::new(Semaphore::new(IN_FLIGHT)),
             budget: Budget::full(),
+            actor: None,
         }
     }
 
@@ -243,6 +247,10 @@ impl Connection {
                 self.say(Some(id), Err(refused("flood", said))).await;
             }
             Do::Call(call) => {
+                let call = match self.signed(call) {
+                    Ok(call) => call,
+                    Err(trouble) => return self.say(Some(id), Err(trouble)).await,
+                };
                 let Ok(slot) = self.slots.clone().acquire_owned().await else { return };
                 let handle = self.handle.clone();
                 // To its end, whether somebody still waits for the answer or not: half a command is worse
@@ -253,6 +261,23 @@ impl Connection {
                     drop(slot);
                 });
             }
+        }
+    }
+
+    /// In whose name it is asked. Local programs of the same user are trusted to name themselves; whoever
+    /// has said that it is a bot or an agent stays that one for as long as it is connected.
+    fn signed(&mut self, call: Call) -> Result<Call, Trouble> {
+        match (&self.actor, call) {
+            (None, Call::As { by, call }) => {
+                self.actor = Some(by.clone());
+                Ok(Call::As { by, call })
+            }
+            (None, call) => Ok(call),
+            (Some(actor), Call::As { by, .. }) if *actor != by => {
+                Err(refused("another-name", format!("This connection is {actor}'s.")))
+            }
+            (Some(_), call @ Call::As { .. }) => Ok(call),
+            (Some(actor), call) => Ok(Call::As { by: actor.clone(), call: Box::new(call) }),
         }
     }
 

@@ -11,7 +11,7 @@ use crate::app::{App, Setup};
 use crate::engine::Ports;
 use crate::keys::{Keys, OsDice, SystemClock};
 use crate::lightning;
-use crate::market::{Msat, Network, Policy};
+use crate::market::{Budget, Msat, Network, Policy};
 use crate::rpc::Notifier;
 use crate::sandbox::Endpoint;
 use crate::sandbox::halt::{Halt, Point};
@@ -60,6 +60,8 @@ impl Ground {
                 escrow: Msat::MAX,
                 receipts: true,
             },
+            payer: None,
+            budget: Budget::default(),
             what: "a party of the sandbox",
         };
         let secrets = secrets(self.seed, name);
@@ -72,7 +74,18 @@ impl Ground {
         name: &str,
         change: impl FnOnce(Ports) -> Ports,
     ) -> anyhow::Result<App> {
+        self.party_with(name, None, change).await
+    }
+
+    /// The same; where a wallet is named, that one pays.
+    pub(super) async fn party_with(
+        &self,
+        name: &str,
+        payer: Option<lightning::WalletUri>,
+        change: impl FnOnce(Ports) -> Ports,
+    ) -> anyhow::Result<App> {
         let (setup, keys) = self.setup(name)?;
+        let setup = Setup { payer, ..setup };
         App::open_with(setup, keys, change).await.with_context(|| format!("{name} did not start"))
     }
 

@@ -1,6 +1,7 @@
 //! Stories: one whole course of events on the real parts, step by step, that asserts by asking the parts.
 //! Demo, documentation and acceptance test at once.
 
+mod agent;
 mod audit;
 mod cheat;
 mod check;
@@ -10,6 +11,7 @@ mod crook;
 mod escrow;
 mod first_job;
 mod judge;
+mod nwc;
 mod sabotage;
 mod tranches;
 
@@ -17,9 +19,11 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Instant;
 
+use anyhow::Context as _;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
+use crate::sandbox::Fronts;
 use crate::sandbox::world::Purse;
 
 pub(super) use sabotage::Sabotage;
@@ -48,6 +52,8 @@ pub fn list() -> Vec<Story> {
         judge::STORY,
         judge::FRAUD,
         crash::STORY,
+        agent::STORY,
+        nwc::STORY,
     ]
 }
 
@@ -73,7 +79,7 @@ pub struct Play {
 }
 
 /// One step that was taken.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 pub struct StepTaken {
     /// What happened, in words.
     pub step: String,
@@ -82,7 +88,7 @@ pub struct StepTaken {
 }
 
 /// One thing that a story claims.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, schemars::JsonSchema)]
 pub struct Assert {
     /// What is claimed.
     pub name: String,
@@ -95,7 +101,7 @@ pub struct Assert {
 }
 
 /// One party, before and after.
-#[derive(Debug, Clone, Default, Serialize)]
+#[derive(Debug, Clone, Default, Serialize, schemars::JsonSchema)]
 pub struct PartySummary {
     /// Its identity; empty for a party that has none.
     pub npub: String,
@@ -112,7 +118,7 @@ pub struct PartySummary {
 }
 
 /// One payment.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, schemars::JsonSchema)]
 pub struct PaymentSummary {
     /// SHA-256 of the preimage.
     pub hash: String,
@@ -131,7 +137,7 @@ pub struct PaymentSummary {
 }
 
 /// One file that was handed over.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, schemars::JsonSchema)]
 pub struct FileSummary {
     /// As its owner had it.
     pub sent: PathBuf,
@@ -144,7 +150,7 @@ pub struct FileSummary {
 }
 
 /// Fees of a whole story.
-#[derive(Debug, Clone, Default, Serialize)]
+#[derive(Debug, Clone, Default, Serialize, schemars::JsonSchema)]
 pub struct Fees {
     /// Kept by the LSP for opening channels.
     pub lsp: u64,
@@ -155,7 +161,7 @@ pub struct Fees {
 }
 
 /// The last line of a story.
-#[derive(Debug, Clone, Default, Serialize)]
+#[derive(Debug, Clone, Default, Serialize, schemars::JsonSchema)]
 pub struct Summary {
     /// Whether every claim held.
     pub ok: bool,
@@ -244,6 +250,15 @@ pub async fn play(
     play: Play,
     on_step: &mut (dyn FnMut(StepTaken) + Send),
 ) -> anyhow::Result<Summary> {
+    play_with(play, None, on_step).await
+}
+
+/// The same, with the front ends that some stories are told through: those of the program that plays it.
+pub async fn play_with(
+    play: Play,
+    fronts: Option<&dyn Fronts>,
+    on_step: &mut (dyn FnMut(StepTaken) + Send),
+) -> anyhow::Result<Summary> {
     let Some(story) = list().into_iter().find(|s| s.name == play.name) else {
         let names: Vec<_> = list().iter().map(|s| s.name).collect();
         anyhow::bail!("there is no story `{}`; there are: {}", play.name, names.join(", "));
@@ -266,6 +281,12 @@ pub async fn play(
         "check" => check::tell(&play, &mut teller).await?,
         "escrow-judge" => judge::tell(&play, &mut teller, judge::End::Released).await?,
         "escrow-fraud" => judge::tell(&play, &mut teller, judge::End::Refused).await?,
+        "agent" => {
+            let fronts = fronts
+                .context("this story is told through front ends: play it with the program")?;
+            agent::tell(&play, fronts, &mut teller).await?;
+        }
+        "nwc" => nwc::tell(&play, &mut teller).await?,
         _ => first_job::tell(&play, &mut teller).await?,
     }
     Ok(teller.end())

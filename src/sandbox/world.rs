@@ -13,7 +13,7 @@ use zeroize::Zeroizing;
 use crate::app::App;
 use crate::engine::{Clock as _, Dice as _, Ports, Snapshot};
 use crate::keys::{Keys, OsDice, Phrase, Secrets, SystemClock};
-use crate::lightning::{Holdings, Node};
+use crate::lightning::{Holdings, Node, WalletUri};
 use crate::market::Msat;
 use crate::sandbox::control::Setup;
 use crate::sandbox::ground::Ground;
@@ -21,7 +21,7 @@ use crate::sandbox::lsp::{FEE_PPM, Lsp, LspConfig};
 use crate::sandbox::{ChainControl, Relay, RelayConfig};
 
 /// What a party has, in msat.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 pub struct Purse {
     /// Coins on the chain.
     pub onchain: u64,
@@ -202,9 +202,25 @@ impl World {
         relay: Option<String>,
         change: impl FnOnce(Ports) -> Ports,
     ) -> anyhow::Result<Party> {
+        self.party_with(name, relay, None, change).await
+    }
+
+    /// Starts a party that pays through a wallet elsewhere (NIP-47).
+    pub async fn party_paid_by(&self, name: &'static str, wallet: &str) -> anyhow::Result<Party> {
+        let payer = WalletUri::read(wallet).context("no address of a wallet")?;
+        self.party_with(name, None, Some(payer), |ports| ports).await
+    }
+
+    async fn party_with(
+        &self,
+        name: &'static str,
+        relay: Option<String>,
+        payer: Option<WalletUri>,
+        change: impl FnOnce(Ports) -> Ports,
+    ) -> anyhow::Result<Party> {
         let own = self.ground();
         let ground = Ground { relay: relay.unwrap_or_else(|| own.relay.clone()), ..own };
-        let app = ground.party(name, change).await?;
+        let app = ground.party_with(name, payer, change).await?;
         Ok(Party { name, dir: self.dir.join(name), app })
     }
 

@@ -13,7 +13,7 @@ use super::peer::Peer;
 use super::relay::RelayNet;
 use crate::engine::{Channel, Core, Store, Trouble};
 use crate::market::{
-    Ask, Body, Case, CasePhase, DETERMINISTIC, Deadlines, Draft, EscrowTerms, GigDraft, Job,
+    Actor, Ask, Body, Case, CasePhase, DETERMINISTIC, Deadlines, Draft, EscrowTerms, GigDraft, Job,
     JudgeTerms, Lock, Mode, Msat, Network, Phase, Post, Preimage, Quality, Query, Role, Side, Sort,
     Span, Verb, WINDOW, Wish, Work, may,
 };
@@ -192,6 +192,7 @@ impl Stage {
         let now = core_time(peer);
         let can = |verb| may(job, verb, now).is_ok();
         let reason = || "not so".to_owned();
+        let bot = peer.bot();
         let Some(core) = &mut peer.core else { return };
         let first = job.deliveries <= 1;
         let done: Result<(), Trouble> = match (mood, job.phase) {
@@ -199,7 +200,7 @@ impl Stage {
                 let nonce = core.nonce();
                 core.ask(&job.id, Ask::Decline { reason: reason(), nonce })
             }
-            (_, Phase::Bid) if can(Verb::Award) => core.award(&job.id),
+            (_, Phase::Bid) if can(Verb::Award) => asked(core, &bot, |core| core.award(&job.id)),
             // Some lock the money and are never seen again.
             (Asker::Vanishes, Phase::Awarded) if can(Verb::Fund) && first_word(job) => {
                 core.fund(&job.id, Msat::sats(200).unwrap_or_default())
@@ -230,11 +231,12 @@ impl Stage {
             // Who has read the work and means no harm pays, sooner or later; some forget.
             (Asker::Good, Phase::Delivered) if job.judge().is_some() && forgetful(job) => Ok(()),
             (_, Phase::Awarded) if can(Verb::Fund) => {
-                core.fund(&job.id, Msat::sats(200).unwrap_or_default())
+                let max_fee = fee(&bot);
+                asked(core, &bot, |core| core.fund(&job.id, max_fee))
             }
             (_, Phase::Delivered) if can(Verb::Accept) => {
-                let max_fee = Msat::sats(200).unwrap_or_default();
-                core.ask(&job.id, Ask::Accept { max_fee })
+                let max_fee = fee(&bot);
+                asked(core, &bot, |core| core.ask(&job.id, Ask::Accept { max_fee }))
             }
             (_, phase) if phase.is_over() => self.chat(peer, job, &mut draw),
             _ => Ok(()),
@@ -376,6 +378,23 @@ fn a_judge<S: Store>(core: &Core<S>, which: u64) -> Option<JudgeTerms> {
 /// A quarter of all jobs.
 fn forgetful(job: &Job) -> bool {
     job.id.0[1] < 64
+}
+
+/// Asks as a bot or as a person.
+fn asked<S: Store>(
+    core: &mut Core<S>,
+    bot: &Option<Actor>,
+    act: impl FnOnce(&mut Core<S>) -> Result<(), Trouble>,
+) -> Result<(), Trouble> {
+    match bot {
+        Some(bot) => core.acting(bot, act),
+        None => act(core),
+    }
+}
+
+/// A bot asks for no more than its budget has.
+fn fee(bot: &Option<Actor>) -> Msat {
+    Msat::sats(if bot.is_some() { 100 } else { 200 }).unwrap_or_default()
 }
 
 /// Half of all jobs.

@@ -124,6 +124,12 @@ impl Store for Brittle {
     fn log(&self, log: &EventId) -> Result<Vec<FactRow>, Fault> {
         self.db.log(log)
     }
+    fn facts_after(&self, place: u64, limit: usize) -> Result<Vec<(u64, FactRow)>, Fault> {
+        self.db.facts_after(place, limit)
+    }
+    fn newest_fact(&self) -> Result<u64, Fault> {
+        self.db.newest_fact()
+    }
     fn lease(&mut self, now: Time, until: Time, limit: usize) -> Result<Vec<EffectRow>, Fault> {
         if self.fuse.blown().is_some() {
             return Err(dead());

@@ -13,7 +13,8 @@ use crate::engine::{
     Subscription, Want, Workbench,
 };
 use crate::market::{
-    BidId, Digest, Effect, EndpointId, EventId, Grant, Job, Lane, Post, Span, Time,
+    Actor, BidId, Budget, Digest, Effect, EndpointId, EventId, Grant, Job, Lane, Mode, Msat, Post,
+    Span, Time,
 };
 use crate::store::Ram;
 
@@ -51,6 +52,22 @@ pub(super) struct Peer {
 
 /// Something that must never happen, in words.
 pub(super) type Broken = String;
+
+/// The budget of every bot of this world: small enough to say no now and then.
+pub(super) fn pocket_money() -> Budget {
+    let sats = |n| Msat::sats(n).unwrap_or_default();
+    Budget {
+        per_job: sats(15_000),
+        per_person: sats(30_000),
+        per_hour: sats(22_000),
+        per_day: sats(45_000),
+        at_risk: sats(22_000),
+        fee_ppm: 20_000,
+        fee_base: sats(100),
+        modes: vec![Mode::Sealed, Mode::Escrow],
+        approve_above: sats(12_000),
+    }
+}
 
 impl Peer {
     pub(super) fn new(
@@ -101,6 +118,7 @@ impl Peer {
                 return Err("a restart changed a gig".into());
             }
         }
+        core.set_budget(pocket_money());
         core.take_changed();
         let Replays { claims, payments } = core.replays();
         for claim in claims {
@@ -118,6 +136,11 @@ impl Peer {
         self.height = 0;
         self.settle(true);
         Ok(())
+    }
+
+    /// A bot that asks as this requester does, and is bound by [`pocket_money`]; `None` for a person.
+    pub(super) fn bot(&self) -> Option<Actor> {
+        Actor::bot("sim").ok().filter(|_| self.n.is_multiple_of(3))
     }
 
     /// What a crash leaves: the store. `whole` if memory and store agree.

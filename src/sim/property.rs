@@ -5,10 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::clock::lock;
 use super::lightning::Sent;
 use super::mood::{Honesty, honesty};
-use super::peer::{Broken, Peer, same};
+use super::peer::{Broken, Peer, pocket_money, same};
 use super::world::World;
 use crate::engine::{Direction, LedgerRow, Store as _};
-use crate::market::{BidId, Fact, Job, Mode, Phase, Role, Time};
+use crate::market::{BidId, Fact, Job, Mode, Msat, Phase, Pubkey, Role, Span, Time};
 use crate::seal::{self, FraudProof, Hash32, Signed, Verdict};
 use crate::wire;
 
@@ -26,6 +26,7 @@ pub(super) fn at_the_end(world: &mut World) -> Result<(), Broken> {
         every_job_ended(world, peer)?;
         the_log_says_it_once(world, peer)?;
         the_ledger_is_the_node(world, peer)?;
+        the_budget_held(world, peer)?;
     }
     whoever_paid_has_it(world)?;
     what_was_heard_changes_nothing(world)?;
@@ -66,6 +67,44 @@ fn every_job_ended(world: &World, n: usize) -> Result<(), Broken> {
         let due = core.next_due().map_err(|e| e.to_string())?;
         let what = format!("{waiting} effects wait for ever (the next until {due:?})");
         return Err(format!("peer {n}: {what}, {parked} are parked"));
+    }
+    Ok(())
+}
+
+/// Whatever a bot asked, and however often its machine died.
+fn the_budget_held(world: &World, n: usize) -> Result<(), Broken> {
+    let peer = &world.peers[n];
+    let Some(core) = peer.core.as_ref().filter(|_| peer.bot().is_some()) else { return Ok(()) };
+    let limits = pocket_money();
+    let mut paid: Vec<(Time, Msat, Pubkey)> = Vec::new();
+    for job in core.jobs().values().filter(|job| job.charge.by.is_some()) {
+        let (price, mode) = (job.terms().price, job.terms().mode);
+        if price > limits.approve_above || !limits.modes.contains(&mode) {
+            return broken(peer, &format!("a bot promised {price} in mode {mode:?}"), &job.id);
+        }
+        for row in core.store().log(&job.id).map_err(|e| e.to_string())? {
+            let fact = serde_json::from_str(&row.body).map_err(|e| e.to_string())?;
+            let Fact::Paid { tranche, fee, .. } = fact else { continue };
+            let part = match job.escrow {
+                Some(_) => price,
+                None => price.tranche(tranche, job.terms().tranches).unwrap_or(price),
+            };
+            paid.push((row.at, part.checked_add(fee).unwrap_or(Msat::MAX), job.peer()));
+        }
+    }
+    for (at, _, who) in &paid {
+        let sum = |span: Span, of: Option<&Pubkey>| -> Msat {
+            let near = |(t, _, to): &&(Time, Msat, Pubkey)| {
+                t <= at && t.after(span) > *at && of.is_none_or(|of| of == to)
+            };
+            paid.iter().filter(near).map(|(_, amount, _)| *amount).sum()
+        };
+        let over = sum(Span::HOUR, None) > limits.per_hour
+            || sum(Span::DAY, None) > limits.per_day
+            || sum(Span::DAY, Some(who)) > limits.per_person;
+        if over {
+            return Err(format!("peer {n}: a bot paid more than its budget: {paid:?}"));
+        }
     }
     Ok(())
 }

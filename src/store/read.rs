@@ -61,6 +61,35 @@ pub(super) fn log(conn: &Connection, log: &EventId) -> Result<Vec<FactRow>, Faul
     Ok(rows)
 }
 
+/// Facts of all logs in the order in which they were committed.
+pub(super) fn facts_after(
+    conn: &Connection,
+    place: u64,
+    limit: usize,
+) -> Result<Vec<(u64, FactRow)>, Fault> {
+    let mut sql = conn
+        .prepare_cached(
+            "SELECT log, n, at, kind, v, body, seq FROM fact WHERE seq > ?1 ORDER BY seq LIMIT ?2",
+        )
+        .map_err(fault)?;
+    let most = i64::try_from(limit).unwrap_or(i64::MAX);
+    let rows = sql
+        .query_map([int(place), most], |row| {
+            let seq: i64 = row.get(6)?;
+            Ok((u64::try_from(seq).unwrap_or(0), fact(row)?))
+        })
+        .map_err(fault)?;
+    rows.collect::<Result<Vec<_>, _>>().map_err(fault)
+}
+
+pub(super) fn newest_fact(conn: &Connection) -> Result<u64, Fault> {
+    let newest = conn
+        .prepare_cached("SELECT COALESCE(MAX(seq), 0) FROM fact")
+        .and_then(|mut sql| sql.query_row([], |row| row.get::<_, i64>(0)))
+        .map_err(fault)?;
+    Ok(u64::try_from(newest).unwrap_or(0))
+}
+
 /// A job that is folded from a log with a hole in it would be another job.
 fn append(rows: &mut Vec<FactRow>, row: FactRow) -> Result<(), Fault> {
     if usize::try_from(row.n) != Ok(rows.len()) {

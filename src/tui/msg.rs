@@ -66,6 +66,8 @@ pub struct Found {
 pub enum Do {
     /// Ask the engine.
     Ask(u64, Box<Command>),
+    /// Hand over an answer: the job, the document and a message.
+    Answer(u64, BidId, String, String),
     /// Ask the book.
     Find(u64, Box<Query>),
     /// Ask for a gig.

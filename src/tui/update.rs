@@ -240,6 +240,13 @@ fn submitted(model: &mut Model, snapshot: &Snapshot, form: &Form) -> Result<Vec<
                 .into_iter()
                 .collect());
         }
+        Purpose::Answer(job) => {
+            let document = jobs::answered(snapshot, job, form)?;
+            let id = model.fresh();
+            let done = "The answer is being sealed.".into();
+            model.asked.insert(id, Pending { done, posts: false });
+            return Ok(vec![Do::Answer(id, job, document, String::new())]);
+        }
         Purpose::Bid(_) => gigs::submit(form, model)?,
         _ => jobs::submit(form)?,
     };

@@ -122,7 +122,7 @@ async fn post(requester: &Party, worker: &Party, n: u32, price: u64) -> EventId 
         pow: 0,
         expires_at: Time(now()).after(Span::DAY),
     };
-    requester.app.handle().ask(Command::Post { draft, inputs: vec![] }).await.unwrap();
+    requester.app.handle().ask(Command::Post { draft, inputs: vec![], key: None }).await.unwrap();
     let query = Query::parse(&word, Network::Regtest, |_| None).unwrap();
     let found = async {
         loop {

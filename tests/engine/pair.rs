@@ -214,6 +214,9 @@ impl Pair {
     pub(crate) fn pass(&mut self, span: Span) {
         self.clock.0.fetch_add(span.0, Ordering::SeqCst);
     }
+    pub(crate) fn back(&mut self, span: Span) {
+        self.clock.0.fetch_sub(span.0, Ordering::SeqCst);
+    }
     pub(crate) fn id(&self) -> BidId {
         *self.core(Worker).jobs().keys().next().unwrap()
     }
@@ -531,7 +534,7 @@ impl Pair {
         assert!(self.core(Requester).job(id).unwrap().attempt.as_ref().unwrap().inspected);
     }
 
-    fn deliver_to(&mut self, id: &BidId, name: &str, len: usize) -> Result<(), Trouble> {
+    pub(crate) fn deliver_to(&mut self, id: &BidId, name: &str, len: usize) -> Result<(), Trouble> {
         let (id, source) = (*id, self.write(name, len));
         let files = self.side(Worker).files.clone();
         let (file, source) = self.rt.block_on(files.adopt(&id, &source, u64::MAX)).unwrap();

@@ -81,6 +81,21 @@ pub(crate) fn stages() -> Vec<(Job, Time)> {
         let mut pair = Pair::new();
         let id = pair.bid(wish(mode));
         keep(&pair, &mut all);
+        // A bot that may decide nothing alone has asked for a person's word.
+        let bot = Actor::bot("table").unwrap();
+        let most = sats(100_000);
+        let all_of_it = Budget {
+            per_job: most,
+            per_person: most,
+            per_hour: most,
+            per_day: most,
+            at_risk: most,
+            approve_above: Msat::ZERO,
+            ..Budget::default()
+        };
+        pair.core_mut(Requester).set_budget(all_of_it);
+        assert!(pair.core_mut(Requester).acting(&bot, |core| core.award(&id)).is_err());
+        keep(&pair, &mut all);
         pair.core_mut(Requester).award(&id).unwrap();
         pair.quiet();
         keep(&pair, &mut all);
@@ -207,10 +222,12 @@ fn ask(verb: Verb, job: &Job) -> Ask {
         Verb::Cancel => Ask::Cancel { reason },
         Verb::Note => Ask::Note { text: reason },
         Verb::Rate => Ask::Rate { stars: 5, comment: reason },
+        Verb::Approve => Ask::Approve,
     }
 }
 
-const VERBS: [Verb; 10] = [
+const VERBS: [Verb; 11] = [
+    Verb::Approve,
     Verb::Award,
     Verb::Fund,
     Verb::Decline,
@@ -248,7 +265,11 @@ fn what_is_offered_is_done_and_what_is_not_is_refused_for_the_same_reason() {
                 }
             }
             let offered: Vec<Verb> = legal(&job, now).into_iter().map(|(verb, _)| verb).collect();
-            let known = |verb: &Verb| *verb != Verb::Fund || job.terms().mode == Mode::Escrow;
+            let known = |verb: &Verb| match verb {
+                Verb::Fund => job.terms().mode == Mode::Escrow,
+                Verb::Approve => job.charge.asked.is_some(),
+                _ => true,
+            };
             let known: Vec<Verb> = Verb::of(job.role).iter().copied().filter(known).collect();
             assert_eq!(offered, known);
         }

@@ -240,6 +240,7 @@ pub(crate) fn node() -> NodeStatus {
 pub(crate) fn gig(n: u8, title: &str, price: u64) -> GigView {
     GigView {
         id: EventId([n; 32]),
+        listing: Digest([n; 32]),
         author: Pubkey([n.wrapping_add(100); 32]),
         title: clean(title),
         summary: clean("Four thousand photographs, one label each."),
@@ -292,7 +293,7 @@ fn legal(role: Role, phase: Phase) -> Vec<Offered> {
         Refusal::new("wrong-phase", sentence)
     };
     // Nothing is locked in this job's mode, so that nobody is offered it.
-    let known = |verb: &&Verb| **verb != Verb::Fund;
+    let known = |verb: &&Verb| !matches!(verb, Verb::Fund | Verb::Approve);
     Verb::of(role)
         .iter()
         .filter(known)
@@ -314,6 +315,7 @@ pub(crate) fn job(n: u8, role: Role, phase: Phase, title: &str, price: u64) -> J
         since: Time(NOW.0 - 8_040),
         title: clean(title),
         gig: EventId([n; 32]),
+        listing: Digest([n; 32]),
         peer: Pubkey([n; 32]),
         price: sats(price),
         mode: Mode::Sealed,
@@ -329,6 +331,7 @@ pub(crate) fn job(n: u8, role: Role, phase: Phase, title: &str, price: u64) -> J
         otherwise: deadline.map(|_| "the job expires unpaid; the delivery stays sealed".into()),
         reason: None,
         legal: legal(role, phase),
+        answers: Vec::new(),
         materials: vec![MaterialView {
             blob: Digest([1; 32]),
             size: 4 << 20,
@@ -353,9 +356,12 @@ pub(crate) fn job(n: u8, role: Role, phase: Phase, title: &str, price: u64) -> J
             proof: None,
             audit: None,
             checks: Vec::new(),
+            verdict: None,
         }),
         fetched: None,
         stuck: Vec::new(),
+        by: None,
+        asked: None,
         escrow: None,
         heard_at: None,
         unheard: 0,
@@ -386,6 +392,7 @@ pub(crate) fn market() -> Snapshot {
         identity: Some(Pubkey([200; 32])),
         node: Some(node()),
         reserved: sats(21_000),
+        halted: None,
         relays: vec![relay("wss://relay.one", true), relay("wss://relay.two", false)],
         jobs: jobs.into_iter().map(|job| (job.id, Arc::new(job))).collect::<BTreeMap<_, _>>(),
         cases: BTreeMap::new(),
@@ -394,6 +401,8 @@ pub(crate) fn market() -> Snapshot {
             gig: gig(31, "Find the bug in this parser", 150_000),
             bids: 1,
             awarded: 0,
+            by: None,
+            key: None,
             pending: Vec::new(),
             facts: 1,
         }],

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use clap::ValueEnum;
 
+use crate::cli::complete;
 use crate::cli::deed::{Told, finish, is_sent, until};
 use crate::cli::session::{Session, wait_until};
 use crate::cli::verb::gigs;
@@ -18,6 +19,7 @@ use crate::market::{self, EventId, Msat, Wish};
 #[derive(Debug, clap::Args)]
 pub(crate) struct Bid {
     /// The gig, or the beginning of its id
+    #[arg(add = complete::gigs())]
     gig: String,
     /// What you ask for it; the gig's price if left out
     #[arg(long, value_name = "SATS", allow_hyphen_values = true)]

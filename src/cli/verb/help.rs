@@ -18,7 +18,8 @@ pub(crate) struct Help {
     topic: Vec<String>,
 }
 
-const EXIT_CODES: &[(Exit, &str)] = &[
+/// What each exit status means: stable across versions.
+pub(super) const EXIT_CODES: &[(Exit, &str)] = &[
     (Exit::Done, "done"),
     (Exit::Failed, "failed"),
     (Exit::Usage, "the command or the configuration is wrong"),
@@ -68,7 +69,8 @@ A verb on a job ends in one record as soon as it is committed, whatever comes of
   amount, fee, file where there are any
 
 Amounts are millisatoshis as decimal text, times are seconds since 1970, ids and keys are lower-case hex.
-What strangers wrote is cleaned of everything that could steer a terminal. Fields may be added.";
+What strangers wrote is cleaned of everything that could steer a terminal. Fields may be added.
+`earnest schema VERB` prints the JSON Schema of what a verb prints.";
 
 impl Help {
     pub(crate) fn run(&self, session: &Session, out: &mut Out) -> Result<Exit, Failure> {

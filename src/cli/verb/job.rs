@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use super::jobs::{otherwise, role};
+use crate::cli::complete;
 use crate::cli::session::Session;
 use crate::cli::{Exit, Failure, Out, name};
 use crate::engine::{Direction, FactView, Handle, JobView, LedgerRow};
@@ -12,12 +13,13 @@ use crate::market::{Mode, Msat, PaymentHash, Role, Time};
 #[derive(Debug, clap::Args)]
 pub(crate) struct Job {
     /// The job, or the beginning of its id
+    #[arg(add = complete::jobs())]
     job: String,
 }
 
 /// A payment of the job, without its invoice.
-#[derive(Serialize)]
-struct Payment {
+#[derive(Serialize, schemars::JsonSchema)]
+pub(in crate::cli) struct Payment {
     hash: PaymentHash,
     direction: Direction,
     tranche: u32,
@@ -27,8 +29,8 @@ struct Payment {
     at: Time,
 }
 
-#[derive(Serialize)]
-struct Whole<'a> {
+#[derive(Serialize, schemars::JsonSchema)]
+pub(in crate::cli) struct Whole<'a> {
     job: &'a JobView,
     history: &'a [FactView],
     payments: &'a [Payment],

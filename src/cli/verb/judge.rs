@@ -273,7 +273,7 @@ fn publish(
             )?;
             return Ok(post.gig.id);
         }
-        let id = handle.ask(Command::Post { draft, inputs: Vec::new() }).await?.log;
+        let id = handle.ask(Command::Post { draft, inputs: Vec::new(), key: None }).await?.log;
         let sent = wait_until(handle, Duration::from_secs(30), |now| {
             now.posts.iter().any(|post| post.id == id && post.pending.is_empty())
         })

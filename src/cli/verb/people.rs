@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::jobs::role;
+use crate::cli::complete;
 use crate::cli::session::{Session, read_bytes};
 use crate::cli::{Column, Exit, Failure, Out, name};
 use crate::engine::{PersonView, Snapshot, Trouble};
@@ -21,6 +22,7 @@ use crate::text::Align;
 #[command(args_conflicts_with_subcommands = true)]
 pub(crate) struct People {
     /// One person: npub1... or 64 hex digits
+    #[arg(add = complete::people())]
     key: Option<String>,
     /// Seconds to wait for what relays know of one person; 0 does not wait
     #[arg(long, value_name = "SECONDS", default_value_t = 3)]
@@ -52,8 +54,8 @@ const LONGEST: u64 = 64 << 20;
 const LOOK: Duration = Duration::from_millis(300);
 
 /// A person, for programs.
-#[derive(Serialize)]
-struct Shown<'a> {
+#[derive(Serialize, schemars::JsonSchema)]
+pub(in crate::cli) struct Shown<'a> {
     npub: String,
     #[serde(flatten)]
     person: &'a PersonView,

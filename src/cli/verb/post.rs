@@ -31,16 +31,16 @@ pub(crate) struct Post {
     wait: u64,
 }
 
-#[derive(Serialize)]
-struct Shown<'a> {
+#[derive(Serialize, schemars::JsonSchema)]
+pub(in crate::cli) struct Shown<'a> {
     dry_run: bool,
     tags: &'a [Vec<String>],
     content: &'a str,
     bytes: usize,
 }
 
-#[derive(Serialize)]
-struct Posted {
+#[derive(Serialize, schemars::JsonSchema)]
+pub(in crate::cli) struct Posted {
     gig: EventId,
     published: bool,
 }
@@ -64,7 +64,7 @@ impl Post {
         let Written { draft, inputs, .. } = written;
         let patience = Duration::from_secs(self.wait);
         session.with_engine(out, "earnest post", async |handle, out| {
-            let gig = handle.ask(Command::Post { draft, inputs }).await?.log;
+            let gig = handle.ask(Command::Post { draft, inputs, key: None }).await?.log;
             let mut refused = false;
             let published = wait_until(handle, patience, |now| {
                 let Some(post) = now.posts.iter().find(|post| post.id == gig) else { return false };

@@ -1,5 +1,7 @@
 //! `earnest sandbox`: everything on real parts, on a local chain, without real money.
 
+mod fronts;
+
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::pin::pin;
@@ -82,13 +84,13 @@ enum Action {
     },
 }
 
-#[derive(Serialize)]
-struct Mined {
+#[derive(Serialize, schemars::JsonSchema)]
+pub(in crate::cli) struct Mined {
     height: u32,
 }
 
-#[derive(Serialize)]
-struct Funded<'a> {
+#[derive(Serialize, schemars::JsonSchema)]
+pub(in crate::cli) struct Funded<'a> {
     txid: &'a str,
 }
 
@@ -176,7 +178,7 @@ impl Sandbox {
         };
         let summary = runtime()?.block_on(async {
             tokio::select! {
-                summary = crate::sandbox::play(play, &mut on_step) => summary.map_err(|why| broken(&why)),
+                summary = crate::sandbox::play_with(play, Some(&fronts::Ours), &mut on_step) => summary.map_err(|why| broken(&why)),
                 failure = interrupted() => Err(failure),
             }
         })?;
@@ -367,15 +369,15 @@ fn list(out: &mut Out) -> Result<(), Failure> {
     Ok(())
 }
 
-#[derive(Serialize)]
-struct Told {
+#[derive(Serialize, schemars::JsonSchema)]
+pub(in crate::cli) struct Told {
     name: &'static str,
     about: &'static str,
     breaks: Vec<Way>,
 }
 
-#[derive(Serialize)]
-struct Way {
+#[derive(Serialize, schemars::JsonSchema)]
+pub(in crate::cli) struct Way {
     name: &'static str,
     about: &'static str,
 }

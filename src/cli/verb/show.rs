@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::gigs::mode;
 use crate::app::Book;
+use crate::cli::complete;
 use crate::cli::name::{self, Found, Search};
 use crate::cli::session::{Session, not_started};
 use crate::cli::{Exit, Failure, Out};
@@ -14,6 +15,7 @@ use crate::market::{EventId, Mode, Status, Time};
 #[derive(Debug, clap::Args)]
 pub(crate) struct Show {
     /// Its id, or the beginning of it
+    #[arg(add = complete::gigs())]
     id: String,
     /// Ask no relay: only what is on this machine
     #[arg(long)]

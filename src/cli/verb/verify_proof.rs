@@ -23,8 +23,8 @@ pub(crate) struct VerifyProof {
     file: PathBuf,
 }
 
-#[derive(Default, Serialize)]
-struct Judged {
+#[derive(Default, Serialize, schemars::JsonSchema)]
+pub(in crate::cli) struct Judged {
     verdict: &'static str,
     identity: Option<String>,
     job: Option<String>,

@@ -10,7 +10,20 @@ impl<S: Store> Core<S> {
         draft: &GigDraft,
         inputs: Vec<(Attachment, PathBuf)>,
     ) -> Result<EventId, Trouble> {
+        self.post_once(draft, inputs, None)
+    }
+
+    /// The same, once for each key and actor: again it answers with the gig that is there.
+    pub fn post_once(
+        &mut self,
+        draft: &GigDraft,
+        inputs: Vec<(Attachment, PathBuf)>,
+        key: Option<String>,
+    ) -> Result<EventId, Trouble> {
         let now = self.clock.now();
+        if let Some(there) = self.posted_before(draft, key.as_deref())? {
+            return Ok(there);
+        }
         draft.check(now)?;
         self.check_judge(draft.escrow.as_ref())?;
         let nonce = self.dice.nonce();
@@ -23,6 +36,8 @@ impl<S: Store> Core<S> {
             event: event.json.clone(),
             nonce,
             paths: inputs,
+            by: self.actor().cloned(),
+            key,
         };
         let Some(post) = Post::begin(&fact) else {
             return Err(Fault::Never("a gig did not begin its own log".into()).into());
@@ -174,6 +189,7 @@ impl<S: Store> Core<S> {
         };
         let (terms, least_first) = propose(&gig, wish, &bidder)?;
         self.check_judge(terms.escrow.as_ref())?;
+        self.may_bid(terms.mode)?;
         let nonce = self.dice.nonce();
         let certificate = self.scribe.certify(&CertificateDraft {
             role: Role::Worker,
@@ -205,6 +221,7 @@ impl<S: Store> Core<S> {
             certificate,
             gig: Box::new(gig),
             nonce: Some(nonce),
+            by: self.actor().cloned(),
         };
         let first = Effect::First {
             record: Box::new(record.clone()),

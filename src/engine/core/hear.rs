@@ -144,6 +144,7 @@ impl<S: Store> Core<S> {
             certificate,
             gig: Box::new(gig),
             nonce: None,
+            by: None,
         };
         Ok(match self.begin(fact, None, mark, now)? {
             Committed::New => Taken::New,

@@ -32,8 +32,14 @@ impl Job {
     /// Folds one more fact. Total: a fact that was committed is always taken.
     pub fn apply(&mut self, fact: &Fact, at: Time) {
         self.n += 1;
+        self.charged(fact, at);
         match fact {
             Fact::Bid { .. } | Fact::Posted { .. } | Fact::Revised { .. } => {}
+            Fact::Automated { .. }
+            | Fact::ApprovalAsked { .. }
+            | Fact::Approved
+            | Fact::Halted { .. }
+            | Fact::Resumed => {}
             Fact::Awarded { record, certificate, nonce, job, paths } => {
                 let Body::Award(award) = &record.draft.body else { return };
                 self.requester = Some(certificate.clone());
@@ -110,6 +116,18 @@ impl Job {
             _ if self.apply_review(fact, at) => {}
             _ => self.apply_work(fact, at),
         }
+    }
+
+    /// What it means for the budget of automation.
+    fn charged(&mut self, fact: &Fact, at: Time) {
+        let amount = match fact {
+            Fact::Paid { .. } if self.escrow.is_some() => Some(self.terms().price),
+            Fact::Paid { tranche, .. } => {
+                self.terms().price.tranche(*tranche, self.terms().tranches)
+            }
+            _ => None,
+        };
+        self.charge.apply(fact, at, amount);
     }
 
     fn fetched(&mut self, blob: &Digest, path: &Path) {

@@ -57,7 +57,7 @@ impl Policy {
 }
 
 /// How much of ours one person may hold.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Limits {
     /// One part of a sealed price: what we lose to a key that opens nothing.
     pub tranche: Msat,

@@ -22,7 +22,7 @@ pub struct Past {
 }
 
 /// Some of the points, and why.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Points {
     /// How many.
     pub points: u32,
@@ -31,7 +31,7 @@ pub struct Points {
 }
 
 /// Somebody's standing with us: from 0, of whom nothing is known, to 100.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Standing {
     /// The sum, or 0 where a proof stands against them.
     pub score: u32,

@@ -303,7 +303,7 @@ impl Person {
             pow: 8,
             expires_at: Time(now()).after(Span(life.0 * 2 + 60)),
         };
-        match self.ask(Command::Post { draft, inputs }).await {
+        match self.ask(Command::Post { draft, inputs, key: None }).await {
             Ok(receipt) => {
                 if let Err(why) = self.notebook.write(receipt.log, kind, n) {
                     tracing::warn!(who = self.character.id, %why, "the notebook cannot be written");

@@ -133,7 +133,7 @@ impl Course {
             pow: 8,
             expires_at: Time(now()).after(Span::DAY),
         };
-        let post = Command::Post { draft, inputs: Vec::new() };
+        let post = Command::Post { draft, inputs: Vec::new(), key: None };
         let gig = self.requester.app.handle().ask(post).await?.log;
         let heard = async {
             while self.worker.app.handle().gig(gig).await?.is_none() {

@@ -371,7 +371,7 @@ impl Job<'_> {
             pow: 0,
             expires_at: Time(now()).after(Span::DAY),
         };
-        asks.ask(Command::Post { draft, inputs: Vec::new() }).await;
+        asks.ask(Command::Post { draft, inputs: Vec::new(), key: None }).await;
     }
 
     /// Bids, once, as soon as the gig is in the book.

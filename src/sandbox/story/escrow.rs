@@ -246,7 +246,7 @@ impl Course<'_> {
             pow: 8,
             expires_at: Time(now()).after(Span::DAY),
         };
-        requester.app.handle().ask(Command::Post { draft, inputs: Vec::new() }).await?;
+        requester.app.handle().ask(Command::Post { draft, inputs: Vec::new(), key: None }).await?;
         let gig = self.find(worker).await?;
         worker
             .wait("the LSP's terms", self.patience(), |s| s.node.as_ref()?.least_first.map(|_| ()))

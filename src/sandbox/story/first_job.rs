@@ -213,7 +213,7 @@ impl Course<'_> {
             expires_at: Time(now()).after(Span::DAY),
         };
         let inputs = vec![input.to_owned()];
-        requester.app.handle().ask(Command::Post { draft, inputs }).await?;
+        requester.app.handle().ask(Command::Post { draft, inputs, key: None }).await?;
         teller.step("the requester has posted a gig");
         let gig = self.find(worker).await?;
         teller.step("the worker has found it on the relay");

@@ -31,6 +31,8 @@ pub enum Purpose {
     Withdraw(BidId),
     /// Work handed over.
     Deliver(BidId),
+    /// One answer of several handed over.
+    Answer(BidId),
     /// A delivery sent back.
     Reject(BidId),
     /// A job stopped.

@@ -16,7 +16,7 @@ use crate::tui::screen::{gigs, people};
 use crate::tui::theme::Role;
 use crate::tui::{Do, Key, Model, Screen};
 
-pub(in crate::tui) use ask::{begin, submit};
+pub(in crate::tui) use ask::{answered, begin, submit};
 
 /// Whether the next step is ours.
 pub(in crate::tui) fn waits_for_us(job: &JobView) -> bool {

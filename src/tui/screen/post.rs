@@ -181,7 +181,7 @@ pub(in crate::tui) fn publish(model: &mut Model, snapshot: &Snapshot) {
     }
     let confirm =
         confirm.last("It is signed by you, for everybody and for good. No money moves now.");
-    let command = Command::Post { draft: draft.clone(), inputs: gig.inputs.clone() };
+    let command = Command::Post { draft: draft.clone(), inputs: gig.inputs.clone(), key: None };
     let then =
         Then::Ask(Box::new(command), "The gig is signed and on its way to the relays.".into());
     model.layers.push(Layer::Confirm(Box::new(confirm), Box::new(then)));

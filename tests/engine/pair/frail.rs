@@ -53,6 +53,12 @@ impl Store for Frail {
     fn log(&self, log: &EventId) -> Result<Vec<FactRow>, Fault> {
         self.0.log(log)
     }
+    fn facts_after(&self, place: u64, limit: usize) -> Result<Vec<(u64, FactRow)>, Fault> {
+        self.0.facts_after(place, limit)
+    }
+    fn newest_fact(&self) -> Result<u64, Fault> {
+        self.0.newest_fact()
+    }
     fn lease(&mut self, now: Time, until: Time, limit: usize) -> Result<Vec<EffectRow>, Fault> {
         self.0.lease(now, until, limit)
     }

@@ -7,6 +7,7 @@ use crate::tui::part::form::{Form, Purpose};
 use crate::tui::screen::{gigs, people};
 use crate::tui::theme::Role;
 use crate::tui::{Layer, Model, Then};
+use crate::verify::Choices;
 
 /// Begins a verb of the selected job. Whether it may be done was asked before, and is asked again by the
 /// market.
@@ -17,6 +18,7 @@ pub(in crate::tui) fn begin(model: &mut Model, snapshot: &Snapshot, verb: Verb) 
         Verb::Accept if job.escrow.is_some() => release(model, snapshot, job),
         Verb::Accept => accept(model, snapshot, job),
         Verb::Fund => fund(model, snapshot, job),
+        Verb::Approve => approve(model, snapshot, job),
         _ => Layer::Form(Box::new(form(job, verb))),
     };
     model.layers.push(layer);
@@ -81,6 +83,25 @@ fn accept(model: &Model, snapshot: &Snapshot, job: &JobView) -> Layer {
     Layer::Confirm(Box::new(confirm), Box::new(then))
 }
 
+/// A bot or an agent wants to do what is above its own limit.
+fn approve(model: &Model, snapshot: &Snapshot, job: &JobView) -> Layer {
+    let mut confirm = Confirm::new("Let the bot do it?", "allow", job.title.clone(), model.at.ms)
+        .with(people::shown(&job.peer, snapshot))
+        .amount("it may promise", job.price, model.settings.type_above)
+        .row("settled", gigs::mode_words(job.mode));
+    if let Some((by, verb)) = &job.asked {
+        confirm = confirm.row("who asks", by.to_string()).row("to do", verb.word().to_owned());
+    }
+    let confirm = confirm
+        .risk("It decides by its policy alone whether to award and to pay.")
+        .last("Its other limits still hold. This cannot be taken back, only cancelled.");
+    let then = Then::Ask(
+        Box::new(Command::Approve { job: job.id }),
+        "Allowed: it goes on when it asks again.".into(),
+    );
+    Layer::Confirm(Box::new(confirm), Box::new(then))
+}
+
 /// In escrow: the money leaves us for the worker's node, which holds it.
 fn fund(model: &Model, snapshot: &Snapshot, job: &JobView) -> Layer {
     let max_fee = model.settings.fee_cap(job.price);
@@ -125,6 +146,7 @@ fn form(job: &JobView, verb: Verb) -> Form {
         Verb::Withdraw => Form::new(Purpose::Withdraw(id), "Take this bid back", "Withdraw")
             .intro("It cannot be given again; you can bid anew.", Role::Warn)
             .field("reason", "for the requester; may be empty", ""),
+        Verb::Deliver if !job.answers.is_empty() => answer(job),
         Verb::Deliver => Form::new(Purpose::Deliver(id), "Deliver the work", "Seal and deliver")
             .intro(
                 format!("It is sealed first: nobody can open it before {} are paid.", job.price),
@@ -148,11 +170,38 @@ fn form(job: &JobView, verb: Verb) -> Form {
         Verb::Rate => Form::new(Purpose::Rate(id), "Rate the other side", "Sign the rating")
             .field("stars", "1 to 5", "5")
             .field("comment", "for everybody, signed by you; may be empty", ""),
-        Verb::Note | Verb::Award | Verb::Fund | Verb::Accept => {
+        Verb::Note | Verb::Award | Verb::Fund | Verb::Accept | Verb::Approve => {
             Form::new(Purpose::Note(id), "Write a note", "Send")
                 .text("note", "private, signed by you")
         }
     }
+}
+
+/// A question with answers to choose from needs no file: the answer is the delivery.
+fn answer(job: &JobView) -> Form {
+    let mut form = Form::new(Purpose::Answer(job.id), "Answer the question", "Seal and deliver")
+        .intro(job.title.or("(no title)"), Role::Text);
+    for (n, answer) in job.answers.iter().enumerate() {
+        form = form.intro(format!("{}  {answer}", n + 1), Role::Text);
+    }
+    form.intro("What you sign here is what you are held to.", Role::Warn)
+        .field("answer", "the number of the one that you choose", "")
+        .text("why", "for the requester, part of the answer; may be empty")
+}
+
+/// The document that answers.
+pub(in crate::tui) fn answered(
+    snapshot: &Snapshot,
+    job: BidId,
+    form: &Form,
+) -> Result<String, String> {
+    let Some(job) = snapshot.jobs.get(&job) else { return Err("The job is gone.".into()) };
+    let answers = job.answers.iter().map(|answer| answer.as_str().to_owned()).collect();
+    let choices = Choices::new(answers).ok_or("The answers cannot be shown: deliver a file.")?;
+    let most = choices.answers().len();
+    let number = form.value(0).parse().ok().filter(|n| (1..=most).contains(n));
+    let number: usize = number.ok_or_else(|| format!("Type a number from 1 to {most}."))?;
+    choices.document(number - 1, &form.value(1)).ok_or_else(|| "There is no such answer.".into())
 }
 
 /// The command that a form was filled in for, and what to say when it is done.
@@ -202,7 +251,12 @@ pub(in crate::tui) fn submit(form: &Form) -> Result<(Command, String), String> {
             let stars: u8 = stars.ok_or("Stars are a number from 1 to 5.")?;
             (Command::Rate { job, stars, comment: form.value(1) }, "The rating is signed.".into())
         }
-        Purpose::Bid(_) | Purpose::Gig | Purpose::Receive | Purpose::Pay | Purpose::OpenChannel => {
+        Purpose::Answer(_)
+        | Purpose::Bid(_)
+        | Purpose::Gig
+        | Purpose::Receive
+        | Purpose::Pay
+        | Purpose::OpenChannel => {
             return Err("This form is not about a job.".into());
         }
     })

@@ -1,0 +1,396 @@
+//! The loop: look, think, do, one thing after another; commands and hooks run beside it.
+
+mod deeds;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+
+use crate::bot::{
+    Asker, Deed, Event, Feed, Hooks, Intent, Item, Policy, Queue, Results, Tally, Worker,
+};
+use crate::engine::{Clock, Handle, Snapshot};
+use crate::market::{BidId, EventId, Phase, Role};
+
+use deeds::Finished;
+
+/// How a bot is run.
+pub struct Options {
+    /// A folder of its own: scratch folders, the place of its hooks, its lock.
+    pub home: PathBuf,
+    /// Where results go.
+    pub out: Option<PathBuf>,
+    /// Say what would be done and do nothing.
+    pub dry: bool,
+    /// One look, then the end.
+    pub once: bool,
+    /// Go on with what an earlier run has begun.
+    pub resume: bool,
+    /// The wall clock.
+    pub clock: Arc<dyn Clock>,
+    /// The lines of a queue that is read as it comes.
+    pub feed: Option<Feed>,
+}
+
+/// How it ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ran {
+    /// What came of it.
+    pub tally: Tally,
+    /// What is wrong with the queue, if it was left unread for that.
+    pub queue: Option<String>,
+}
+
+/// Between two looks, however fast things change.
+const BREATH: Duration = Duration::from_millis(20);
+/// Without news it looks all the same.
+const BEAT: Duration = Duration::from_millis(500);
+/// What was asked is asked again after this, and then after twice as long, up to [`LONGEST`].
+const AGAIN: Duration = Duration::from_millis(500);
+const LONGEST: Duration = Duration::from_secs(60);
+/// The most looks at the book in one go: fifty gigs each.
+const MOST_PAGES: usize = 4;
+
+/// Runs a policy until its queue is done, or for ever where it has none; ends when the engine does.
+///
+/// # Errors
+/// Why it cannot begin: another bot of this name runs, the budget contradicts the policy, the queue is wrong
+/// or was begun before, a folder cannot be used. Nothing was done then.
+pub async fn run(
+    handle: &Handle,
+    policy: Policy,
+    options: Options,
+    tell: &mut (dyn FnMut(Event) + Send),
+) -> Result<Ran, String> {
+    let handle = handle.acting_as(&policy.actor);
+    let _lock = lock(&options, &policy)?;
+    let budget = handle.budget().await.map_err(|why| why.to_string())?;
+    policy.against(&budget.budget)?;
+    let mut bot = Bot::new(handle.clone(), policy, options, tell)?;
+    let mut watch = handle.watch();
+    let up = watch.wait_for(|now| now.identity.is_some()).await;
+    let first = up.map_err(|_| "the engine has ended".to_owned())?.clone();
+    bot.begin(&first)?;
+    let mut hooks = JoinSet::new();
+    if !bot.options.dry && !bot.policy.hooks.is_empty() {
+        let (at, home) = (bot.policy.beside.clone(), bot.options.home.clone());
+        hooks.spawn(Hooks::new(handle.clone(), bot.policy.hooks.clone(), &at, &home).run());
+    }
+    loop {
+        let now = watch.borrow_and_update().clone();
+        bot.look(&now).await;
+        if bot.options.once || bot.is_done() {
+            break;
+        }
+        let news = async {
+            tokio::time::sleep(BREATH).await;
+            watch.changed().await
+        };
+        let feed = async {
+            match bot.options.feed.as_mut() {
+                Some(feed) => feed.next().await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            changed = news => if changed.is_err() { break },
+            item = feed => bot.take(item)?,
+            Some(done) = bot.tasks.join_next(), if !bot.tasks.is_empty() => {
+                if let Ok(done) = done {
+                    bot.finished(done).await;
+                }
+            }
+            () = tokio::time::sleep(BEAT) => {}
+        }
+    }
+    let last = watch.borrow().clone();
+    Ok(Ran { tally: bot.tally(&last), queue: bot.queue_is_wrong })
+}
+
+/// Two bots of one name would do everything twice.
+fn lock(options: &Options, policy: &Policy) -> Result<std::fs::File, String> {
+    let home = &options.home;
+    let failed = |why: std::io::Error| format!("{} cannot be used: {why}", home.display());
+    std::fs::create_dir_all(home).map_err(failed)?;
+    let file = std::fs::File::create(home.join("lock")).map_err(failed)?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(std::fs::TryLockError::WouldBlock) => Err(format!(
+            "{} runs already. Stop it first, or give this policy another name",
+            policy.actor
+        )),
+        Err(std::fs::TryLockError::Error(why)) => Err(failed(why)),
+    }
+}
+
+struct Bot<'a> {
+    handle: Handle,
+    policy: Policy,
+    options: Options,
+    asker: Option<Asker>,
+    worker: Option<Worker>,
+    results: Option<Results>,
+    tasks: JoinSet<Finished>,
+    running: BTreeSet<BidId>,
+    /// What was asked, how often, and when it may be asked again.
+    again: BTreeMap<(Option<EventId>, Option<usize>, &'static str), (u32, Instant)>,
+    /// What was told once is not told again.
+    told: BTreeSet<(Option<EventId>, Option<usize>, String)>,
+    /// Ids of this bot's gigs before this run.
+    before: BTreeSet<String>,
+    next_look: Option<Instant>,
+    queue_is_wrong: Option<String>,
+    tell: &'a mut (dyn FnMut(Event) + Send),
+}
+
+impl<'a> Bot<'a> {
+    fn new(
+        handle: Handle,
+        policy: Policy,
+        options: Options,
+        tell: &'a mut (dyn FnMut(Event) + Send),
+    ) -> Result<Self, String> {
+        let asker = match &policy.requester {
+            None => None,
+            Some(asking) => {
+                let queue = match &asking.queue {
+                    None => single()?,
+                    Some(_) if options.feed.is_some() => Queue::default(),
+                    Some(path) => {
+                        let path = policy.beside.join(path);
+                        let text = std::fs::read_to_string(&path)
+                            .map_err(|why| format!("{} cannot be read: {why}", path.display()))?;
+                        Queue::read(&text, &policy.beside)
+                            .map_err(|why| format!("{}, {why}", path.display()))?
+                    }
+                };
+                Some(Asker::new(asking.clone(), policy.actor.clone(), queue))
+            }
+        };
+        let worker = policy.worker.clone().map(|w| Worker::new(w, policy.actor.clone()));
+        let results = match &options.out {
+            Some(out) if !options.dry => {
+                let opened = Results::open(out);
+                Some(opened.map_err(|why| format!("{} cannot be used: {why}", out.display()))?)
+            }
+            _ => None,
+        };
+        Ok(Self {
+            handle,
+            policy,
+            options,
+            asker,
+            worker,
+            results,
+            tasks: JoinSet::new(),
+            running: BTreeSet::new(),
+            again: BTreeMap::new(),
+            told: BTreeSet::new(),
+            before: BTreeSet::new(),
+            next_look: None,
+            queue_is_wrong: None,
+            tell,
+        })
+    }
+
+    /// What an earlier run has begun is gone on with only if that is meant.
+    fn begin(&mut self, first: &Snapshot) -> Result<(), String> {
+        let mine = first.posts.iter().filter(|post| post.by.as_ref() == Some(&self.policy.actor));
+        let ids = mine.filter_map(|post| Some(post.key.as_deref()?.split('#').next()?.to_owned()));
+        self.before = ids.collect();
+        let Some(asker) = &self.asker else { return Ok(()) };
+        for item in asker.queue.items() {
+            self.is_new(&item.id)?;
+        }
+        Ok(())
+    }
+
+    fn is_new(&self, id: &str) -> Result<(), String> {
+        if self.options.resume || self.options.dry || !self.before.contains(id) {
+            return Ok(());
+        }
+        Err(format!(
+            "{} has published a gig for item {id} before. To go on where it was: --resume. To do everything \
+             once more: give the policy another name",
+            self.policy.actor
+        ))
+    }
+
+    /// One more line of a queue that is read as it comes, or its end.
+    fn take(&mut self, item: Option<Result<Item, String>>) -> Result<(), String> {
+        let wrong = match item {
+            None => None,
+            Some(Ok(item)) => {
+                self.is_new(&item.id)?;
+                match self.asker.as_mut().map(|asker| asker.queue.push(item)) {
+                    Some(Err(why)) => Some(why),
+                    _ => return Ok(()),
+                }
+            }
+            Some(Err(why)) => Some(why),
+        };
+        if let Some(why) = wrong {
+            let text = format!("{why}. Nothing after it is read; what came before is done.");
+            self.say(Event::new("queue-wrong", text.clone()));
+            self.queue_is_wrong = Some(text);
+        }
+        if let Some(asker) = &mut self.asker {
+            asker.queue.closed = true;
+        }
+        self.options.feed = None;
+        Ok(())
+    }
+
+    fn is_done(&self) -> bool {
+        let asked = self.asker.as_ref().is_some_and(Asker::is_done);
+        asked && self.worker.is_none() && self.tasks.is_empty()
+    }
+
+    async fn look(&mut self, now: &Arc<Snapshot>) {
+        let at = Instant::now();
+        self.tell_of_cheats(now);
+        if let Some(why) = &now.halted {
+            let why = if why.is_empty() { "somebody pulled the switch" } else { why };
+            let event =
+                Event::new("stopped", format!("{why}: nothing is begun until earnest bot start"));
+            return self.once(event);
+        }
+        self.told.retain(|(_, _, what)| what != "stopped");
+        if self.asker.is_some() {
+            let budget = match self.handle.budget().await {
+                Ok(budget) => budget,
+                Err(why) => return self.once(Event::new("waits", why.to_string())),
+            };
+            let wall = self.options.clock.now();
+            let intents = match &mut self.asker {
+                Some(asker) => asker.intents(now, &budget, wall, at),
+                None => Vec::new(),
+            };
+            for intent in intents {
+                self.attend(now, intent).await;
+            }
+        }
+        self.work(now, at).await;
+    }
+
+    async fn work(&mut self, now: &Arc<Snapshot>, at: Instant) {
+        let Some(worker) = &mut self.worker else { return };
+        for intent in worker.jobs(now, &self.running, at) {
+            self.attend(now, intent).await;
+        }
+        if self.next_look.is_some_and(|next| at < next) {
+            return;
+        }
+        let Some(worker) = &self.worker else { return };
+        self.next_look = Some(at + worker.policy().look);
+        let mut query = worker.policy().query.clone();
+        for _ in 0..MOST_PAGES {
+            let page = match self.handle.find(query.clone()).await {
+                Ok(page) => page,
+                Err(why) => return self.once(Event::new("waits", why.to_string())),
+            };
+            let Some(worker) = &self.worker else { return };
+            let bids = worker.bids(now, &page.gigs);
+            for (listing, intent) in bids {
+                if self.attend(now, intent).await == Some(false)
+                    && let Some(worker) = &mut self.worker
+                {
+                    worker.refused(listing);
+                }
+            }
+            match page.next {
+                Some(next) => query.after = Some(next),
+                None => return,
+            }
+        }
+    }
+
+    /// Does it, unless it was done a moment ago. Whether it worked, and `None` where nothing was asked.
+    async fn attend(&mut self, now: &Arc<Snapshot>, intent: Intent) -> Option<bool> {
+        let item =
+            intent.item.and_then(|n| Some(self.asker.as_ref()?.queue.items().get(n)?.id.clone()));
+        let event = Event {
+            what: intent.deed.word(),
+            item,
+            log: intent.log,
+            amount: intent.amount,
+            why: intent.why.clone(),
+            dry: self.options.dry,
+        };
+        if self.options.dry {
+            self.once(event);
+            return None;
+        }
+        let key = (intent.log, intent.item, intent.deed.word());
+        let at = Instant::now();
+        if self.again.get(&key).is_some_and(|(_, next)| at < *next) {
+            return None;
+        }
+        let tries = self.again.get(&key).map_or(0, |(tries, _)| *tries);
+        let wait = (AGAIN * (1 << tries.min(8))).min(LONGEST);
+        self.again.insert(key, (tries + 1, at + wait));
+        Some(self.act(now, intent, event).await)
+    }
+
+    fn say(&mut self, event: Event) {
+        tracing::info!(what = event.what, item = event.item, "{}", event.why);
+        (self.tell)(event);
+    }
+
+    /// Says it unless it was said.
+    fn once(&mut self, event: Event) {
+        let item = event.item.as_ref().and_then(|id| Some(self.asker.as_ref()?.queue.find(id)?.0));
+        let what = if event.dry || event.what == "stopped" {
+            event.what.to_owned()
+        } else {
+            format!("{} {}", event.what, event.why)
+        };
+        if self.told.insert((event.log, item, what)) {
+            self.say(event);
+        }
+    }
+
+    fn tell_of_cheats(&mut self, now: &Snapshot) {
+        if self.asker.is_none() {
+            return;
+        }
+        let caught = now.jobs.values().filter(|job| {
+            let ours = job.by.as_ref() == Some(&self.policy.actor);
+            ours && job.phase == Phase::Cheated && job.role == Role::Requester
+        });
+        let caught: Vec<_> = caught.map(|job| (job.id, job.price)).collect();
+        for (id, price) in caught {
+            let why = "the worker was caught: what it sold is not what it signed, or fails a check";
+            self.once(Event::new("caught", why).log(id).amount(price));
+        }
+    }
+
+    fn tally(&self, now: &Snapshot) -> Tally {
+        let mut tally = self.asker.as_ref().map(|asker| asker.tally(now)).unwrap_or_default();
+        let ours = now
+            .jobs
+            .values()
+            .filter(|job| job.role == Role::Worker && job.by.as_ref() == Some(&self.policy.actor));
+        for delivery in ours.filter_map(|job| job.delivery.as_ref()) {
+            tally.earned_jobs += u64::from(delivery.received.get() > 0);
+            tally.earned = tally.earned.checked_add(delivery.received).unwrap_or(tally.earned);
+        }
+        tally
+    }
+}
+
+/// The one item of a policy without a queue.
+fn single() -> Result<Queue, String> {
+    let mut queue = Queue::read("{\"id\":\"gig\"}", std::path::Path::new(""))?;
+    queue.closed = true;
+    Ok(queue)
+}
+
+/// Whether a deed is worth a line when it is done.
+fn is_loud(deed: &Deed) -> bool {
+    !matches!(deed, Deed::Decline(_) | Deed::Verify(_) | Deed::Work)
+}

@@ -1,0 +1,184 @@
+//! As a worker: which gigs to bid on and which jobs to do, from what the engine shows.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::{Value, json};
+use tokio::time::Instant;
+
+use crate::bot::asker::may;
+use crate::bot::{Deed, Intent, Price, Working};
+use crate::engine::{GigView, JobView, Snapshot};
+use crate::market::{
+    Actor, BidId, Digest, Gig, LEAST_PRICE, Msat, Phase, Role, Side, Status, Verb, Wish,
+};
+
+/// A worker's bot.
+pub struct Worker {
+    policy: Working,
+    me: Actor,
+    bids: BTreeMap<BidId, Instant>,
+    tries: BTreeMap<BidId, u32>,
+    /// Listings that a bid was refused for.
+    refused: BTreeSet<Digest>,
+}
+
+impl Worker {
+    /// One that has not looked yet.
+    pub fn new(policy: Working, me: Actor) -> Self {
+        Self { policy, me, bids: BTreeMap::new(), tries: BTreeMap::new(), refused: BTreeSet::new() }
+    }
+
+    /// How it acts.
+    pub fn policy(&self) -> &Working {
+        &self.policy
+    }
+
+    /// A bid on this listing was refused, and would be again.
+    pub fn refused(&mut self, listing: Digest) {
+        self.refused.insert(listing);
+    }
+
+    /// The work for a job was tried once more; how often now.
+    pub fn tried(&mut self, job: BidId) -> u32 {
+        let tries = self.tries.entry(job).or_default();
+        *tries += 1;
+        *tries
+    }
+
+    fn mine<'a>(&'a self, snapshot: &'a Snapshot) -> impl Iterator<Item = &'a JobView> {
+        let jobs = snapshot.jobs.values().map(|job| &**job);
+        jobs.filter(|job| job.role == Role::Worker && job.by.as_ref() == Some(&self.me))
+    }
+
+    /// What to do about jobs now. `running` are being worked on.
+    pub fn jobs(
+        &mut self,
+        snapshot: &Snapshot,
+        running: &BTreeSet<BidId>,
+        at: Instant,
+    ) -> Vec<Intent> {
+        let mut out = Vec::new();
+        let mut seen = BTreeMap::new();
+        for job in self.mine(snapshot) {
+            if job.phase == Phase::Bid {
+                let since = self.bids.get(&job.id).copied().unwrap_or(at);
+                seen.insert(job.id, since);
+                if at.duration_since(since) > self.policy.patience && may(job, Verb::Withdraw) {
+                    let deed = Deed::Withdraw("I have taken something else.");
+                    out.push(Intent::of_job(deed, job, "nobody answered in time"));
+                }
+                continue;
+            }
+            let here = job.materials.iter().filter(|m| m.from == Role::Requester);
+            let here = here.clone().all(|m| m.path.is_some());
+            let begun = job.delivery.is_some() || running.contains(&job.id);
+            if !here || begun || !may(job, Verb::Deliver) {
+                continue;
+            }
+            let tries = self.tries.get(&job.id).copied().unwrap_or(0);
+            if tries < self.policy.tries {
+                let why = match tries {
+                    0 => "it is awarded, and every input is here".to_owned(),
+                    n => format!("try {} of {}", n + 1, self.policy.tries),
+                };
+                out.push(Intent::of_job(Deed::Work, job, why));
+            } else if may(job, Verb::Cancel) {
+                let deed = Deed::Cancel("I cannot do it. Nothing is owed.");
+                out.push(Intent::of_job(deed, job, "the command failed as often as it may"));
+            }
+        }
+        self.bids = seen;
+        out
+    }
+
+    /// Which of these gigs to bid on.
+    pub fn bids(&self, snapshot: &Snapshot, gigs: &[Gig]) -> Vec<(Digest, Intent)> {
+        let mut out = Vec::new();
+        let busy = |job: &&JobView| {
+            use Phase::{Awarded, Bid, Funding, Working};
+            matches!(job.phase, Bid | Awarded | Funding | Working)
+        };
+        let most = usize::try_from(self.policy.at_once).unwrap_or(usize::MAX);
+        let mut room = most.saturating_sub(self.mine(snapshot).filter(busy).count());
+        let known: BTreeSet<Digest> = snapshot
+            .jobs
+            .values()
+            .filter(|job| job.role == Role::Worker)
+            .map(|job| job.listing)
+            .collect();
+        let Some(least) = snapshot.node.as_ref().and_then(|node| node.least_first) else {
+            return out;
+        };
+        for gig in gigs {
+            if room == 0 {
+                break;
+            }
+            let listing = gig.listing();
+            let ours = Some(gig.author) == snapshot.identity;
+            let open = gig.status == Status::Open && gig.side == Side::Request;
+            if ours || !open || known.contains(&listing) || self.refused.contains(&listing) {
+                continue;
+            }
+            let Some(price) = self.price(gig).filter(|price| *price >= least) else { continue };
+            room -= 1;
+            let asked = gig.offer.price;
+            let wish = Wish {
+                mode: self.policy.query.mode,
+                price: (price != asked).then_some(price),
+                tranches: None,
+            };
+            let why = format!("it matches `{}`; {asked} are offered", self.policy.line);
+            let intent = Intent::new(Deed::Bid(wish), why);
+            let intent = Intent { log: Some(gig.id), amount: Some(price), ..intent };
+            out.push((listing, intent));
+        }
+        out
+    }
+
+    /// What is asked for a gig; `None` where it does not pay enough.
+    pub fn price(&self, gig: &Gig) -> Option<Msat> {
+        let offered = gig.offer.price;
+        let price = match self.policy.price {
+            Price::Fixed(price) => price,
+            Price::Share(share) => {
+                let exact = u128::from(offered.get()) * u128::from(share) / 100;
+                // Whole sats; what was asked at least.
+                let sats = u64::try_from(exact.div_ceil(1_000)).ok()?;
+                Msat::sats(sats)?.min(offered)
+            }
+            Price::PerKib(each) => {
+                let bytes: u64 = gig.offer.inputs.iter().map(|file| file.size).sum();
+                let kib = bytes.div_ceil(1_024).max(1);
+                Msat::new(each.get().checked_mul(kib)?)?
+            }
+        };
+        let price = price.max(LEAST_PRICE);
+        (price <= offered).then_some(price)
+    }
+}
+
+/// A job as its command reads it. What strangers wrote in it is data.
+pub(super) fn as_json(
+    job: &JobView,
+    gig: Option<&GigView>,
+    inputs: &[(String, u64)],
+    attempt: u32,
+) -> Value {
+    let files =
+        inputs.iter().map(|(name, bytes)| json!({"path": format!("in/{name}"), "bytes": bytes}));
+    json!({
+        "v": 1,
+        "job": job.id,
+        "title": &*job.title,
+        "content": gig.map(|gig| gig.content.to_string()),
+        "tags": gig.map(|gig| gig.tags.iter().map(ToString::to_string).collect::<Vec<_>>()),
+        "mode": job.mode,
+        "price_msat": job.price,
+        "max_bytes": gig.map(|gig| gig.max_bytes),
+        "deadline": job.deadline,
+        "try": attempt,
+        "rejected": job.reason.as_ref().map(ToString::to_string),
+        "inputs": files.collect::<Vec<_>>(),
+        "output": "out/",
+    })
+}
