@@ -346,7 +346,7 @@ impl Job<'_> {
     /// Posts the gig, once.
     async fn post(&self, asks: &Process) {
         let Some(snapshot) = asks.snapshot() else { return };
-        let posted = snapshot.posts.iter().any(|post| &*post.gig.title == self.title);
+        let posted = snapshot.posts.iter().any(|post| *post.gig.title == self.title);
         if snapshot.identity.is_none() || posted {
             return;
         }
@@ -388,7 +388,7 @@ impl Job<'_> {
     }
 
     fn view(&self, snapshot: &Snapshot) -> Option<JobView> {
-        let own = |view: &&std::sync::Arc<JobView>| &*view.title == self.title;
+        let own = |view: &&std::sync::Arc<JobView>| *view.title == self.title;
         snapshot.jobs.values().find(own).map(|view| (**view).clone())
     }
 
