@@ -109,12 +109,12 @@ const FILES: &[Entry] = &[
     Entry {
         name: "gig-file",
         about: "a gig for earnest post",
-        of: Of::File(|make| crate::market::draft_schema(make)),
+        of: Of::File(crate::market::draft_schema),
     },
     Entry {
         name: "policy-file",
         about: "a policy of a bot",
-        of: Of::File(|make| crate::bot::policy_schema(make)),
+        of: Of::File(crate::bot::policy_schema),
     },
     Entry {
         name: "relay-file",
