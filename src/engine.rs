@@ -20,8 +20,8 @@ mod run;
 mod snapshot;
 mod wallet;
 
-pub use core::{BID_STANDS, Core, Me, OpenClaim, Replays, Taken, Trouble};
 pub use cases::*;
+pub use core::{BID_STANDS, Core, Me, OpenClaim, Replays, Taken, Trouble};
 pub use effect::{Done, Workbench, claim_key, perform};
 pub use handle::{Answer, Call, Command, Handle, Line, MOST_INPUT, Receipt};
 pub use history::*;

@@ -179,7 +179,8 @@ impl CaseView {
                 (Some(format!("It is not what was signed: {sentence}")), Vec::new(), None)
             }
             Some(Finding::Mismatch { chunk }) => {
-                let said = format!("The key does not open chunk {chunk} to what the worker signed.");
+                let said =
+                    format!("The key does not open chunk {chunk} to what the worker signed.");
                 (Some(said), Vec::new(), None)
             }
             Some(Finding::Opened { path, results }) => {

@@ -25,10 +25,10 @@ use crate::engine::{
     Unreadable, Want, WireEvent, WrapKey,
 };
 use crate::market::{
-    Address, Ask, Attachment, AwardParts, Bid, BidId, Bidder, Body, Case, CaseId, Digest, Door, Draft, Effect,
-    EventId, Fact, Gig, GigDraft, Grant, Inbox, Input, Job, JobId, Msat, Network, NodeId, Nonce, Offer,
-    Outcome, Page, PaymentHash, Phase, Post, Pubkey, Query, Record, Refusal, Role, Side, Span,
-    Status, Step, Time, Wish, World, admit, holds_gig, may, propose, step,
+    Address, Ask, Attachment, AwardParts, Bid, BidId, Bidder, Body, Case, CaseId, Digest, Door,
+    Draft, Effect, EventId, Fact, Gig, GigDraft, Grant, Inbox, Input, Job, JobId, Msat, Network,
+    NodeId, Nonce, Offer, Outcome, Page, PaymentHash, Phase, Post, Pubkey, Query, Record, Refusal,
+    Role, Side, Span, Status, Step, Time, Wish, World, admit, holds_gig, may, propose, step,
 };
 use crate::text::Raw;
 

@@ -116,7 +116,9 @@ impl FactView {
 
     fn found(self, fact: &Fact) -> Self {
         let (amount, tranche, fee) = match fact {
-            Fact::Accepting { max_fee } | Fact::Funding { max_fee, .. } => (None, None, Some(*max_fee)),
+            Fact::Accepting { max_fee } | Fact::Funding { max_fee, .. } => {
+                (None, None, Some(*max_fee))
+            }
             Fact::Offered { invoice, .. } => (invoice.amount, None, None),
             Fact::Held { amount, .. } => (Some(*amount), None, None),
             Fact::Billed { tranche, invoice, lsp_fee } => {

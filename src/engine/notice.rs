@@ -41,13 +41,17 @@ impl Notice {
         let by_hand = !case.is_deterministic();
         let act = if by_hand { Act } else { Info };
         let (severity, code, text) = match fact {
-            Fact::Appointed(_) => {
-                (Info, "appointed", format!("Case {id} is yours: you hold its secret, and no money."))
-            }
+            Fact::Appointed(_) => (
+                Info,
+                "appointed",
+                format!("Case {id} is yours: you hold its secret, and no money."),
+            ),
             Fact::Brought { record, .. } => match &record.draft.body {
-                Body::Dispute { .. } => {
-                    (act, "disputed", format!("You are called in case {id}. Next: earnest judge show {id}"))
-                }
+                Body::Dispute { .. } => (
+                    act,
+                    "disputed",
+                    format!("You are called in case {id}. Next: earnest judge show {id}"),
+                ),
                 Body::Objection { .. } => {
                     (act, "objected", format!("The other side has answered in case {id}."))
                 }
@@ -142,7 +146,9 @@ impl Notice {
                     path.display()
                 ),
             ),
-            Fact::FromJudge { record, inner, .. } => return Self::from_judge(job, record, inner.as_deref(), at),
+            Fact::FromJudge { record, inner, .. } => {
+                return Self::from_judge(job, record, inner.as_deref(), at);
+            }
             Fact::ToJudge { record } => match &record.draft.body {
                 Body::Dispute { .. } => (
                     Info,
@@ -209,7 +215,9 @@ impl Notice {
                     Info,
                     "funded",
                     Held,
-                    format!("The money for {id} is locked. Do not work before the judge has spoken."),
+                    format!(
+                        "The money for {id} is locked. Do not work before the judge has spoken."
+                    ),
                 ),
                 Body::Funded { .. } => (
                     Act,
@@ -423,7 +431,9 @@ impl Notice {
             (Body::Lodged { .. }, Some(Body::Dispute { .. })) if inner.is_some_and(theirs) => (
                 Act,
                 "called",
-                format!("The other side of {id} has called the judge. Next: earnest object {id} --reason TEXT"),
+                format!(
+                    "The other side of {id} has called the judge. Next: earnest object {id} --reason TEXT"
+                ),
             ),
             (Body::Lodged { .. }, Some(Body::Objection { .. })) if inner.is_some_and(theirs) => {
                 (Info, "objected", format!("The other side of {id} has answered to the judge."))

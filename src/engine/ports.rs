@@ -10,9 +10,9 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
 use crate::market::{
-    Address, Attachment, Audited, Certificate, Checked, Digest, Draft, EndpointId, EventId, Gig,
-    Finding, Holding, Invoice, JobId, JudgeCertificate, Msat, Network, NodeId, Nonce, PaymentHash, Pinned, Preimage, Pubkey,
-    Record, Role, Terms, Time,
+    Address, Attachment, Audited, Certificate, Checked, Digest, Draft, EndpointId, EventId,
+    Finding, Gig, Holding, Invoice, JobId, JudgeCertificate, Msat, Network, NodeId, Nonce,
+    PaymentHash, Pinned, Preimage, Pubkey, Record, Role, Terms, Time,
 };
 use crate::seal::Manifest;
 use crate::text::Raw;

@@ -9,9 +9,10 @@ use tokio::sync::{broadcast, mpsc, watch};
 use crate::engine::effect::{Done, Workbench, perform};
 use crate::engine::local::{Local, Ready, Request};
 use crate::engine::{
-    CaseView, Clock, Command, Core, Dice, EffectRow, FactView, Fault, Files, Handle, JobView, Lightning,
-    MOST_LINES, MOST_PENDING, MOST_PEOPLE, NodeEvent, NodeStatus, PendingView, PostView, Receipt,
-    RelayEvent, RelayHealth, Relays, Scribe, Snapshot, Store, Subscription, Transfer, Trouble,
+    CaseView, Clock, Command, Core, Dice, EffectRow, FactView, Fault, Files, Handle, JobView,
+    Lightning, MOST_LINES, MOST_PENDING, MOST_PEOPLE, NodeEvent, NodeStatus, PendingView, PostView,
+    Receipt, RelayEvent, RelayHealth, Relays, Scribe, Snapshot, Store, Subscription, Transfer,
+    Trouble,
 };
 use crate::market::{
     Ask, BidId, CaseId, Digest, Effect, EndpointId, EventId, Fact, Grant, Lane, Span, Time,

@@ -10,13 +10,12 @@ use super::derive::Seed;
 use super::ring::Ring;
 use super::vault::Secrets;
 use crate::engine::{
-    CertificateDraft, Channel, Clock, Dice, Fault, FirstContact, JudgeDraft, Scribe, SharedSecret, Unreadable,
-    WireEvent, WrapKey,
+    CertificateDraft, Channel, Clock, Dice, Fault, FirstContact, JudgeDraft, Scribe, SharedSecret,
+    Unreadable, WireEvent, WrapKey,
 };
 use crate::market::{
     Certificate, Digest, Draft, EventId, Gig, Invoice, JobId, JudgeCertificate, Nonce, Preimage,
-    Pubkey, Record,
-    Terms, Time,
+    Pubkey, Record, Terms, Time,
 };
 use crate::wire::{
     self, Certifying, ChannelKeys, Judging, NotAnInvoice, Rejected, SigningKey, Stage, Wrapping,

@@ -15,9 +15,9 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use crate::market::{
-    Address, Attachment, Body, CaseId, Certificate, Chain, DETERMINISTIC, Delivery, Effect, EventId,
-    Fact, Finding, Gig, Grant, JobId, Lock, Nonce, Pinned, Preimage, Pubkey, Purpose, Record, Role,
-    Span, Terms, Time, Timetable, case_id,
+    Address, Attachment, Body, CaseId, Certificate, Chain, DETERMINISTIC, Delivery, Effect,
+    EventId, Fact, Finding, Gig, Grant, JobId, Lock, Nonce, Pinned, Preimage, Pubkey, Purpose,
+    Record, Role, Span, Terms, Time, Timetable, case_id,
 };
 
 /// What begins a case, everything in it verified.
@@ -159,10 +159,8 @@ impl Case {
         let job = crate::market::job_id(&begins.bid.id, &begins.award.id);
         let first = Chain { next: 1, last: Some(begins.record.clone()) };
         let given = |record: &Record, by| Exhibit { record: record.clone(), by, height: None };
-        let mut exhibits = vec![
-            given(&begins.bid, Role::Worker),
-            given(&begins.award, Role::Requester),
-        ];
+        let mut exhibits =
+            vec![given(&begins.bid, Role::Worker), given(&begins.award, Role::Requester)];
         exhibits.extend(begins.lock.iter().map(|lock| given(lock, Role::Requester)));
         exhibits.push(given(&begins.fund, Role::Worker));
         exhibits.push(given(&begins.funded, Role::Worker));
@@ -250,7 +248,9 @@ impl Case {
     /// The delivery that the dispute is about, if it was brought: with whom and when.
     pub fn disputed(&self) -> Option<(&Exhibit, &Delivery)> {
         let (record, _, _) = self.dispute.as_ref()?;
-        let Body::Dispute { manifest: Some(manifest), .. } = &record.draft.body else { return None };
+        let Body::Dispute { manifest: Some(manifest), .. } = &record.draft.body else {
+            return None;
+        };
         self.delivery(manifest)
     }
     fn delivery(&self, manifest: &EventId) -> Option<(&Exhibit, &Delivery)> {

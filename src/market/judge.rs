@@ -6,8 +6,8 @@
 use serde::{Deserialize, Serialize};
 
 use crate::market::{
-    Digest, EndpointId, EventId, Gig, Inbox, JobId, JudgeTerms, Network, Nonce, PaymentHash, Pubkey,
-    Record, Refusal, Role, Side, Status, Time, Work,
+    Digest, EndpointId, EventId, Gig, Inbox, JobId, JudgeTerms, Network, Nonce, PaymentHash,
+    Pubkey, Record, Refusal, Role, Side, Status, Time, Work,
 };
 
 /// The name of a case: of the judge's log, and the `j` of what is said in it.
@@ -85,7 +85,12 @@ pub fn can_be_lodged(record: &Record) -> bool {
 }
 
 /// Whether this listing is the one of a judge that can be named now.
-pub fn check_judge(listing: &Gig, judge: &JudgeTerms, network: Network, now: Time) -> Result<(), Refusal> {
+pub fn check_judge(
+    listing: &Gig,
+    judge: &JudgeTerms,
+    network: Network,
+    now: Time,
+) -> Result<(), Refusal> {
     let no = |code: &str, sentence: &str| Err(Refusal::new(code, sentence));
     if listing.offer.work != Work::Judge || listing.side != Side::Service {
         return no("not-a-judge", "The listing that the escrow names is not one of a judge.");
@@ -105,7 +110,8 @@ pub fn check_judge(listing: &Gig, judge: &JudgeTerms, network: Network, now: Tim
 /// What is said of a judge whose listing is not in the book.
 pub fn judge_unknown() -> Refusal {
     let sentence = "The judge's listing is not here, so nobody can say what it would do.";
-    Refusal::new("judge-unknown", sentence).next("Wait until the relays have shown it, or name another: earnest judge list")
+    Refusal::new("judge-unknown", sentence)
+        .next("Wait until the relays have shown it, or name another: earnest judge list")
 }
 
 /// Whether a judge is nobody of the job.

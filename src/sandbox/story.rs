@@ -31,14 +31,7 @@ pub struct Story {
 
 /// Every story.
 pub fn list() -> Vec<Story> {
-    vec![
-        first_job::STORY,
-        escrow::STORY,
-        escrow::TIMEOUT,
-        judge::STORY,
-        judge::FRAUD,
-        crash::STORY,
-    ]
+    vec![first_job::STORY, escrow::STORY, escrow::TIMEOUT, judge::STORY, judge::FRAUD, crash::STORY]
 }
 
 /// How a story is played.

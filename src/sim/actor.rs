@@ -222,7 +222,9 @@ impl Stage {
                 self.forge(peer, job, &mut draw);
                 Ok(())
             }
-            (Asker::Good | Asker::Picky, Phase::Disputed) if can(Verb::Object) && draw.permille(300) => {
+            (Asker::Good | Asker::Picky, Phase::Disputed)
+                if can(Verb::Object) && draw.permille(300) =>
+            {
                 core.ask(&job.id, Ask::Object { reason: reason() })
             }
             // Who has read the work and means no harm pays, sooner or later; some forget.

@@ -116,7 +116,8 @@ pub fn read_certificate(json: &str) -> Result<Certificate, Rejected> {
 }
 
 /// What whoever holds a judge's identity reads before signing. Always the same.
-const JUDGES: &str = "The key below judges one earnest job in my name, between these two and on these terms only.";
+const JUDGES: &str =
+    "The key below judges one earnest job in my name, between these two and on these terms only.";
 
 /// What a judge's certificate says, without the identity that signs it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

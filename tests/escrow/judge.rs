@@ -22,10 +22,7 @@ pub(crate) fn listed(pair: &mut Pair, deterministic: bool) -> JudgeTerms {
     JudgeTerms { identity: pair.core(Judge).identity(), listing }
 }
 
-pub(crate) fn awarded_with(
-    deterministic: bool,
-    change: impl FnOnce(&mut GigDraft),
-) -> Pair {
+pub(crate) fn awarded_with(deterministic: bool, change: impl FnOnce(&mut GigDraft)) -> Pair {
     let mut pair = Pair::new();
     pair.blocks(1000, &ALL);
     let judge = Some(listed(&mut pair, deterministic));

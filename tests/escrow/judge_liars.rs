@@ -22,14 +22,7 @@ fn in_case(
     body: Body,
     (seq, prev): (u64, Option<EventId>),
 ) -> RelayEvent {
-    let draft = Draft {
-        job: Some(channel.1.job),
-        seq,
-        prev,
-        seen: None,
-        at: pair.now(),
-        body,
-    };
+    let draft = Draft { job: Some(channel.1.job), seq, prev, seen: None, at: pair.now(), body };
     let record = pair.side(signer.0).keys.sign(&signer.1, &draft).unwrap();
     let event = pair.side(channel.0).keys.post(&channel.1, &record, pair.now()).unwrap();
     relayed(&event.json)
@@ -114,7 +107,11 @@ fn in_the_jobs_own_channel_the_judges_words_are_refused() {
 }
 
 /// A `holding` that somebody made, wrapped to the worker.
-fn forged_holding(pair: &Pair, by: Who, bend: impl FnOnce(&mut earnest::engine::JudgeDraft, &mut PaymentHash)) -> RelayEvent {
+fn forged_holding(
+    pair: &Pair,
+    by: Who,
+    bend: impl FnOnce(&mut earnest::engine::JudgeDraft, &mut PaymentHash),
+) -> RelayEvent {
     let job = pair.job(Worker);
     let mut hash = escrow(pair, Worker).lock.hash;
     let nonce = pair.core(by).nonce();

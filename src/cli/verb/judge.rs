@@ -206,8 +206,10 @@ impl Judge {
                 let said = format!("{why:#} It judges there: this listing is deterministic.");
                 Err(Failure::new(Exit::Locked, "locked", said).next("earnest judge cases"))
             }
-            Err(why) => Err(Failure::new(Exit::Failed, "not-run", format!("{why:#}"))
-                .next("earnest doctor")),
+            Err(why) => {
+                Err(Failure::new(Exit::Failed, "not-run", format!("{why:#}"))
+                    .next("earnest doctor"))
+            }
         }
     }
 }
@@ -266,7 +268,9 @@ fn publish(
                 && deterministic != by_hand
         });
         if let Some(post) = stands {
-            out.say("Your listing stands already. To say something else, close it first: earnest close")?;
+            out.say(
+                "Your listing stands already. To say something else, close it first: earnest close",
+            )?;
             return Ok(post.gig.id);
         }
         let id = handle.ask(Command::Post { draft, inputs: Vec::new() }).await?.log;
@@ -397,7 +401,11 @@ impl Rule {
                 "Case {} is ruled for the {}{}. You moved no money.",
                 case.id.short(),
                 role(whose),
-                if sent { ", and both sides can read it" } else { "; it goes out while earnest runs" },
+                if sent {
+                    ", and both sides can read it"
+                } else {
+                    "; it goes out while earnest runs"
+                },
             ))?;
             Ok(Exit::Done)
         })

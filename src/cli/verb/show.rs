@@ -84,7 +84,10 @@ fn show(gig: &GigView, now: Time, out: &mut Out) -> Result<(), Failure> {
     if let Some(judge) = &gig.judge {
         let listing = judge.listing.short();
         let who = crate::app::npub(&judge.identity);
-        lines.push(("judge", format!("{who}, by the rules of listing {listing}: earnest show {listing}")));
+        lines.push((
+            "judge",
+            format!("{who}, by the rules of listing {listing}: earnest show {listing}"),
+        ));
     }
     if !gig.tags.is_empty() {
         lines

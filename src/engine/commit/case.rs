@@ -4,8 +4,8 @@
 use super::{Writer, nonce_of};
 use crate::engine::{Channel, Fault};
 use crate::market::{
-    Body, Case, CaseSay, CaseStep, Draft, Effect, Fact, Job, JobId, Nonce, Preimage, Pubkey, Record,
-    Role, Say, can_be_lodged,
+    Body, Case, CaseSay, CaseStep, Draft, Effect, Fact, Job, JobId, Nonce, Preimage, Pubkey,
+    Record, Role, Say, can_be_lodged,
 };
 use crate::seal::{ChannelSecret, Hash32};
 
@@ -32,8 +32,7 @@ impl Writer<'_> {
             Say::Dispute { manifest, delivery, reason } => {
                 let (nonce, peer, id) = channel_of(job)?;
                 let shared = self.scribe.shared_secret(&Channel { nonce, peer, job: id });
-                let secret =
-                    ChannelSecret::new(shared.0).tranche(&Hash32::new(id.0), *delivery, 0);
+                let secret = ChannelSecret::new(shared.0).tranche(&Hash32::new(id.0), *delivery, 0);
                 let secrets = vec![Preimage::new(*secret.expose())];
                 Body::Dispute { manifest: *manifest, reason: reason.clone(), secrets }
             }
@@ -94,7 +93,11 @@ impl Writer<'_> {
     }
 
     /// Writes a whole step into a case, which is folded as it goes.
-    pub(in crate::engine) fn case_step(&mut self, case: &mut Case, step: CaseStep) -> Result<(), Fault> {
+    pub(in crate::engine) fn case_step(
+        &mut self,
+        case: &mut Case,
+        step: CaseStep,
+    ) -> Result<(), Fault> {
         for fact in step.facts {
             case.apply(&fact, self.now);
             self.fact(fact)?;
@@ -114,7 +117,11 @@ impl Writer<'_> {
     }
 
     /// Says it to both sides: the same record, in one chain.
-    pub(in crate::engine) fn judge_says(&mut self, case: &mut Case, body: Body) -> Result<(), Fault> {
+    pub(in crate::engine) fn judge_says(
+        &mut self,
+        case: &mut Case,
+        body: Body,
+    ) -> Result<(), Fault> {
         let draft = Draft {
             job: Some(JobId(case.id.0)),
             seq: case.ours.next,

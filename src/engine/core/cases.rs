@@ -296,7 +296,9 @@ impl<S: Store> Core<S> {
             Ok(Committed::New) => {
                 self.hear_early(id, &author);
                 // What the judge handed on may be what the other side's words waited for.
-                if let Some(peer) = self.jobs.get(id).and_then(|job| Some(job.peer_certificate()?.session)) {
+                if let Some(peer) =
+                    self.jobs.get(id).and_then(|job| Some(job.peer_certificate()?.session))
+                {
                     self.hear_early(id, &peer);
                 }
                 Ok(Taken::New)

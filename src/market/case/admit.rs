@@ -2,8 +2,8 @@
 //! money back, and nobody has worked.
 
 use crate::market::{
-    Body, CaseBegins, Certificate, Digest, JobId, Lock, Mode, Network, Pubkey, Record, Refusal, Role,
-    Status, Terms, Time, Timetable, job_id,
+    Body, CaseBegins, Certificate, Digest, JobId, Lock, Mode, Network, Pubkey, Record, Refusal,
+    Role, Status, Terms, Time, Timetable, job_id,
 };
 
 /// What a judge knows when it is appointed.
@@ -45,11 +45,14 @@ pub fn admit_case(case: &CaseBegins, door: &Appointing) -> Result<(), Refusal> {
     let Some(terms) = bid.terms.escrow.as_ref().filter(|_| bid.terms.mode == Mode::Escrow) else {
         return Err(no("no-escrow", "The two did not agree on an escrow."));
     };
-    let ours = terms.judge.is_some_and(|judge| {
-        judge.identity == door.me && judge.listing == case.listing.id
-    });
+    let ours = terms
+        .judge
+        .is_some_and(|judge| judge.identity == door.me && judge.listing == case.listing.id);
     if !ours {
-        return Err(no("wrong-judge", "The two agreed on another judge, or on other rules of ours."));
+        return Err(no(
+            "wrong-judge",
+            "The two agreed on another judge, or on other rules of ours.",
+        ));
     }
     certified(case, &bid.terms, door)?;
     let job = job_id(&case.bid.id, &case.award.id);
@@ -68,7 +71,10 @@ pub fn admit_case(case: &CaseBegins, door: &Appointing) -> Result<(), Refusal> {
         return Err(no("wrong-author", "The worker did not say that the money is locked."));
     }
     if [*attempt, *held].iter().any(|n| *n != lock.attempt) || deadline < end {
-        return Err(no("wrong-lock", "The worker's word is of another lock, or of too short a one."));
+        return Err(no(
+            "wrong-lock",
+            "The worker's word is of another lock, or of too short a one.",
+        ));
     }
     if x.hash() != lock.hash {
         return Err(no("wrong-secret", "The secret does not open the lock."));
@@ -102,7 +108,10 @@ pub fn admit_case(case: &CaseBegins, door: &Appointing) -> Result<(), Refusal> {
     }
     let unknown = case.checks.iter().any(|check| check.body.is_none());
     if unknown && case.listing.tags.iter().any(|tag| tag == crate::market::DETERMINISTIC) {
-        return Err(no("no-check", "A check of the terms is not known here, so it could not be run."));
+        return Err(no(
+            "no-check",
+            "A check of the terms is not known here, so it could not be run.",
+        ));
     }
     Ok(())
 }

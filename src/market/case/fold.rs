@@ -89,7 +89,8 @@ impl Case {
 
     /// What came last was given to us at this height.
     fn stamp(&mut self, height: u32) {
-        let Some(Body::Lodged { record, .. }) = self.said.last().map(|said| &said.draft.body) else {
+        let Some(Body::Lodged { record, .. }) = self.said.last().map(|said| &said.draft.body)
+        else {
             return;
         };
         let record = record.clone();

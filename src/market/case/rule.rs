@@ -23,7 +23,8 @@ pub fn opinion(case: &Case, height: u32) -> Opinion {
     if *caller == Role::Worker && *called > t.escalate() {
         return back("The judge was called too late.");
     }
-    let gives_up = |e: &Exhibit| e.by == Role::Worker && matches!(e.record.draft.body, Body::Cancel { .. });
+    let gives_up =
+        |e: &Exhibit| e.by == Role::Worker && matches!(e.record.draft.body, Body::Cancel { .. });
     if case.exhibits.iter().any(gives_up) {
         return back("The worker signed that it sends the money back.");
     }
@@ -43,7 +44,9 @@ pub fn opinion(case: &Case, height: u32) -> Opinion {
             return back(&format!("The delivery is not what was signed: {sentence}"));
         }
         Some(Finding::Mismatch { chunk }) => {
-            return back(&format!("The key does not open chunk {chunk} to what the worker signed."));
+            return back(&format!(
+                "The key does not open chunk {chunk} to what the worker signed."
+            ));
         }
         Some(Finding::Opened { results, .. }) => results,
     };
@@ -55,7 +58,8 @@ pub fn opinion(case: &Case, height: u32) -> Opinion {
     }
     let rejection = case.exhibits.iter().find(|e| e.by == Role::Requester && rejects(e, &manifest));
     let seen = |e: &Exhibit| {
-        let seen = |by: &Exhibit| by.by == Role::Worker && by.record.draft.seen == Some(e.record.id);
+        let seen =
+            |by: &Exhibit| by.by == Role::Worker && by.record.draft.seen == Some(e.record.id);
         case.exhibits.iter().any(seen)
     };
     let rejected_in_time =

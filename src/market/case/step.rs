@@ -177,7 +177,8 @@ pub fn may_rule(case: &Case, whose: Role, height: u32) -> Result<(), Refusal> {
         return Err(no("too-late", sentence).money(Money::Held));
     }
     let deterministic = case.is_deterministic();
-    if deterministic && let Opinion::For(other, why) = opinion(case, height)
+    if deterministic
+        && let Opinion::For(other, why) = opinion(case, height)
         && other != whose
     {
         let sentence = format!("Your listing says that you rule by what can be computed: {why}");
@@ -242,10 +243,8 @@ fn heard(
     if chain.next > MOST_BROUGHT as u64 {
         return Err(no("too-many-records", "This side has said enough in this case."));
     }
-    let step = CaseStep::default().fact(Fact::Brought {
-        record: record.clone(),
-        inner: inner.cloned().map(Box::new),
-    });
+    let step = CaseStep::default()
+        .fact(Fact::Brought { record: record.clone(), inner: inner.cloned().map(Box::new) });
     let given = match (body, inner) {
         (Body::Lodge { .. }, Some(inner)) => {
             if case.role_of(&inner.author).is_none() || inner.draft.job != Some(case.job) {
@@ -307,9 +306,10 @@ fn done(case: &Case, effect: &Effect, outcome: &Outcome) -> CaseStep {
                 false => step,
             }
         }
-        (Effect::Fetch { purpose: Purpose::Blob | Purpose::Vector, .. }, Outcome::Failed { .. })
-            if open =>
-        {
+        (
+            Effect::Fetch { purpose: Purpose::Blob | Purpose::Vector, .. },
+            Outcome::Failed { .. },
+        ) if open => {
             let sentence = "Its files cannot be had from the worker.".into();
             step.fact(Fact::Examined(Finding::Unfit { code: "not-fetched".into(), sentence }))
         }

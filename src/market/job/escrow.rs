@@ -2,8 +2,8 @@
 
 use crate::market::job::{Hearing, Job, Phase};
 use crate::market::{
-    Body, Effect, EventId, Fact, Invoice, JudgeDoor, Lock, MOST_LOCKS, Msat, PaymentHash, Preimage, Record,
-    Role, Span, Time, Timetable, payable_at,
+    Body, Effect, EventId, Fact, Invoice, JudgeDoor, Lock, MOST_LOCKS, Msat, PaymentHash, Preimage,
+    Record, Role, Span, Time, Timetable, payable_at,
 };
 
 /// Blocks that a payer of ours adds for the route at most, and one for the block that is being found.
@@ -392,12 +392,14 @@ impl Job {
                 t.escalate(),
                 "without another delivery or a call for the judge the money goes back",
             )),
-            Phase::Delivered if self.judge().is_some() => {
-                Some((t.verdict(), "without a word of the requester the worker's program calls the judge"))
-            }
-            Phase::Disputed => {
-                Some((t.claim(), "without a ruling or the secret the worker's node sends the money back"))
-            }
+            Phase::Delivered if self.judge().is_some() => Some((
+                t.verdict(),
+                "without a word of the requester the worker's program calls the judge",
+            )),
+            Phase::Disputed => Some((
+                t.claim(),
+                "without a ruling or the secret the worker's node sends the money back",
+            )),
             Phase::Funding | Phase::Working => {
                 Some((t.deliver(), "without a delivery the worker's node sends the money back"))
             }

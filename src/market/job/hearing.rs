@@ -2,8 +2,8 @@
 
 use crate::market::job::{Attempt, Chain, Escrow, Job, Phase, RESEND};
 use crate::market::{
-    Address, Body, CaseId, EventId, Fact, Grant, JudgeCertificate, JudgeTerms, Nonce, Pubkey, Record,
-    Role, Time, case_id,
+    Address, Body, CaseId, EventId, Fact, Grant, JudgeCertificate, JudgeTerms, Nonce, Pubkey,
+    Record, Role, Time, case_id,
 };
 
 /// What one side calls the judge for, or answers.
@@ -59,7 +59,8 @@ pub struct Hearing {
 impl Hearing {
     /// Whether the judge was given this record, or is being given it.
     pub fn has(&self, record: &Record) -> bool {
-        let given = |own: &Record| own.id == record.id || own.draft.body.inner() == Some(&record.event);
+        let given =
+            |own: &Record| own.id == record.id || own.draft.body.inner() == Some(&record.event);
         self.lodged.iter().any(|(id, _)| *id == record.id) || self.unanswered.iter().any(given)
     }
 
@@ -140,7 +141,8 @@ impl Job {
         let standing = self.attempt.as_ref().and_then(|work| work.record.as_ref()).map(|r| r.id);
         let Some(escrow) = &mut self.escrow else { return };
         let hearing = &mut escrow.hearing;
-        let shows = |of: &Option<Record>| of.as_ref().is_some_and(|of| record.draft.seen == Some(of.id));
+        let shows =
+            |of: &Option<Record>| of.as_ref().is_some_and(|of| record.draft.seen == Some(of.id));
         match (&record.draft.body, author) {
             (Body::Reject { manifest, .. }, Role::Requester) => {
                 if standing == Some(*manifest) {
@@ -224,7 +226,8 @@ impl Job {
                 if !escrow.hearing.lodged.iter().any(|(id, _)| *id == inner.id) {
                     escrow.hearing.lodged.push((inner.id, *height));
                 }
-                let by = if requester == Some(inner.author) { Role::Requester } else { Role::Worker };
+                let by =
+                    if requester == Some(inner.author) { Role::Requester } else { Role::Worker };
                 self.pleaded(inner, by, Some(*height), at);
             }
             Body::Ruling { dispute, x, reason } => {
@@ -234,7 +237,8 @@ impl Job {
                 }
                 escrow.hearing.ruling = Some(x.is_some());
                 escrow.hearing.answered(|_| true);
-                let stands = self.phase == Phase::Disputed && !escrow.released && escrow.x.is_none();
+                let stands =
+                    self.phase == Phase::Disputed && !escrow.released && escrow.x.is_none();
                 if !stands || escrow.returning.is_some() {
                     return;
                 }

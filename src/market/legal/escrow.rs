@@ -31,9 +31,7 @@ pub(super) fn may(job: &Job, verb: Verb, now: Time) -> Option<Result<(), Refusal
         (
             Verb::Fund,
             Phase::Funding | Phase::Working | Phase::Delivered | Phase::Disputed | Phase::Paying,
-        ) => {
-            held("locked", "The money is locked, or on its way, already.")
-        }
+        ) => held("locked", "The money is locked, or on its way, already."),
         (Verb::Fund, _) => wrong("The money is locked between the award and the work."),
 
         (Verb::Deliver, Phase::Funding) if escrow.funded.is_some() => held(

@@ -11,8 +11,8 @@ use crate::market::step::done::{inspecting, stuck};
 use crate::market::step::judge;
 use crate::market::{
     Award, AwardParts, BILL_EXPIRY, BillOrder, Body, Delivery, Due, Effect, Escrow, Fact, Invoice,
-    Job, JobId, JudgeDoor, Lock, Mode, Msat, Nonce, Outcome, PayOrder, PaymentHash, PaymentState, Phase,
-    Preimage, Record, Refusal, Role, Say, Step, Timetable, World, final_cltv, hold_purpose,
+    Job, JobId, JudgeDoor, Lock, Mode, Msat, Nonce, Outcome, PayOrder, PaymentHash, PaymentState,
+    Phase, Preimage, Record, Refusal, Role, Say, Step, Timetable, World, final_cltv, hold_purpose,
     payable_at,
 };
 use crate::text::Raw;

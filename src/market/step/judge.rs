@@ -3,9 +3,9 @@
 
 use crate::market::step::{escrow, halves, heard};
 use crate::market::{
-    Attempt, Body, Escrow, Fact, Gig, Job, JudgeCertificate, JudgeDoor, LODGED_BYTES,
-    Phase, Record, Refusal, Role, Say, Step, Timetable, World, can_be_lodged, check_judge,
-    judge_unknown, nested,
+    Attempt, Body, Escrow, Fact, Gig, Job, JudgeCertificate, JudgeDoor, LODGED_BYTES, Phase,
+    Record, Refusal, Role, Say, Step, Timetable, World, can_be_lodged, check_judge, judge_unknown,
+    nested,
 };
 use crate::text::Raw;
 
@@ -54,7 +54,8 @@ pub(super) fn deliverable(job: &Job, message: &str) -> Result<(), Refusal> {
     if job.judge().is_none() || nested(message, 3) + MANIFEST <= LODGED_BYTES {
         return Ok(());
     }
-    let sentence = "The message is too long to be shown to a judge with the delivery. Nothing was sent.";
+    let sentence =
+        "The message is too long to be shown to a judge with the delivery. Nothing was sent.";
     Err(no("text-too-long", sentence).next("Say it in a note."))
 }
 
@@ -88,7 +89,9 @@ pub(super) fn heard(
                 let who = judge.identity == certificate.identity;
                 return Err(match who {
                     true => no("judge-holds", "The judge has spoken already, by another key."),
-                    false => no("wrong-judge", "Another judge was agreed on, and holds the secret."),
+                    false => {
+                        no("wrong-judge", "Another judge was agreed on, and holds the secret.")
+                    }
                 });
             }
             if *hash != escrow.lock.hash {
@@ -139,7 +142,9 @@ pub(super) fn heard(
             let open = about && hearing.ruling.is_none() && job.phase == Phase::Disputed;
             match (job.role, x) {
                 (Role::Worker, Some(x)) if open => escrow::secret(job, escrow, x, step),
-                (Role::Worker, None) if open && escrow.x.is_none() && escrow.returning.is_none() => {
+                (Role::Worker, None)
+                    if open && escrow.x.is_none() && escrow.returning.is_none() =>
+                {
                     escrow::send_back(escrow, step, RULED_AGAINST, true)
                 }
                 _ => step,
@@ -227,8 +232,7 @@ pub(super) fn lodge(escrow: &Escrow, record: &Record, mut step: Step) -> Step {
 /// Calls the judge, with everything that it needs to look for itself.
 pub(super) fn dispute(job: &Job, escrow: &Escrow, reason: Raw, mut step: Step) -> Step {
     let hearing = &escrow.hearing;
-    let papers =
-        [&hearing.delivery, &hearing.taken, &hearing.rejection, &hearing.rejection_seen];
+    let papers = [&hearing.delivery, &hearing.taken, &hearing.rejection, &hearing.rejection_seen];
     for record in papers.into_iter().flatten() {
         step = lodge(escrow, record, step);
     }

@@ -131,7 +131,11 @@ pub(super) async fn tell(play: &Play, teller: &mut Teller<'_>, end: End) -> anyh
     teller.claim("how the money moved in the end", Some(wanted), seen.resolved_by);
     teller.claim("the worker began with no bitcoin", 0, before[1].total());
     teller.claim("the channels held the money before any work", Some(true), seen.held);
-    teller.claim("the judge had no case before the money was locked", Some(true), seen.secret_after_lock);
+    teller.claim(
+        "the judge had no case before the money was locked",
+        Some(true),
+        seen.secret_after_lock,
+    );
     teller.claim("no work before the judge's word", Some(true), seen.no_work_before);
     let whose = if end == End::Released { "worker" } else { "requester" };
     teller.claim("for whom the judge ruled", Some(whose), seen.ruled_for);
@@ -150,8 +154,16 @@ pub(super) async fn tell(play: &Play, teller: &mut Teller<'_>, end: End) -> anyh
         }
         End::Refused => {
             let said = seen.finding.clone().unwrap_or_default();
-            teller.claim("the judge saw that the key opens nothing", true, said.contains("does not open"));
-            teller.claim("the requester's proof convicts the worker, offline", Some(true), seen.proof);
+            teller.claim(
+                "the judge saw that the key opens nothing",
+                true,
+                said.contains("does not open"),
+            );
+            teller.claim(
+                "the requester's proof convicts the worker, offline",
+                Some(true),
+                seen.proof,
+            );
             teller.claim("the requester's node paid nothing", 0, seen.times_paid);
             teller.claim("the worker has nothing", 0, after.channels);
         }

@@ -184,7 +184,11 @@ fn judge(sheet: &mut Sheet, job: &JobView, snapshot: &Snapshot) {
         false => ("nothing yet: no work before it does", Role::Warn),
     };
     sheet.pair("holds", holds.0, holds.1);
-    let marks = [("call by", judge.escalate_by), ("answer by", judge.object_by), ("rules by", judge.rule_by)];
+    let marks = [
+        ("call by", judge.escalate_by),
+        ("answer by", judge.object_by),
+        ("rules by", judge.rule_by),
+    ];
     for (what, at) in marks.into_iter().filter(|_| !job.phase.is_over()) {
         if let Some(at) = at {
             sheet.pair(what, &format!("block {at}"), Role::Muted);

@@ -1,7 +1,7 @@
 //! What the nodes say of an escrow, and what blocks do to it.
 
-use crate::market::step::judge;
 use crate::market::step::escrow::{offer, pay, release_for, said, send_back, timetable};
+use crate::market::step::judge;
 use crate::market::{
     Body, CONFIRMATIONS, Effect, Escrow, Fact, Holding, Job, Msat, NodeEvent, PaymentHash, Phase,
     Preimage, Role, Step, World,

@@ -235,7 +235,8 @@ impl Course<'_> {
         job: BidId,
         teller: &mut Teller<'_>,
     ) -> anyhow::Result<()> {
-        let marks = shown(worker, job).and_then(|e| e.judge.clone()).context("there is no judge")?;
+        let marks =
+            shown(worker, job).and_then(|e| e.judge.clone()).context("there is no judge")?;
         let there: Vec<&Party> = std::iter::once(worker).chain(judge).collect();
         let until = |mark: Option<u32>| mark.context("a height is missing");
         mine_to(world, until(marks.verdict_by)?, &there).await?;
@@ -244,11 +245,14 @@ impl Course<'_> {
                 view(s, job).filter(|v| v.phase == Phase::Disputed).map(|_| ())
             })
             .await?;
-        teller.step("the time to accept or reject has passed: the worker's program has called the judge");
+        teller.step(
+            "the time to accept or reject has passed: the worker's program has called the judge",
+        );
         let judge = judge.ok_or_else(|| anyhow!("the judge is away"))?;
         let case = self.examined(judge).await?;
         self.seen.judge_read = Some(case.output.is_some());
-        teller.step("the judge has fetched the work, opened it, and found it to be what was signed");
+        teller
+            .step("the judge has fetched the work, opened it, and found it to be what was signed");
         mine_to(world, until(marks.object_by)?, &there).await?;
         self.ruling(judge).await?;
         teller.step("nobody has objected: the judge has given both sides the secret");
@@ -309,7 +313,9 @@ impl Course<'_> {
             crate::app::verify_proof(&bytes),
             Ok(crate::seal::Verdict::Guilty { .. })
         ));
-        teller.step("the key does not open what was signed: the requester has a proof, and has rejected");
+        teller.step(
+            "the key does not open what was signed: the requester has a proof, and has rejected",
+        );
         Ok(())
     }
 

@@ -180,9 +180,10 @@ pub(in crate::tui) fn submit(form: &Form) -> Result<(Command, String), String> {
             }
             (Command::Reject { job, reason }, "The delivery is rejected. Nothing was paid.".into())
         }
-        Purpose::Dispute(job) => {
-            (Command::Dispute { job, reason }, "The judge is called; the money stays locked.".into())
-        }
+        Purpose::Dispute(job) => (
+            Command::Dispute { job, reason },
+            "The judge is called; the money stays locked.".into(),
+        ),
         Purpose::Object(job) => {
             if reason.is_empty() {
                 return Err("Say what is not so.".into());
