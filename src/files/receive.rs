@@ -12,7 +12,8 @@ use super::{hash, tranche_keys, tranche_secret};
 use crate::engine::{Fault, Inspection, OpenedTranche, SealedAt};
 use crate::market::{Digest, Mode, Msat, Preimage};
 use crate::seal::{
-    self, Cut, Entry, Expected, InspectError, MAX_CHUNKS, Manifest, OpenError, TrancheSecret,
+    self, Cut, Entry, Expected, InspectError, MAX_CHUNKS, Manifest, OpenError, ProveError,
+    TrancheSecret,
 };
 use crate::text::{Raw, file_name};
 
