@@ -6,8 +6,8 @@ use crate::engine::{
     SealTerms, SealedAt, Shows, WireEvent,
 };
 use crate::market::{
-    Attempt, CoSigned, Effect, EventId, Job, JobReceipt, Mode, Nonce, Outcome, Phase, Pinned,
-    Preimage, Time,
+    Attempt, CoSigned, Effect, EventId, Job, JobReceipt, Mode, Nonce, Outcome, Pinned, Preimage,
+    Time,
 };
 
 /// What running an effect needs: the ports and the job as it was when the effect was started.
@@ -245,9 +245,6 @@ pub async fn perform(work: &Workbench, log: &EventId, effect: &Effect) -> Result
         }
         Effect::Attest => {
             let job = work.job()?;
-            if job.phase != Phase::Settled {
-                return Err(Fault::Later("the job is not settled yet".into()));
-            }
             let (requester, worker) = job.signatures().ok_or_else(|| gone("receipt"))?;
             let receipt = receipt_of(job, &*ports.scribe, ports.clock.now());
             let receipt = receipt.ok_or_else(|| gone("receipt"))?;

@@ -95,7 +95,7 @@ impl Step {
 /// Decides what one input leads to. An input that a job has had before, or that comes out of order,
 /// leads to nothing or is refused; it never changes what stands.
 pub fn step(job: &Job, input: &Input, world: &World) -> Result<Step, Refusal> {
-    decided(job, input, world).map(|step| reputation::attested(job, step))
+    decided(job, input, world).map(|step| reputation::attested(job, step, world.now))
 }
 
 fn decided(job: &Job, input: &Input, world: &World) -> Result<Step, Refusal> {
