@@ -12,8 +12,7 @@ use super::{hash, tranche_keys, tranche_secret};
 use crate::engine::{Fault, Inspection, OpenedTranche, SealedAt};
 use crate::market::{Digest, Mode, Msat, Preimage};
 use crate::seal::{
-    self, Cut, Entry, Expected, InspectError, MAX_CHUNKS, Manifest, OpenError, ProveError,
-    TrancheSecret,
+    self, Cut, Entry, Expected, InspectError, MAX_CHUNKS, Manifest, OpenError, TrancheSecret,
 };
 use crate::text::{Raw, file_name};
 

@@ -12,7 +12,6 @@ use crate::tui::Settings;
 
 /// Something happened.
 #[derive(Debug)]
-#[expect(clippy::large_enum_variant, reason = "one at a time, and a gig is what is large")]
 pub enum Msg {
     /// A key was pressed.
     Key(KeyEvent),
