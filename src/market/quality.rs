@@ -138,7 +138,7 @@ pub fn at_stake(job: &Job) -> Option<String> {
 /// A share of all, rounded up to a tenth of a hundredth: never better than it is.
 fn percent(bound: Bound) -> String {
     let tenths = bound.bad.saturating_mul(1000).div_ceil(bound.of.max(1));
-    let rest = if tenths % 10 == 0 { String::new() } else { format!(".{}", tenths % 10) };
+    let rest = if tenths.is_multiple_of(10) { String::new() } else { format!(".{}", tenths % 10) };
     format!("at most {}{rest} % bad, 95 % sure", tenths / 10)
 }
 

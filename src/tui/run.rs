@@ -301,7 +301,10 @@ impl Front {
                     let page = handle.find(*query).await;
                     Msg::Found(id, page.map(Into::into).map_err(Said::from))
                 }
-                Do::Gig(id) => Msg::Gig(id, handle.gig(id).await.map_err(Said::from)),
+                Do::Gig(id) => {
+                    let gig = handle.gig(id).await.map_err(Said::from);
+                    Msg::Gig(id, gig.map(|gig| gig.map(Box::new)))
+                }
                 Do::History(job) => {
                     Msg::History(job, handle.history(job).await.map_err(Said::from))
                 }

@@ -511,7 +511,10 @@ pub(crate) fn fed(stage: &mut Stage) {
     let todo = std::mem::take(&mut stage.todo);
     for one in todo {
         match one {
-            Do::Gig(id) => stage.send(Msg::Gig(id, Ok(Some(gig(1, "The gig of a job", 1_000))))),
+            Do::Gig(id) => {
+                let gig = gig(1, "The gig of a job", 1_000);
+                stage.send(Msg::Gig(id, Ok(Some(Box::new(gig)))));
+            }
             Do::History(job) => stage.send(Msg::History(job, Ok(history()))),
             Do::Wallet(0, command) => {
                 let answer = match *command {

@@ -290,7 +290,7 @@ mod tests {
     fn one_proof_outweighs_everything() {
         let proof =
             Testimony::Proof { against: key(WHO), job: JobId([9; 32]), offence: Offence::Key };
-        let of = score(&[(WHO, past(10_000_000, 1))], &[WHO], &[proof.clone()]);
+        let of = score(&[(WHO, past(10_000_000, 1))], &[WHO], &[proof]);
         assert_eq!((of.score, of.proofs), (0, vec![Offence::Key]));
         assert!(of.reasons[0].why.contains("does not open"), "{:?}", of.reasons);
         // Against somebody else it says nothing of them; and whom we caught does not vouch.
