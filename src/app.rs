@@ -20,12 +20,12 @@ use crate::engine::{
 use crate::files::JobFiles;
 use crate::keys::{OsDice, SystemClock};
 use crate::lightning::{self, Node, Remote};
-use crate::market::{Budget, Msat, Network};
+use crate::market::{Budget, Msat, Network, Policy};
 use crate::nostr::{Pool, PoolConfig};
 use crate::store::Database;
 use crate::transfer::{Bind, Endpoint, EndpointConfig, RelayChoice};
 
-pub use book::{Book, Preview, Rejected, holdings, is_owned, preview, verify_proof};
+pub use book::{Book, Judgement, Preview, Rejected, holdings, is_owned, preview, verify_proof};
 pub use checkup::{
     Check, Health, check_liquidity, check_machine, check_network, liquidity_unknown, not_set_up,
 };
@@ -57,6 +57,8 @@ pub struct Setup {
     pub payer: Option<lightning::WalletUri>,
     /// What binds bots and agents.
     pub budget: Budget,
+    /// What we let others hold of ours, and whether our identity signs receipts.
+    pub policy: Policy,
     /// What this process is, for whoever finds the directory taken.
     pub what: &'static str,
 }
@@ -135,6 +137,8 @@ impl App {
             network: setup.network,
             spendable,
             least_first: status.as_ref().and_then(|s| s.least_first),
+            receivable: status.as_ref().map_or(Msat::ZERO, |s| s.balances.lightning_receivable),
+            policy: setup.policy,
         };
         let mut core = Core::open(store, keys.clone(), clock, Arc::new(OsDice), me)?;
         core.set_budget(setup.budget);

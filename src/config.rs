@@ -18,7 +18,7 @@ use std::path::PathBuf;
 use bitcoin::secp256k1::PublicKey;
 use url::Url;
 
-pub use crate::market::{Budget, Network};
+pub use crate::market::{Budget, Network, Policy};
 pub use error::{Error, Place};
 pub use key::{KEYS, Key};
 pub use load::Folders;
@@ -70,6 +70,8 @@ pub struct Config {
     pub bot: Budget,
     /// What AI agents may do.
     pub mcp: Mcp,
+    /// What others may hold of ours, and what is said of jobs to the world.
+    pub policy: Policy,
     /// What is written about a run, and where.
     pub log: Log,
     shown: BTreeMap<&'static str, (String, Source)>,

@@ -283,7 +283,7 @@ fn a_proof_is_judged_offline() {
     home.file("event.json", &case.event);
     home.file("honest.json", &case.honest);
     home.file("role.json", &case.role);
-    home.file("huge.json", &"x".repeat(70_000));
+    home.file("huge.json", &"x".repeat(300_000));
     home.file("rubbish.json", "{\"v\":1}");
     for file in ["guilty.json", "event.json"] {
         let judged = home.run(&format!("verify-proof {file} --json")).done();

@@ -143,6 +143,32 @@ fn agent_notices_every_way_in_which_it_is_broken() {
 }
 
 #[test]
+fn a_judges_ruling_lets_the_worker_claim_when_the_requester_is_silent() {
+    let summary = play(Play { name: "escrow-judge".into(), ..Play::default() });
+    assert!(summary.ok, "{:#?}", summary.asserts);
+    tells_of_an_escrow(&summary, "claim");
+    assert_eq!(summary.extra["judge_received_msat"], 0);
+}
+
+#[test]
+fn a_judge_sees_that_a_key_opens_nothing_and_the_requester_has_its_money_back() {
+    let summary = play(Play { name: "escrow-fraud".into(), ..Play::default() });
+    assert!(summary.ok, "{:#?}", summary.asserts);
+    tells_of_an_escrow(&summary, "fail_back");
+    assert_eq!(summary.extra["judge_received_msat"], 0);
+}
+
+#[test]
+fn escrow_judge_notices_every_way_in_which_it_is_broken() {
+    notices_every_way_in_which_it_is_broken("escrow-judge");
+}
+
+#[test]
+fn escrow_fraud_notices_every_way_in_which_it_is_broken() {
+    notices_every_way_in_which_it_is_broken("escrow-fraud");
+}
+
+#[test]
 fn whoever_is_killed_anywhere_goes_on_where_it_was() {
     let summary = play(Play { name: "crash".into(), exe: exe(), ..Play::default() });
     assert!(summary.ok, "{:#?}", summary.asserts);
@@ -153,4 +179,58 @@ fn whoever_is_killed_anywhere_goes_on_where_it_was() {
 #[test]
 fn crash_notices_every_way_in_which_it_is_broken() {
     notices_every_way_in_which_it_is_broken("crash");
+}
+
+#[test]
+fn a_price_is_paid_in_parts_each_opened_before_the_next() {
+    let summary = play(Play { name: "tranches".into(), ..Play::default() });
+    assert!(summary.ok, "{:#?}", summary.asserts);
+    assert_eq!(summary.diff_msat, 0);
+    assert_eq!(summary.extra["largest_tranche_msat"], 2_500_000);
+}
+
+#[test]
+fn tranches_notices_every_way_in_which_it_is_broken() {
+    notices_every_way_in_which_it_is_broken("tranches");
+}
+
+#[test]
+fn a_sample_is_drawn_by_a_seed_that_was_committed_to() {
+    let summary = play(Play { name: "audit".into(), ..Play::default() });
+    assert!(summary.ok, "{:#?}", summary.asserts);
+    assert_eq!(summary.diff_msat, 0);
+    for key in ["a_R", "s_R", "manifest_hash", "n", "indices"] {
+        assert!(summary.extra.get(key).is_some_and(|v| !v.is_null()), "{key} is not told");
+    }
+}
+
+#[test]
+fn audit_notices_every_way_in_which_it_is_broken() {
+    notices_every_way_in_which_it_is_broken("audit");
+}
+
+#[test]
+fn a_cheat_gets_one_part_and_a_proof_against_its_name() {
+    let summary = play(Play { name: "cheat".into(), ..Play::default() });
+    assert!(summary.ok, "{:#?}", summary.asserts);
+    assert_eq!(summary.diff_msat, 0);
+    let loss = summary.extra["requester_loss_msat"].as_u64().expect("a loss");
+    assert!(loss <= summary.extra["largest_tranche_msat"].as_u64().expect("a tranche"));
+}
+
+#[test]
+fn cheat_notices_every_way_in_which_it_is_broken() {
+    notices_every_way_in_which_it_is_broken("cheat");
+}
+
+#[test]
+fn work_that_a_check_refuses_is_refused_by_machine() {
+    let summary = play(Play { name: "check".into(), ..Play::default() });
+    assert!(summary.ok, "{:#?}", summary.asserts);
+    assert_eq!(summary.diff_msat, 0);
+}
+
+#[test]
+fn check_notices_every_way_in_which_it_is_broken() {
+    notices_every_way_in_which_it_is_broken("check");
 }

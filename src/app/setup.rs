@@ -54,6 +54,7 @@ pub fn from_config(config: &Config, what: &'static str) -> anyhow::Result<Setup>
             None => None,
         },
         budget: config.bot.clone(),
+        policy: config.policy,
         what,
     })
 }

@@ -6,8 +6,8 @@ use clap::{Parser, Subcommand};
 
 use super::session::Session;
 use super::verb::{
-    accept, approve, award, bid, bot, cancel, close, decline, deliver, files, fund, job, jobs, mcp,
-    mute, note, people, rate, reject, relays, watch, withdraw,
+    accept, approve, award, bid, bot, cancel, close, decline, deliver, dispute, files, fund, job, jobs,
+    judge, mcp, mute, note, object, people, rate, reject, relays, watch, withdraw,
 };
 use super::verb::{
     check, config, doctor, gigs, help, init, post, run, sandbox, show, verify_proof,
@@ -139,6 +139,10 @@ pub(super) enum Verb {
     Approve(approve::Approve),
     /// Send a delivery back
     Reject(reject::Reject),
+    /// Call the judge of a job in escrow
+    Dispute(dispute::Dispute),
+    /// Answer what the other side says to the judge
+    Object(object::Object),
     /// Stop a job that nothing was paid for
     Cancel(cancel::Cancel),
     /// Take no more bids on a gig of yours
@@ -159,6 +163,8 @@ pub(super) enum Verb {
     Run(run::Run),
     /// Serve an AI agent over MCP
     Mcp(mcp::Mcp),
+    /// Judge escrows, by a program or by hand
+    Judge(judge::Judge),
     /// Judge a fraud proof, offline
     VerifyProof(verify_proof::VerifyProof),
     /// Run a check on a file, or name one
@@ -207,6 +213,9 @@ impl Verb {
             Self::Bot(verb) => verb.run(session, out),
             Self::Fund(verb) => verb.run(session, out),
             Self::Reject(verb) => verb.run(session, out),
+            Self::Dispute(verb) => verb.run(session, out),
+            Self::Object(verb) => verb.run(session, out),
+            Self::Judge(verb) => verb.run(session, out),
             Self::Cancel(verb) => verb.run(session, out),
             Self::Close(verb) => verb.run(session, out),
             Self::Rate(verb) => verb.run(session, out),

@@ -68,6 +68,7 @@ pub(super) fn hints(job: &JobView) -> Vec<String> {
         match offered.verb {
             Verb::Deliver => format!("earnest {word} {id} FILE"),
             Verb::Note => format!("earnest {word} {id} TEXT"),
+            Verb::Object => format!("earnest {word} {id} --reason TEXT"),
             Verb::Rate => format!("earnest {word} {id} STARS"),
             _ => format!("earnest {word} {id}"),
         }

@@ -8,7 +8,7 @@ use url::Url;
 use super::key::{Key, nearest};
 use super::{
     Budget, Chain, Config, Error, Fees, Iroh, IrohRelay, KEYS, Limits, Log, Lsp, Mcp, Network,
-    Password, Place, Secret, Source, file, value,
+    Password, Place, Policy, Secret, Source, file, value,
 };
 use crate::market::{Mode, Msat};
 
@@ -185,6 +185,7 @@ impl Draft {
         let bot = self.budget()?;
         let dry_run = self.one("mcp.dry_run", value::yes)?.unwrap_or(true);
         self.show("mcp.dry_run", dry_run);
+        let policy = self.policy()?;
         let level = self.one("log.level", value::level)?.unwrap_or_else(|| "info".to_owned());
         self.show("log.level", &level);
         let file = self.path("log.file")?.unwrap_or_else(|| data_dir.join("earnest.log"));
@@ -203,9 +204,31 @@ impl Draft {
             limits,
             bot,
             mcp: Mcp { dry_run },
+            policy,
             log,
             shown,
         })
+    }
+
+    fn policy(&mut self) -> Result<Policy, Error> {
+        let or = Policy::default();
+        let mut most = |key, or: Msat| -> Result<Msat, Error> {
+            let sats = self.number(key, or.whole_sats(), 0, MAX_SATS)?;
+            Ok(Msat::sats(sats).unwrap_or(Msat::MAX))
+        };
+        let (tranche, direct, escrow) = (
+            most("limits.tranche_sats", or.tranche)?,
+            most("limits.direct_sats", or.direct)?,
+            most("limits.escrow_sats", or.escrow)?,
+        );
+        let receipts = self.one("reputation.receipts", |text| match text {
+            "yes" | "true" => Ok(true),
+            "no" | "false" => Ok(false),
+            _ => Err(format!("is yes or no, not `{text}`")),
+        })?;
+        let receipts = receipts.unwrap_or(or.receipts);
+        self.show("reputation.receipts", if receipts { "yes" } else { "no" });
+        Ok(Policy { tranche, direct, escrow, receipts })
     }
 
     fn relays(&mut self, network: Network) -> Result<Vec<Url>, Error> {

@@ -7,11 +7,11 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::engine::{NodeStatus, PendingRow, RelayHealth};
+use crate::engine::{CaseView, JudgeView, NodeStatus, PendingRow, RelayHealth};
 use crate::market::{
-    Actor, Attempt, BidId, CheckVerdict, Checked, Digest, EventId, Gig, Job, JobId, Mode, Msat,
-    Network, PaymentHash, Phase, Post, Pubkey, Refusal, Role, Side, Status, Time, Verb, Work,
-    escrow_risk, largest_loss, legal,
+    Actor, Attempt, BidId, CaseId, CheckVerdict, Checked, Digest, EventId, Gig, Job, JobId,
+    JudgeTerms, Mode, Msat, Network, PaymentHash, Phase, Post, Pubkey, Refusal, Role, Side, Status,
+    Time, Verb, Work, at_stake, largest_loss, legal, risk_of,
 };
 use crate::text::{Clean, Limit};
 use crate::verify::{Choices, LONGEST_ANSWER};
@@ -34,6 +34,9 @@ pub struct Snapshot {
     pub relays: Vec<RelayHealth>,
     /// Each job.
     pub jobs: BTreeMap<BidId, Arc<JobView>>,
+    /// Each case that we judge.
+    #[serde(default)]
+    pub cases: BTreeMap<CaseId, Arc<CaseView>>,
     /// Each gig of ours.
     pub posts: Vec<PostView>,
     /// Effects that wait.
@@ -74,6 +77,9 @@ pub struct JobView {
     /// The most that a requester can lose to a worker who signs its own conviction.
     #[serde(default)]
     pub largest_loss: Msat,
+    /// What we can lose by it as it stands, in words.
+    #[serde(default)]
+    pub stake: Option<String>,
     /// What the worker said with the bid.
     pub message: Clean,
     /// When the phase ends by itself.
@@ -241,8 +247,9 @@ impl Verdict {
 pub struct EscrowView {
     /// Blocks that the hold lasts.
     pub window: u32,
-    /// Whether there is a judge.
-    pub judged: bool,
+    /// Who judges, if anybody does, and how that stands.
+    #[serde(default)]
+    pub judge: Option<JudgeView>,
     /// The ledger's key.
     pub hash: PaymentHash,
     /// How often it was tried to lock the money before.
@@ -280,7 +287,7 @@ impl EscrowView {
         let t = escrow.timetable(terms.window);
         Some(Self {
             window: terms.window,
-            judged: terms.judge.is_some(),
+            judge: JudgeView::of(job),
             hash: escrow.lock.hash,
             attempt: escrow.lock.attempt,
             end: escrow.end,
@@ -294,7 +301,7 @@ impl EscrowView {
             received: escrow.received,
             lsp_fee: escrow.lsp_fee,
             fee: escrow.fee,
-            risk: escrow_risk(job.role).into(),
+            risk: risk_of(terms, job.role).into(),
         })
     }
 }
@@ -361,6 +368,9 @@ pub struct GigView {
     /// offered.
     #[serde(default)]
     pub escrow: Option<(u32, Cow<'static, str>)>,
+    /// Who would judge it, and by which listing.
+    #[serde(default)]
+    pub judge: Option<JudgeTerms>,
     /// Seconds from delivery to payment.
     pub pay_secs: u64,
     /// Proof of work asked of a bid.
@@ -371,6 +381,9 @@ pub struct GigView {
     pub expires_at: Time,
     /// Input files: name and bytes.
     pub inputs: Vec<(Clean, u64)>,
+    /// What a delivery is held against, in words.
+    #[serde(default)]
+    pub quality: Vec<String>,
 }
 
 const LINE: Limit = Limit::TITLE;
@@ -403,12 +416,14 @@ impl GigView {
                 .offer
                 .escrow
                 .as_ref()
-                .map(|terms| (terms.window, escrow_risk(Role::Worker).into())),
+                .map(|terms| (terms.window, risk_of(terms, Role::Worker).into())),
+            judge: gig.offer.escrow.as_ref().and_then(|terms| terms.judge),
             pay_secs: gig.offer.deadlines.pay.0,
             pow: gig.offer.pow,
             published_at: gig.published_at,
             expires_at: gig.expires_at,
             inputs: gig.offer.inputs.iter().map(|i| (i.name.clean(LINE), i.size)).collect(),
+            quality: gig.offer.quality.words(),
         }
     }
 }
@@ -462,6 +477,7 @@ impl JobView {
             mode: job.terms().mode,
             tranches: job.terms().tranches,
             largest_loss: largest_loss(job.terms()),
+            stake: at_stake(job),
             message: job.bid.message.clean(BLOCK),
             deadline: deadline.map(|(at, _)| at),
             otherwise: deadline.map(|(_, what)| what.into()),
@@ -547,7 +563,7 @@ fn audit_words(attempt: &Attempt) -> Option<Clean> {
 }
 
 /// What one check said; its reason may hold words of a stranger's check.
-fn check_words(result: &Checked) -> Clean {
+pub(super) fn check_words(result: &Checked) -> Clean {
     let check = result.check.short();
     let said = match &result.verdict {
         CheckVerdict::Pass => format!("{check}: pass"),

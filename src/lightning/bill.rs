@@ -27,12 +27,6 @@ const LONGEST_HOLD: u32 = 1_500;
 /// be paid into nothing.
 pub(super) const JIT_EXPIRY_SECS: u32 = 23 * 3600;
 
-/// Below this a payer of ours uses one path (PROTOCOL.md 5.7), so one channel must be able to take it.
-pub(super) const SINGLE_PATH: Msat = match Msat::sats(10_000) {
-    Some(limit) => limit,
-    None => Msat::ZERO,
-};
-
 /// What an LSP last said.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Terms {
@@ -97,9 +91,9 @@ impl Inner {
         let sha = sha256::Hash::from_byte_array(order.description_hash.0);
         let description = Bolt11InvoiceDescription::Hash(Sha256(sha));
         let (largest, all) = self.receivable();
-        let over_channels =
-            largest >= order.amount || (order.amount >= SINGLE_PATH && all >= order.amount);
-        let (invoice, lsp_fee) = if over_channels {
+        // One channel must be able to take it: LDK keeps no score of the private hops of an invoice, so a
+        // payer never learns to split a payment between two of them.
+        let (invoice, lsp_fee) = if largest >= order.amount {
             let made = self.ldk.bolt11_payment().receive_for_hash(
                 order.amount.get(),
                 &description,

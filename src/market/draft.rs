@@ -52,7 +52,8 @@ checks = []
 audit = 0
 
 # sealed: the key that opens the work is what the payment buys. direct: in the open, paid on acceptance.
-# escrow: locked at the worker's node before the work, released by you. For how many blocks: window = 288
+# escrow: locked at the worker's node before the work, released by you. For how many blocks: window = 288;
+# before which judge, by the id of its listing: judge = "..." (earnest judge list)
 modes = ["sealed"]
 "#;
 
@@ -66,6 +67,9 @@ pub struct WrittenGig {
     /// Checks that every delivery must pass: files, relative to where the text lies, and the places that name
     /// them. Whoever reads them puts them into the draft's quality.
     pub checks: Vec<(PathBuf, (usize, usize))>,
+    /// The listing of the judge before whom an escrow is, or the beginning of its id, and the place that names
+    /// it. Whoever has the book puts it into the draft's escrow.
+    pub judge: Option<(String, (usize, usize))>,
     /// Where the content is written, if not in the text itself, and the place that says so.
     pub content_file: Option<(PathBuf, (usize, usize))>,
 }
@@ -122,6 +126,8 @@ struct Form {
     #[schemars(with = "Written")]
     pay: Length,
     window: Option<u32>,
+    #[schemars(with = "Option<String>")]
+    judge: Option<toml::Spanned<String>>,
     #[serde(default = "some_work")]
     pow: u8,
     #[serde(default = "a_week")]
@@ -197,7 +203,13 @@ impl WrittenGig {
             max_bytes: form.max_bytes.0,
             quality: Quality { audit: form.audit, checks: Vec::new(), cut: form.cut },
             deadlines: Deadlines { deliver: form.deliver.0, pay: form.pay.0 },
-            escrow: form.window.map(|window| EscrowTerms { window, judge: None }),
+            escrow: match (form.window, &form.judge) {
+                (None, None) => None,
+                (window, _) => {
+                    let window = window.unwrap_or(crate::market::WINDOW);
+                    Some(EscrowTerms { window, judge: None })
+                }
+            },
             pow: form.pow,
             expires_at: now.after(form.expires.0),
         };
@@ -210,7 +222,11 @@ impl WrittenGig {
             (file.into_inner(), at)
         });
         let checks = checks.collect();
-        Ok(Self { draft, inputs: form.inputs, checks, content_file })
+        let judge = form.judge.map(|judge| {
+            let at = place(text, judge.span().start);
+            (judge.into_inner(), at)
+        });
+        Ok(Self { draft, inputs: form.inputs, checks, judge, content_file })
     }
 }
 

@@ -103,6 +103,10 @@ bytes_id!(
     NodeId, 33
 );
 bytes_id!(
+    /// A BIP-340 signature by an identity.
+    Signature, 64
+);
+bytes_id!(
     /// Public randomness from which one secret is derived; published with what it made, so that the
     /// phrase and the transcript restore every open job (PROTOCOL.md 1).
     Nonce, 32

@@ -11,7 +11,7 @@ use crate::app::{App, Setup};
 use crate::engine::Ports;
 use crate::keys::{Keys, OsDice, SystemClock};
 use crate::lightning;
-use crate::market::{Budget, Network};
+use crate::market::{Budget, Msat, Network, Policy};
 use crate::rpc::Notifier;
 use crate::sandbox::Endpoint;
 use crate::sandbox::halt::{Halt, Point};
@@ -55,6 +55,13 @@ impl Ground {
             relay: RelayChoice::Disabled,
             payer: None,
             budget: Budget::default(),
+            // A story says what it pays, and nobody here has a record to lose: receipts are signed.
+            policy: Policy {
+                tranche: Msat::MAX,
+                direct: Msat::MAX,
+                escrow: Msat::MAX,
+                receipts: true,
+            },
             what: "a party of the sandbox",
         };
         let secrets = secrets(self.seed, name);

@@ -2,11 +2,18 @@
 //! Demo, documentation and acceptance test at once.
 
 mod agent;
+mod audit;
+mod cheat;
+mod check;
+mod course;
 mod crash;
+mod crook;
 mod escrow;
 mod first_job;
 mod nwc;
+mod judge;
 mod sabotage;
+mod tranches;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -36,8 +43,14 @@ pub struct Story {
 pub fn list() -> Vec<Story> {
     vec![
         first_job::STORY,
+        tranches::STORY,
+        audit::STORY,
+        cheat::STORY,
+        check::STORY,
         escrow::STORY,
         escrow::TIMEOUT,
+        judge::STORY,
+        judge::FRAUD,
         crash::STORY,
         agent::STORY,
         nwc::STORY,
@@ -267,6 +280,12 @@ pub async fn play_with(
             agent::tell(&play, fronts, &mut teller).await?;
         }
         "nwc" => nwc::tell(&play, &mut teller).await?,
+        "tranches" => tranches::tell(&play, &mut teller).await?,
+        "audit" => audit::tell(&play, &mut teller).await?,
+        "cheat" => cheat::tell(&play, &mut teller).await?,
+        "check" => check::tell(&play, &mut teller).await?,
+        "escrow-judge" => judge::tell(&play, &mut teller, judge::End::Released).await?,
+        "escrow-fraud" => judge::tell(&play, &mut teller, judge::End::Refused).await?,
         _ => first_job::tell(&play, &mut teller).await?,
     }
     Ok(teller.end())

@@ -382,7 +382,7 @@ fn node_seed(seed: u64, name: &str) -> Zeroizing<[u8; 64]> {
 }
 
 /// Kinds of events that a story counts.
-const KINDS: [u16; 4] = [1059, 3920, 3922, 30402];
+const KINDS: [u16; 5] = [1059, 3920, 3922, 3923, 30402];
 
 /// How many events of each kind a relay shows to anybody: asked of the relay itself. Gift wraps are missing
 /// where they are shown to their recipient alone.

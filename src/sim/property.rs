@@ -46,8 +46,20 @@ fn every_job_ended(world: &World, n: usize) -> Result<(), Broken> {
         if job.escrow.as_ref().is_some_and(|escrow| escrow.is_locked()) {
             return broken(peer, "it is over, and a payment died unnoticed", &job.id);
         }
+        if job.escrow.as_ref().is_some_and(|e| e.x.is_some() && e.hearing.ruling == Some(false)) {
+            return broken(peer, "ruled for the requester, and paid", &job.id);
+        }
         if job.phase == Phase::Cheated && job.attempt.as_ref().is_none_or(|a| a.proof.is_none()) {
             return broken(peer, "cheated, and no proof was made", &job.id);
+        }
+    }
+    for case in core.cases().values() {
+        if !case.phase.is_over() {
+            return broken(peer, &format!("a case is {:?} for ever", case.phase), &case.id);
+        }
+        // A hash is held by one judge of one case, and a judge is paid by none.
+        if core.store().payment(&case.lock.hash).map_err(|e| e.to_string())?.is_some() {
+            return broken(peer, "a judge has a payment of its own case", &case.id);
         }
     }
     let (waiting, parked) = core.store().outbox().map_err(|e| e.to_string())?;
@@ -383,6 +395,15 @@ fn count(world: &mut World) {
         let Some(core) = &peer.core else { continue };
         world.report.notices += peer.notices;
         world.report.replays += peer.replays;
+        for case in core.cases().values() {
+            let end = match &case.ruling {
+                Some((Role::Worker, _)) => "judged for the worker",
+                Some((Role::Requester, _)) => "judged for the requester",
+                None if case.dispute.is_some() => "never judged",
+                None => "never called",
+            };
+            *world.report.cases.entry(end).or_default() += 1;
+        }
         for job in core.jobs().values().filter(|job| job.role == Role::Requester) {
             world.report.bids += 1;
             world.report.jobs += u64::from(job.job.is_some());

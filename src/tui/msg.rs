@@ -12,7 +12,6 @@ use crate::tui::Settings;
 
 /// Something happened.
 #[derive(Debug)]
-#[expect(clippy::large_enum_variant, reason = "one at a time, and a gig is what is large")]
 pub enum Msg {
     /// A key was pressed.
     Key(KeyEvent),
@@ -40,7 +39,7 @@ pub enum Msg {
     /// A window on the book, for the question of that number.
     Found(u64, Result<Found, Said>),
     /// A gig by its id.
-    Gig(EventId, Result<Option<GigView>, Said>),
+    Gig(EventId, Result<Option<Box<GigView>>, Said>),
     /// A job's history.
     History(BidId, Result<Vec<FactView>, Said>),
     /// What the wallet says: to a command by hand under its number, else under 0.

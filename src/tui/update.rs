@@ -56,7 +56,7 @@ pub fn update(model: &mut Model, snapshot: &Snapshot, at: Moment, msg: Msg) -> V
         }
         // A gig that is not in the book any more is just not shown.
         Msg::Gig(id, answer) => {
-            model.gigs.insert(id, answer.unwrap_or(None));
+            model.gigs.insert(id, answer.unwrap_or(None).map(|gig| *gig));
             Vec::new()
         }
         Msg::History(id, answer) => {

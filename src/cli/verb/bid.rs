@@ -44,6 +44,8 @@ enum Mode {
     Sealed,
     /// In the open, paid on acceptance
     Direct,
+    /// Locked at your node before the work, released by the requester or a judge
+    Escrow,
 }
 
 /// A node that just started hears from its LSP in this time.
@@ -57,6 +59,7 @@ impl Bid {
         let mode = self.mode.map(|mode| match mode {
             Mode::Sealed => market::Mode::Sealed,
             Mode::Direct => market::Mode::Direct,
+            Mode::Escrow => market::Mode::Escrow,
         });
         let wish = Wish { mode, price: self.price, tranches: self.tranches };
         let patience = Duration::from_secs(self.wait);

@@ -36,6 +36,7 @@ const PHASES: &[(Phase, &str, &str)] = &[
     (Phase::Bid, "a bid waits for an answer", "requester: award, decline; worker: withdraw"),
     (Phase::Working, "awarded: the worker works", "worker: deliver"),
     (Phase::Delivered, "a delivery is here or on its way", "requester: accept, reject"),
+    (Phase::Disputed, "in escrow: the judge was called", "the other side: object; the judge rules"),
     (Phase::Accepted, "the worker's node is asked for the bill", "nobody: it goes on by itself"),
     (Phase::Paying, "a payment is on its way; only the node ends it", "nobody"),
     (Phase::Settled, "paid and opened; the end", "both: rate"),

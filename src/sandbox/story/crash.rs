@@ -36,6 +36,10 @@ const PRICE_SATS: u64 = 20_000;
 const PATIENCE: Duration = Duration::from_secs(90);
 /// The same where it is broken, and will never end.
 const IMPATIENCE: Duration = Duration::from_secs(20);
+/// LDK writes its channels (monitors) at once and what it knows of them (the manager) a moment later, in the
+/// background. Killed between the two it closes the channel at its next start: no money is lost, but the
+/// chain's fees are, and hours. That is LDK's to mend; here it is given the moment.
+const WRITTEN: Duration = Duration::from_millis(400);
 /// Between two looks.
 const LOOK: Duration = Duration::from_millis(50);
 
@@ -302,6 +306,7 @@ impl Job<'_> {
                 let process = if victim == Role::Requester { &mut *asks } else { &mut *does };
                 if process.has_halted().await {
                     alive = false;
+                    tokio::time::sleep(WRITTEN).await;
                     let pid = process.kill().await?;
                     let party = word(victim);
                     let point = point.to_string();
@@ -346,7 +351,7 @@ impl Job<'_> {
     /// Posts the gig, once.
     async fn post(&self, asks: &Process) {
         let Some(snapshot) = asks.snapshot() else { return };
-        let posted = snapshot.posts.iter().any(|post| *post.gig.title == self.title);
+        let posted = snapshot.posts.iter().any(|post| *post.gig.title == *self.title);
         if snapshot.identity.is_none() || posted {
             return;
         }
@@ -388,7 +393,7 @@ impl Job<'_> {
     }
 
     fn view(&self, snapshot: &Snapshot) -> Option<JobView> {
-        let own = |view: &&std::sync::Arc<JobView>| *view.title == self.title;
+        let own = |view: &&std::sync::Arc<JobView>| *view.title == *self.title;
         snapshot.jobs.values().find(own).map(|view| (**view).clone())
     }
 

@@ -415,12 +415,12 @@ pub(super) fn view(snapshot: &Snapshot, job: BidId) -> Option<&JobView> {
     snapshot.jobs.get(&job).map(|v| &**v)
 }
 
-/// Adds everything up.
-pub(super) async fn account(
+/// Adds everything up. `before` is in the order of the parties, and the LSP's last.
+pub(super) async fn account<const N: usize>(
     teller: &mut Teller<'_>,
     world: &World,
     parties: &[&Party],
-    before: [Purse; 3],
+    before: [Purse; N],
     (lsp_fee, routing_fee): (Msat, Msat),
 ) -> anyhow::Result<()> {
     let summary = &mut teller.summary;
@@ -441,8 +441,8 @@ pub(super) async fn account(
         );
     }
     // An LSP that was stopped on purpose has no say any more.
-    let lsp = world.lsp_purse().await.unwrap_or(before[2]);
-    after_all += i128::from(lsp.total()) - i128::from(before[2].total());
+    let lsp = world.lsp_purse().await.unwrap_or(before[N - 1]);
+    after_all += i128::from(lsp.total()) - i128::from(before[N - 1].total());
     summary.parties.insert(
         "lsp".into(),
         PartySummary {
@@ -450,7 +450,7 @@ pub(super) async fn account(
             node_id: world.lsp().peer().id.to_string(),
             pid: std::process::id(),
             data_dir: world.dir().join("lsp"),
-            before_msat: before[2],
+            before_msat: before[N - 1],
             after_msat: lsp,
         },
     );

@@ -37,6 +37,10 @@ pub enum Purpose {
     Reject(BidId),
     /// A job stopped.
     Cancel(BidId),
+    /// Calling the judge of a job.
+    Dispute(BidId),
+    /// Answering to the judge of a job.
+    Object(BidId),
     /// Words.
     Note(BidId),
     /// One to five.

@@ -158,6 +158,12 @@ fn form(job: &JobView, verb: Verb) -> Form {
         Verb::Reject => Form::new(Purpose::Reject(id), "Send this delivery back", "Reject")
             .intro("Nothing is paid. The worker may deliver again until the deadline.", Role::Muted)
             .text("reason", "what is missing"),
+        Verb::Dispute => Form::new(Purpose::Dispute(id), "Call the judge", "Call")
+            .intro("It is shown what you both signed, and the work. Its word ends it.", Role::Warn)
+            .text("reason", "for the judge and the other side"),
+        Verb::Object => Form::new(Purpose::Object(id), "Answer to the judge", "Answer")
+            .intro("Once. The judge rules after it.", Role::Warn)
+            .text("reason", "for the judge and the other side"),
         Verb::Cancel => Form::new(Purpose::Cancel(id), "Stop this job", "Cancel the job")
             .intro("Nothing is paid for it any more, and it cannot be taken up again.", Role::Warn)
             .field("reason", "for the other side; may be empty", ""),
@@ -222,6 +228,16 @@ pub(in crate::tui) fn submit(form: &Form) -> Result<(Command, String), String> {
                 return Err("Say what is missing, so that the worker can mend it.".into());
             }
             (Command::Reject { job, reason }, "The delivery is rejected. Nothing was paid.".into())
+        }
+        Purpose::Dispute(job) => (
+            Command::Dispute { job, reason },
+            "The judge is called; the money stays locked.".into(),
+        ),
+        Purpose::Object(job) => {
+            if reason.is_empty() {
+                return Err("Say what is not so.".into());
+            }
+            (Command::Object { job, reason }, "The judge is given your answer.".into())
         }
         Purpose::Cancel(job) => (Command::Cancel { job, reason }, "The job is cancelled.".into()),
         Purpose::Note(job) => {
