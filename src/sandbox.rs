@@ -44,5 +44,5 @@ pub use lsp::{Lsp, LspConfig};
 pub use market::{Account, Happening, Market, MarketSetup, Newcomer, Pace, Places, Resident, What};
 pub use rules::{Reject, RejectKind};
 pub use serve::{Served, fund, mine, serve};
-pub use wallet::{WalletMood, WalletService};
 pub use story::{Assert, Play, StepTaken, Story, Summary, list, play, play_with};
+pub use wallet::{WalletMood, WalletService};

@@ -4,11 +4,11 @@
 
 #[path = "mcp/agent.rs"]
 mod agent;
-#[path = "mcp/pipe.rs"]
-mod pipe;
 #[expect(dead_code, reason = "shared with tests/peers.rs, which uses more of it")]
 #[path = "peers/peer.rs"]
 mod peer;
+#[path = "mcp/pipe.rs"]
+mod pipe;
 #[expect(dead_code, reason = "shared with tests/cli.rs, which uses more of it")]
 #[path = "cli/shell.rs"]
 mod shell;
@@ -133,7 +133,10 @@ fn an_agent_hires_a_person_from_the_question_to_the_answer() {
     assert_eq!(work["answer"]["why"]["untrusted"], true);
     assert_eq!(work["content"]["untrusted"], true);
     let again = agent.refused("approve_and_pay", json!({"job": bid, "max_total_sats": 20_500}));
-    assert_eq!((again["code"].as_str(), again["money"].as_str()), (Some("wrong-phase"), Some("untouched")));
+    assert_eq!(
+        (again["code"].as_str(), again["money"].as_str()),
+        (Some("wrong-phase"), Some("untouched"))
+    );
     let paid = had - ada.balance();
     assert!((20_000_000..=20_500_000).contains(&paid), "{paid}");
     let bob_is = agent.done("reputation", json!({"person": bob.npub}));

@@ -189,11 +189,13 @@ async fn without_a_relay_nothing_leaves_and_nothing_is_in_doubt() {
 fn its_secret_is_shown_to_nobody() {
     let key = "79be667ef9dcbbac55a06295ce870b07029bfcdb2dce28d959f2815b16f81798";
     let secret = "11".repeat(32);
-    let text = format!("nostr+walletconnect://{key}?relay=ws%3A%2F%2F127.0.0.1%3A1&secret={secret}");
+    let text =
+        format!("nostr+walletconnect://{key}?relay=ws%3A%2F%2F127.0.0.1%3A1&secret={secret}");
     let uri = WalletUri::read(&text).unwrap();
     assert!(!format!("{uri:?}").contains("11"), "{uri:?}");
     let dir = tempfile::tempdir().unwrap();
-    std::fs::write(dir.path().join("config.toml"), format!("[wallet]\nnwc = \"{text}\"\n")).unwrap();
+    std::fs::write(dir.path().join("config.toml"), format!("[wallet]\nnwc = \"{text}\"\n"))
+        .unwrap();
     let run = |args: &[&str]| {
         let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_earnest"));
         command.args(args).arg("--data-dir").arg(dir.path()).env_clear().env("HOME", dir.path());
@@ -208,7 +210,8 @@ fn its_secret_is_shown_to_nobody() {
     }
     let flag = run(&["config", "--set", &format!("wallet.nwc={text}")]);
     assert!(flag.contains("is a secret") && !flag.contains(&secret), "{flag}");
-    std::fs::write(dir.path().join("config.toml"), format!("[wallet]\nnwc = \"nwc:{secret}\"\n")).unwrap();
+    std::fs::write(dir.path().join("config.toml"), format!("[wallet]\nnwc = \"nwc:{secret}\"\n"))
+        .unwrap();
     let wrong = run(&["config"]);
     assert!(wrong.contains("wallet.nwc") && !wrong.contains(&secret), "{wrong}");
     if let Ok(log) = std::fs::read_to_string(dir.path().join("earnest.log")) {

@@ -125,7 +125,10 @@ fn told_by_the_program(name: &str, way: Option<&str>) -> (bool, serde_json::Valu
 fn an_agent_asks_and_a_person_answers_on_the_screen() {
     let (ok, summary) = told_by_the_program("agent", None);
     assert!(ok, "{summary:#}");
-    assert_eq!((&summary["answer"], &summary["paid_msat"]), (&"not faithful".into(), &5_000_000.into()));
+    assert_eq!(
+        (&summary["answer"], &summary["paid_msat"]),
+        (&"not faithful".into(), &5_000_000.into())
+    );
     assert_eq!(summary["answered_by"], summary["parties"]["worker"]["npub"]);
     assert_eq!(summary["diff_msat"], 0);
     assert!(summary["question"].as_str().is_some_and(|question| question.contains("bridge")));
@@ -137,7 +140,8 @@ fn agent_notices_every_way_in_which_it_is_broken() {
     for (way, what) in story.breaks {
         let (ok, summary) = told_by_the_program("agent", Some(way));
         assert!(!ok, "`{way}` ({what}) went unnoticed");
-        let failed = summary["asserts"].as_array().is_some_and(|all| all.iter().any(|a| a["ok"] == false));
+        let failed =
+            summary["asserts"].as_array().is_some_and(|all| all.iter().any(|a| a["ok"] == false));
         assert!(failed, "`{way}` names no failed assert");
     }
 }

@@ -6,8 +6,8 @@ use clap::{Parser, Subcommand};
 
 use super::session::Session;
 use super::verb::{
-    accept, approve, award, bid, bot, cancel, close, decline, deliver, dispute, files, fund, job, jobs,
-    judge, mcp, mute, note, object, people, rate, reject, relays, watch, withdraw,
+    accept, approve, award, bid, bot, cancel, close, decline, deliver, dispute, files, fund, job,
+    jobs, judge, mcp, mute, note, object, people, rate, reject, relays, watch, withdraw,
 };
 use super::verb::{
     check, config, doctor, gigs, help, init, post, run, sandbox, show, verify_proof,

@@ -8,8 +8,8 @@ use serde_json::{Map, Value, json};
 use super::Money;
 use super::deed::Told;
 use super::verb::{
-    bot, check, close, config, doctor, files, gigs, init, job, judge, man, mute, people, post, relay,
-    sandbox, schema, verify_proof, wallet, watch,
+    bot, check, close, config, doctor, files, gigs, init, job, judge, man, mute, people, post,
+    relay, sandbox, schema, verify_proof, wallet, watch,
 };
 use crate::config::KEYS;
 use crate::engine::{CaseView, ChannelInfo, GigView, JobView, Movement, RelayHealth};

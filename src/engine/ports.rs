@@ -351,7 +351,9 @@ pub trait Relays: Send + Sync {
 // ---------------------------------------------------------------- lightning
 
 /// What the node has, said honestly.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[derive(
+    Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema,
+)]
 pub struct Balances {
     /// Confirmed coins on the chain that can be spent now.
     pub onchain_spendable: Msat,

@@ -64,7 +64,10 @@ struct Balance {
 
 /// What the wallet knows of a payment.
 enum Known {
-    Paid { preimage: String, fee: Msat },
+    Paid {
+        preimage: String,
+        fee: Msat,
+    },
     Pending,
     Failed,
     /// It has never heard of it.
@@ -195,11 +198,15 @@ impl Remote {
         match self.known(hash).await {
             Known::Paid { preimage, fee } => self.paid(hash, &preimage, fee),
             Known::Pending | Known::Silent => Err(in_doubt()),
-            Known::Failed => self.failed(hash, "The remote wallet could not pay it. Nothing was paid."),
+            Known::Failed => {
+                self.failed(hash, "The remote wallet could not pay it. Nothing was paid.")
+            }
             // A request that is still on its way may be begun by a wallet that has not heard of it yet. One
             // of an earlier life is at least as old as this one.
             Known::Not if self.asked_at(hash).elapsed() < REQUEST_LIVES + CLOCKS => Err(in_doubt()),
-            Known::Not => self.failed(hash, "The remote wallet never took the payment. Nothing was paid."),
+            Known::Not => {
+                self.failed(hash, "The remote wallet never took the payment. Nothing was paid.")
+            }
         }
     }
 
@@ -273,7 +280,8 @@ impl Remote {
     }
 }
 
-const UNSENT: &str = "No relay of the remote wallet can be reached. Nothing was asked of it, and nothing was paid.";
+const UNSENT: &str =
+    "No relay of the remote wallet can be reached. Nothing was asked of it, and nothing was paid.";
 
 /// Why a refusal of this code means that nothing was paid; `None` where it does not.
 fn certain(code: ErrorCode) -> Option<&'static str> {
@@ -287,9 +295,13 @@ fn certain(code: ErrorCode) -> Option<&'static str> {
         ErrorCode::Restricted | ErrorCode::Unauthorized => {
             Some("The remote wallet does not let this connection pay. Nothing was paid.")
         }
-        ErrorCode::NotImplemented => Some("The remote wallet cannot pay invoices. Nothing was paid."),
+        ErrorCode::NotImplemented => {
+            Some("The remote wallet cannot pay invoices. Nothing was paid.")
+        }
         ErrorCode::RateLimited => Some("The remote wallet was asked too often. Nothing was paid."),
-        ErrorCode::PaymentFailed | ErrorCode::NotFound | ErrorCode::Internal | ErrorCode::Other => None,
+        ErrorCode::PaymentFailed | ErrorCode::NotFound | ErrorCode::Internal | ErrorCode::Other => {
+            None
+        }
     }
 }
 
@@ -314,7 +326,8 @@ impl Lightning for Remote {
         let (spendable, silent) = self.spendable().await;
         status.balances.lightning_spendable = spendable.unwrap_or_default();
         if silent {
-            status.trouble = Some("The remote wallet does not answer: nothing can be paid now.".into());
+            status.trouble =
+                Some("The remote wallet does not answer: nothing can be paid now.".into());
         }
         Ok(status)
     }

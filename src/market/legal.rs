@@ -13,7 +13,9 @@ use crate::market::{Job, Mode, Phase, Refusal, Role, Span, Time};
 pub const ASK_AGAIN: Span = Span::MINUTE.times(5);
 
 /// What a person, a bot or an agent can do with a job.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, schemars::JsonSchema)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, schemars::JsonSchema,
+)]
 #[serde(rename_all = "lowercase")]
 pub enum Verb {
     /// Requester: give the job to this bidder.
@@ -49,13 +51,13 @@ impl Verb {
     /// The verbs of a role, in the order in which they are shown.
     pub fn of(role: Role) -> &'static [Self] {
         use Verb::{
-            Accept, Approve, Award, Cancel, Decline, Deliver, Dispute, Fund, Note, Object, Rate, Reject,
-            Withdraw,
+            Accept, Approve, Award, Cancel, Decline, Deliver, Dispute, Fund, Note, Object, Rate,
+            Reject, Withdraw,
         };
         match role {
-            Role::Requester => {
-                &[Approve, Award, Fund, Accept, Reject, Dispute, Object, Decline, Cancel, Note, Rate]
-            }
+            Role::Requester => &[
+                Approve, Award, Fund, Accept, Reject, Dispute, Object, Decline, Cancel, Note, Rate,
+            ],
             Role::Worker => &[Deliver, Dispute, Object, Withdraw, Cancel, Note, Rate],
         }
     }

@@ -15,7 +15,9 @@ pub enum Money {
 }
 
 /// Why something is not done.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error, schemars::JsonSchema)]
+#[derive(
+    Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error, schemars::JsonSchema,
+)]
 #[error("{sentence}")]
 pub struct Refusal {
     /// Stable, kebab-case: for programs.

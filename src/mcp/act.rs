@@ -14,11 +14,14 @@ impl Desk {
         let job = self.may(&ask.job, Verb::Award)?;
         let most = amount(ask.max_price_sats)?;
         if job.price > most {
-            let said =
-                format!("This bid asks {}, which is more than the {most} that you mean to pay.", job.price);
+            let said = format!(
+                "This bid asks {}, which is more than the {most} that you mean to pay.",
+                job.price
+            );
             return Err(No::new("over-max-price", said));
         }
-        let would = format!("Award the job to this bidder, promising {}. No money moves now.", job.price);
+        let would =
+            format!("Award the job to this bidder, promising {}. No money moves now.", job.price);
         self.act(would, Command::Award { job: job.id }).await
     }
 
@@ -33,7 +36,8 @@ impl Desk {
     pub(super) async fn fund_escrow(&self, ask: Pay) -> Done {
         let job = self.may(&ask.job, Verb::Fund)?;
         let max_fee = self.within(&job, job.price, 1, ask.max_total_sats).await?;
-        let would = format!("Lock {} at the worker's node, and at most {max_fee} for routing.", job.price);
+        let would =
+            format!("Lock {} at the worker's node, and at most {max_fee} for routing.", job.price);
         self.act(would, Command::Fund { job: job.id, max_fee }).await
     }
 
@@ -63,7 +67,8 @@ impl Desk {
             );
             return Err(No::new("over-max-total", said));
         };
-        let each = spare.get().checked_div(u64::from(parts)).and_then(Msat::new).unwrap_or_default();
+        let each =
+            spare.get().checked_div(u64::from(parts)).and_then(Msat::new).unwrap_or_default();
         let part = job.price.tranche(0, job.tranches).unwrap_or(job.price);
         let budget = self.handle.budget().await?.budget;
         Ok(self.options.routing(part).min(budget.most_fee(part)).min(each))

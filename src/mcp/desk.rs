@@ -70,7 +70,14 @@ pub(super) type Done = Result<Value, No>;
 impl No {
     pub(super) fn new(code: impl Into<Cow<'static, str>>, message: impl Into<String>) -> Self {
         let (code, message) = (code.into(), message.into());
-        Self { code, message, money: Money::Untouched, detail: None, next: Vec::new(), retry: false }
+        Self {
+            code,
+            message,
+            money: Money::Untouched,
+            detail: None,
+            next: Vec::new(),
+            retry: false,
+        }
     }
 
     #[must_use]
@@ -230,8 +237,9 @@ fn only<T>(found: impl Iterator<Item = T>, what: &str) -> Result<T, No> {
             let said = format!("No {what} here has an id that begins so.");
             Err(No::new("not-found", said).next("list_jobs"))
         }
-        (Some(_), Some(_)) => {
-            Err(No::new("ambiguous", format!("More than one {what} begins so: give more of the id.")))
-        }
+        (Some(_), Some(_)) => Err(No::new(
+            "ambiguous",
+            format!("More than one {what} begins so: give more of the id."),
+        )),
     }
 }

@@ -107,7 +107,9 @@ impl Desk {
     pub(super) async fn audit_result(&self, ask: OfJob) -> Done {
         let job = self.job(&ask.job)?;
         match view::audit(&job) {
-            Value::Null => Err(No::new("no-delivery", "There is no delivery yet.").next("job_status")),
+            Value::Null => {
+                Err(No::new("no-delivery", "There is no delivery yet.").next("job_status"))
+            }
             audit => Ok(json!({"job": job.id, "phase": job.phase.word(), "audit": audit})),
         }
     }
@@ -121,9 +123,8 @@ impl Desk {
         let delivery = job.delivery.as_ref();
         let Some(path) = delivery.and_then(|d| d.output.as_ref()) else {
             let no = match job.phase {
-                Phase::Delivered => {
-                    No::new("not-open", "The delivery is sealed: paying opens it.").next("approve_and_pay")
-                }
+                Phase::Delivered => No::new("not-open", "The delivery is sealed: paying opens it.")
+                    .next("approve_and_pay"),
                 Phase::Accepted | Phase::Paying => {
                     No { retry: true, ..No::new("not-open", "It is being paid; it opens then.") }
                 }

@@ -22,7 +22,8 @@ impl Desk {
     pub(super) async fn post_job(&self, ask: PostJob) -> Done {
         let (price, key) = (amount(ask.max_price_sats)?, ask.key.clone());
         if price > self.options.max_price {
-            let said = format!("The price is above limits.max_price_sats: {}.", self.options.max_price);
+            let said =
+                format!("The price is above limits.max_price_sats: {}.", self.options.max_price);
             return Err(No::new("price-too-high", said));
         }
         let inputs = written(&ask.inputs)?;
@@ -147,7 +148,10 @@ fn written(inputs: &[Input]) -> Result<Written, No> {
         return Ok(Written { files: Vec::new(), _folder: None });
     }
     let failed = |why: std::io::Error| {
-        No::new("io", format!("The inputs cannot be written: {}. Nothing was published.", why.kind()))
+        No::new(
+            "io",
+            format!("The inputs cannot be written: {}. Nothing was published.", why.kind()),
+        )
     };
     let folder = tempfile::tempdir().map_err(failed)?;
     let mut files = Vec::new();

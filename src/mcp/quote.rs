@@ -30,7 +30,10 @@ impl Desk {
             no.push(format!("The price is below {LEAST_PRICE}."));
         }
         if price > self.options.max_price {
-            no.push(format!("The price is above limits.max_price_sats: {}.", self.options.max_price));
+            no.push(format!(
+                "The price is above limits.max_price_sats: {}.",
+                self.options.max_price
+            ));
         }
         if price > budget.budget.per_job {
             no.push(format!("One job of automation may cost {}.", budget.budget.per_job));

@@ -112,7 +112,11 @@ impl Server {
         ];
         for post in now.posts.iter().take(MOST_FOLLOWED) {
             let name = format!("gig {}", post.id.short());
-            all.push(json(format!("{}{}", view::GIG, post.id), name, "A gig of yours and its bids."));
+            all.push(json(
+                format!("{}{}", view::GIG, post.id),
+                name,
+                "A gig of yours and its bids.",
+            ));
         }
         for job in now.jobs.values().take(MOST_FOLLOWED) {
             let name = format!("job {}", job.id.short());
@@ -259,7 +263,11 @@ impl ServerHandler for Server {
         let mut accepted = SubscriptionFilter::new();
         accepted.resources_list_changed = requested.resources_list_changed;
         accepted.resource_subscriptions = requested.resource_subscriptions.as_ref().map(|uris| {
-            uris.iter().filter(|uri| About::read(uri).is_some()).take(MOST_FOLLOWED).cloned().collect()
+            uris.iter()
+                .filter(|uri| About::read(uri).is_some())
+                .take(MOST_FOLLOWED)
+                .cloned()
+                .collect()
         });
         Some(accepted)
     }

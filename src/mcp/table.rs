@@ -134,7 +134,10 @@ mod tests {
         for row in TOOLS {
             let tool = row.tool();
             let hints = tool.annotations.unwrap();
-            assert_eq!(hints.read_only_hint, Some(row.verb.is_none() && row.effect == Effect::Looks));
+            assert_eq!(
+                hints.read_only_hint,
+                Some(row.verb.is_none() && row.effect == Effect::Looks)
+            );
             assert_eq!(hints.destructive_hint, Some(row.effect == Effect::Binds), "{}", row.name);
             assert_eq!(tool.input_schema["type"], "object");
             assert_eq!(tool.input_schema["additionalProperties"], false, "{}", row.name);

@@ -103,9 +103,10 @@ pub(super) fn whole(view: &JobView, history: &[FactView], options: &Options) -> 
     add("audit", audit(view));
     add("pending", json!(view.pending.iter().map(|effect| &effect.kind).collect::<Vec<_>>()));
     // Why something is stuck may be what a relay or a peer said.
-    let stuck = view.stuck.iter().map(|why| {
-        words(&crate::text::Raw(why.clone()).clean(crate::text::Limit::one_line(400)))
-    });
+    let stuck = view
+        .stuck
+        .iter()
+        .map(|why| words(&crate::text::Raw(why.clone()).clean(crate::text::Limit::one_line(400))));
     add("stuck", stuck.collect());
     if let Some(escrow) = &view.escrow {
         add(

@@ -91,7 +91,8 @@ impl Marks {
         if self.wallet != next.wallet {
             changed.insert(WALLET.to_owned());
         }
-        let others = !self.jobs.keys().eq(next.jobs.keys()) || !self.gigs.keys().eq(next.gigs.keys());
+        let others =
+            !self.jobs.keys().eq(next.jobs.keys()) || !self.gigs.keys().eq(next.gigs.keys());
         *self = next;
         (changed, others)
     }

@@ -10,8 +10,8 @@ mod crash;
 mod crook;
 mod escrow;
 mod first_job;
-mod nwc;
 mod judge;
+mod nwc;
 mod sabotage;
 mod tranches;
 
@@ -276,7 +276,8 @@ pub async fn play_with(
         "escrow" => escrow::tell(&play, &mut teller, escrow::End::Released).await?,
         "escrow-timeout" => escrow::tell(&play, &mut teller, escrow::End::TimedOut).await?,
         "agent" => {
-            let fronts = fronts.context("this story is told through front ends: play it with the program")?;
+            let fronts = fronts
+                .context("this story is told through front ends: play it with the program")?;
             agent::tell(&play, fronts, &mut teller).await?;
         }
         "nwc" => nwc::tell(&play, &mut teller).await?,

@@ -172,7 +172,8 @@ impl Desk {
     async fn pay(&self, invoice: &str) -> Answer {
         let read = crate::wire::decode(invoice).map_err(|_| ("OTHER", "That is no invoice."))?;
         let amount = read.amount.ok_or(("OTHER", "The invoice names no amount."))?;
-        let (hash, max_fee) = (read.hash, amount.ppm(10_000).max(Msat::sats(10).unwrap_or_default()));
+        let (hash, max_fee) =
+            (read.hash, amount.ppm(10_000).max(Msat::sats(10).unwrap_or_default()));
         let order = PayOrder { invoice: invoice.to_owned(), hash, amount, max_fee, tips: None };
         let failed = ("PAYMENT_FAILED", "The payment did not go through.");
         let waiting = async {

@@ -14,8 +14,8 @@ use super::relay::RelayNet;
 use crate::engine::{Channel, Core, Store, Trouble};
 use crate::market::{
     Actor, Ask, Body, Case, CasePhase, DETERMINISTIC, Deadlines, Draft, EscrowTerms, GigDraft, Job,
-    JudgeTerms, Lock, Mode, Msat, Network, Phase, Post, Preimage, Quality, Query,
-    Role, Side, Sort, Span, Verb, WINDOW, Wish, Work, may,
+    JudgeTerms, Lock, Mode, Msat, Network, Phase, Post, Preimage, Quality, Query, Role, Side, Sort,
+    Span, Verb, WINDOW, Wish, Work, may,
 };
 use crate::text::Raw;
 

@@ -39,8 +39,7 @@ impl Headless {
         let mut model = Model::new(network, Settings::default(), size);
         model.lsp_fee_cap = lsp_fee_cap;
         let asked = JoinSet::new();
-        let mut screen =
-            Self { handle, watch, notices, model, snapshot, asked, began: started() };
+        let mut screen = Self { handle, watch, notices, model, snapshot, asked, began: started() };
         screen.take(Msg::Up { owner: false });
         screen
     }

@@ -14,9 +14,9 @@ use tokio::task::JoinSet;
 use crate::engine::{Notice, Snapshot};
 use crate::market::{Msat, Network, Time};
 use crate::rpc::Door;
+use crate::tui::errand::ask;
 use crate::tui::terminal::Terminal;
 use crate::tui::theme::{Depth, Theme};
-use crate::tui::errand::ask;
 use crate::tui::{Do, Model, Moment, Msg, Said, Settings, draw, update};
 
 /// Two frames are at least this far apart: 60 a second.

@@ -131,7 +131,10 @@ mod tests {
             assert_eq!(Choices::new(wrong.iter().map(|a| (*a).to_owned()).collect()), None);
         }
         assert_eq!(Choices::new((0..33).map(|n| n.to_string()).collect()), None);
-        let hash = format!("{{\"hash\":\"{}\",\"kind\":\"hash\",\"scope\":\"whole\",\"v\":1}}", "07".repeat(32));
+        let hash = format!(
+            "{{\"hash\":\"{}\",\"kind\":\"hash\",\"scope\":\"whole\",\"v\":1}}",
+            "07".repeat(32)
+        );
         assert_eq!(Choices::of(hash.as_bytes()), None);
     }
 }

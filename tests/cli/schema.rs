@@ -23,7 +23,8 @@ impl Schemas<'_> {
             jsonschema::draft202012::new(&schema).unwrap()
         });
         for line in said.lines() {
-            let value: Value = serde_json::from_str(line).unwrap_or_else(|_| panic!("{name}: {line}"));
+            let value: Value =
+                serde_json::from_str(line).unwrap_or_else(|_| panic!("{name}: {line}"));
             let wrong: Vec<_> = validator.iter_errors(&value).map(|why| why.to_string()).collect();
             assert!(wrong.is_empty(), "{name}: {line}\n{}", wrong.join("\n"));
         }
@@ -49,7 +50,10 @@ fn what_verbs_print_is_what_their_schemas_say() {
         Ended::of(line, child)
     };
     home.file("gig.toml", "title = \"T\"\nprice = 21000\n");
-    home.file("check.json", "{\"v\":1,\"kind\":\"schema\",\"scope\":\"whole\",\"unit\":\"whole\",\"schema\":\"{}\"}");
+    home.file(
+        "check.json",
+        "{\"v\":1,\"kind\":\"schema\",\"scope\":\"whole\",\"unit\":\"whole\",\"schema\":\"{}\"}",
+    );
     home.file("work.json", "{}");
     let key = "d41b22899549e1f3d335a31002cfd382174006e166d3e658e3a5eecdb6463573";
     let mut schemas = Schemas { home: &home, known: BTreeMap::new() };
@@ -94,7 +98,11 @@ fn what_verbs_print_is_what_their_schemas_say() {
         ("gig-file", "title = 'T'\nprice = '5sat'\ndeliver = '1h'\n", true),
         ("gig-file", "title = 'T'\nprice = 5\nprize = 5\n", false),
         ("gig-file", "price = 5\n", false),
-        ("config-file", "network = 'signet'\n[mcp]\ndry_run = true\n[bot]\nper_job_sats = 1\n", true),
+        (
+            "config-file",
+            "network = 'signet'\n[mcp]\ndry_run = true\n[bot]\nper_job_sats = 1\n",
+            true,
+        ),
         ("config-file", "[bot]\nper_jop_sats = 1\n", false),
     ] {
         let schema = home.run(&format!("schema {name} --json")).done();

@@ -105,9 +105,10 @@ fn garbage_is_passed_over_and_a_client_that_goes_is_no_error() {
     assert_eq!(agent.answer(2)["result"]["isError"], false);
     agent.say(&call(3, "no_such_tool", json!({})));
     assert!(agent.answer(3)["error"].is_object());
-    for (n, given) in [json!({}), json!({"job": 5}), json!({"job": "zz"}), json!({"job": "abcd", "x": 1})]
-        .into_iter()
-        .enumerate()
+    for (n, given) in
+        [json!({}), json!({"job": 5}), json!({"job": "zz"}), json!({"job": "abcd", "x": 1})]
+            .into_iter()
+            .enumerate()
     {
         agent.say(&call(10 + n as u64, "approve_and_pay", given));
         assert_eq!(agent.answer(10 + n as u64)["result"]["isError"], true);

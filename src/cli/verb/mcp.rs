@@ -22,7 +22,8 @@ pub(crate) struct Mcp {}
 impl Mcp {
     pub(crate) fn run(&self, session: &Session, out: &mut Out) -> Result<Exit, Failure> {
         if std::io::stdin().is_terminal() {
-            let said = "This speaks to the program of an AI agent on stdin and stdout, not to a person.";
+            let said =
+                "This speaks to the program of an AI agent on stdin and stdout, not to a person.";
             return Err(Failure::new(Exit::Usage, "no-agent", said)
                 .next("Name it to your agent's program as a server: earnest mcp")
                 .next("earnest help mcp"));

@@ -92,8 +92,7 @@ impl Wallet {
         }
         client.connect().await;
         let me = Keys::new(uri.0.secret.clone()).public_key();
-        let kinds =
-            [Kind::WalletConnectResponse, Kind::WalletConnectNotification, NOTIFICATION_44];
+        let kinds = [Kind::WalletConnectResponse, Kind::WalletConnectNotification, NOTIFICATION_44];
         let filter = Filter::new().kinds(kinds).author(uri.0.public_key).pubkey(me);
         // Before the first request, so that no answer is missed; asked again at every reconnection.
         let mut notifications = client.notifications();
@@ -126,14 +125,20 @@ impl Wallet {
             let events = self.client.fetch_events(filter, CONNECTS).await.map_err(drop)?;
             let info = events.first().ok_or(())?;
             let tag = info.tags.find(TagKind::custom("encryption"));
-            Ok::<_, ()>(tag.and_then(|tag| tag.content()).is_some_and(|all| all.contains("nip44_v2")))
+            Ok::<_, ()>(
+                tag.and_then(|tag| tag.content()).is_some_and(|all| all.contains("nip44_v2")),
+            )
         };
         // Not known yet is asked again the next time.
         self.modern.get_or_try_init(|| ask).await.copied().unwrap_or(false)
     }
 
     /// One request and its answer.
-    pub(super) async fn ask(&self, request: Request, patience: Duration) -> Result<Response, NoAnswer> {
+    pub(super) async fn ask(
+        &self,
+        request: Request,
+        patience: Duration,
+    ) -> Result<Response, NoAnswer> {
         let event = self.sealed(&request).await.ok_or(NoAnswer::NotSent)?;
         let (answer, wait) = oneshot::channel();
         self.waiting().insert(event.id, answer);
@@ -174,7 +179,9 @@ impl Wallet {
         event.sign_with_keys(&Keys::new(secret.clone())).ok()
     }
 
-    fn waiting(&self) -> std::sync::MutexGuard<'_, BTreeMap<EventId, oneshot::Sender<Option<Response>>>> {
+    fn waiting(
+        &self,
+    ) -> std::sync::MutexGuard<'_, BTreeMap<EventId, oneshot::Sender<Option<Response>>>> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -191,14 +198,18 @@ impl Drop for Ticket<'_> {
 /// One event of the wallet's.
 fn hear(uri: &WalletUri, event: &Event, waiting: &Waiting, said: &mpsc::UnboundedSender<Said>) {
     // A relay sends whatever it likes under our question.
-    if event.pubkey != uri.0.public_key || event.content.len() > MAX_ANSWER || event.verify().is_err() {
+    if event.pubkey != uri.0.public_key
+        || event.content.len() > MAX_ANSWER
+        || event.verify().is_err()
+    {
         return;
     }
     let Some(text) = opened(uri, &event.content) else { return };
     if event.kind == Kind::WalletConnectResponse {
         let response = Response::from_json(&text).ok();
         let of = event.tags.event_ids().next();
-        let waiter = of.and_then(|id| waiting.lock().unwrap_or_else(PoisonError::into_inner).remove(id));
+        let waiter =
+            of.and_then(|id| waiting.lock().unwrap_or_else(PoisonError::into_inner).remove(id));
         match (waiter, response) {
             // Whoever waits may have stopped at this very moment.
             (Some(waiter), response) => {

@@ -23,7 +23,10 @@ pub(super) const STORY: Story = Story {
     breaks: &[
         ("dry-run", "the person who owns the money has not turned dry-run off"),
         ("over-budget", "the agent offers more than the budget of automation allows"),
-        ("slipped-finger", "the person presses the key of another answer than the one that is meant"),
+        (
+            "slipped-finger",
+            "the person presses the key of another answer than the one that is meant",
+        ),
         ("no-money", "the requester has no channel to pay from"),
         ("lying-relay", "the relay says OK to every event and keeps none"),
     ],
@@ -92,11 +95,19 @@ pub(super) async fn tell(
     let paid = payments(&requester, teller).await?;
     let whole = sats(price)?.get();
     teller.claim("the agent's owner paid once, the price and no more", whole, paid);
-    teller.claim("the answer that came back is the one that was meant", ANSWERS[MEANT - 1], &seen.answer);
+    teller.claim(
+        "the answer that came back is the one that was meant",
+        ANSWERS[MEANT - 1],
+        &seen.answer,
+    );
     teller.claim("it is the person's who was paid", worker.app.npub(), &seen.answered_by);
     teller.claim("the person's words came marked as a stranger's", Some(true), seen.why_marked);
     let got = worker.purse().await?.channels;
-    teller.claim("the person has the price less the LSP's fee", whole - seen.lsp_fee.get().min(whole), got);
+    teller.claim(
+        "the person has the price less the LSP's fee",
+        whole - seen.lsp_fee.get().min(whole),
+        got,
+    );
     let diff = teller.summary.diff_msat;
     teller.claim("every satoshi is accounted for", 0, i64::try_from(diff).unwrap_or(i64::MAX));
     teller.tell("question", QUESTION);
@@ -181,9 +192,8 @@ impl Course<'_> {
 
         let gig_id = posted["gig"].clone();
         let asked = ("job_status", json!({"job": gig_id}));
-        let bids = agent
-            .until("a bid", patience, asked, |status| !status["jobs"][0].is_null())
-            .await?;
+        let bids =
+            agent.until("a bid", patience, asked, |status| !status["jobs"][0].is_null()).await?;
         let job = bids["jobs"][0]["job"].clone();
         self.seen.answered_by = bids["jobs"][0]["with"].as_str().map(str::to_owned);
         agent.follow(bids["jobs"][0]["resource"].as_str().unwrap_or_default()).await?;

@@ -45,15 +45,16 @@ pub(super) async fn tell(play: &Play, teller: &mut Teller<'_>) -> anyhow::Result
     let mut world = World::start(setup).await?;
     let treasury = world.party("treasury", None, |ports| ports).await?;
     // A relay for gigs takes no talk between a wallet and its clients: that has its own.
-    let config = RelayConfig { kinds: Default::default(), ..RelayConfig::new(Arc::new(SystemClock)) };
+    let config =
+        RelayConfig { kinds: Default::default(), ..RelayConfig::new(Arc::new(SystemClock)) };
     let line = Relay::start(config).await?;
     let wallet = WalletService::start(treasury.app.node().clone(), &line.url()).await?;
-    teller.step("a chain, a relay and an LSP are up, and somewhere a wallet that serves one client");
+    teller
+        .step("a chain, a relay and an LSP are up, and somewhere a wallet that serves one client");
     let requester = world.party_paid_by("requester", wallet.uri()).await?;
     let worker = world.party("worker", None, |ports| ports).await?;
     teller.step("a requester and a worker have started; the requester's own node has nothing");
-    let before =
-        [requester.purse().await?, worker.purse().await?, world.lsp_purse().await?];
+    let before = [requester.purse().await?, worker.purse().await?, world.lsp_purse().await?];
     let treasury_before = treasury.purse().await?;
     let mood = wallet.mood();
     mood.silent.store(way == Some("wallet-silent"), Ordering::SeqCst);
@@ -91,7 +92,11 @@ pub(super) async fn tell(play: &Play, teller: &mut Teller<'_>) -> anyhow::Result
     teller.claim("its own answer brought the proof", 1, mood.answered.load(Ordering::SeqCst));
     teller.claim("the proof hashes to the payment hash", Some(true), opens);
     let own = requester.purse().await?.total();
-    teller.claim("the requester's own node had nothing and has nothing", (0, 0), (before[0].total(), own));
+    teller.claim(
+        "the requester's own node had nothing and has nothing",
+        (0, 0),
+        (before[0].total(), own),
+    );
     let got = worker.purse().await?.channels;
     teller.claim(
         "the worker has the price less the LSP's fee",
@@ -195,7 +200,8 @@ impl Course<'_> {
             Some(file) => file.clone(),
             None => {
                 let file = world.dir().join("rivers.txt");
-                let rivers = "Nile\nAmazon\nYangtze\nOb\nParana\nCongo\nAmur\nLena\nMekong\nNiger\n";
+                let rivers =
+                    "Nile\nAmazon\nYangtze\nOb\nParana\nCongo\nAmur\nLena\nMekong\nNiger\n";
                 tokio::fs::write(&file, rivers).await?;
                 file
             }

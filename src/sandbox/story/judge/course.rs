@@ -84,7 +84,8 @@ impl Course<'_> {
             pow: 8,
             expires_at: Time(now()).after(Span::DAY),
         };
-        let listing = judge.app.handle().ask(Command::Post { draft, inputs: Vec::new(), key: None }).await?;
+        let listing =
+            judge.app.handle().ask(Command::Post { draft, inputs: Vec::new(), key: None }).await?;
         let identity = judge.app.handle().watch().borrow().identity;
         let identity = identity.ok_or_else(|| anyhow!("the judge has no name"))?;
         teller.step("the judge has published what it does and for which fee");
@@ -117,7 +118,11 @@ impl Course<'_> {
             pow: 8,
             expires_at: Time(now()).after(Span::DAY),
         };
-        let gig = requester.app.handle().ask(Command::Post { draft, inputs: Vec::new(), key: None }).await?;
+        let gig = requester
+            .app
+            .handle()
+            .ask(Command::Post { draft, inputs: Vec::new(), key: None })
+            .await?;
         self.in_the_book(worker, gig.log).await?;
         worker
             .wait("the LSP's terms", self.patience(), |s| s.node.as_ref()?.least_first.map(|_| ()))

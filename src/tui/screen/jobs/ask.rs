@@ -254,7 +254,9 @@ pub(in crate::tui) fn submit(form: &Form) -> Result<(Command, String), String> {
         Purpose::Answer(_)
         | Purpose::Bid(_)
         | Purpose::Gig
-        | Purpose::Receive | Purpose::Pay | Purpose::OpenChannel => {
+        | Purpose::Receive
+        | Purpose::Pay
+        | Purpose::OpenChannel => {
             return Err("This form is not about a job.".into());
         }
     })
