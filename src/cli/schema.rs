@@ -8,11 +8,11 @@ use serde_json::{Map, Value, json};
 use super::Money;
 use super::deed::Told;
 use super::verb::{
-    bot, check, close, config, doctor, files, gigs, init, job, man, mute, people, post, relay,
-    sandbox, schema, verify_proof, wallet, watch,
+    bot, check, close, config, doctor, files, gigs, init, job, judge, man, mute, people, post,
+    relay, sandbox, schema, verify_proof, wallet, watch,
 };
 use crate::config::KEYS;
-use crate::engine::{ChannelInfo, GigView, JobView, Movement, RelayHealth};
+use crate::engine::{CaseView, ChannelInfo, GigView, JobView, Movement, RelayHealth};
 use crate::relay::Settings;
 use crate::sandbox::{Happening, Places, Served, StepTaken, Summary};
 
@@ -78,8 +78,11 @@ const RECORDS: &[Entry] = records! {
     "cancel" "what came of it": Told;
     "approve" "what came of it": Told;
     "rate" "what came of it": Told;
+    "dispute" "what came of it": Told;
+    "object" "what came of it": Told;
+    "judge" "cases, and what came of them": CaseView, judge::Ready, judge::Ruled, judge::Sent<'static>, GigView;
     "close" "what came of it": close::Closed;
-    "people" "people of your jobs": people::Shown<'static>;
+    "people" "people of your jobs, and what an import did": people::Shown<'static>, people::Imported;
     "mute" "who is muted": mute::Muted;
     "relays" "how each relay is doing": RelayHealth;
     "watch" "what happens": watch::Event<'static>;

@@ -86,7 +86,7 @@ impl Desk {
     }
 
     /// What there is against a worker who cheated.
-    pub(super) async fn dispute(&self, ask: OfJob) -> Done {
+    pub(super) async fn fraud_proof(&self, ask: OfJob) -> Done {
         let job = self.job(&ask.job)?;
         let Some(proof) = job.delivery.as_ref().and_then(|d| d.proof.as_ref()) else {
             let said = "There is no proof of fraud in this job: every key that was paid opened what was \
@@ -98,6 +98,20 @@ impl Desk {
             "proof": proof,
             "note": "The proof is published under your identity by itself. Anybody can judge it: earnest verify-proof FILE.",
         }))
+    }
+
+    /// Calls the judge.
+    pub(super) async fn dispute(&self, ask: Because) -> Done {
+        let job = self.may(&ask.job, Verb::Dispute)?;
+        let command = Command::Dispute { job: job.id, reason: ask.reason };
+        self.act("Call the judge of this job.".into(), command).await
+    }
+
+    /// Answers the other side before the judge.
+    pub(super) async fn answer_judge(&self, ask: Because) -> Done {
+        let job = self.may(&ask.job, Verb::Object)?;
+        let command = Command::Object { job: job.id, reason: ask.reason };
+        self.act("Answer the other side before the judge.".into(), command).await
     }
 
     /// Stops a job.

@@ -169,7 +169,7 @@ impl Desk {
         let known = people.first().map(|person| view::person(person, &self.options));
         Ok(json!({
             "reputation": known,
-            "note": "From your own jobs alone: nothing that anybody says of themselves.",
+            "note": "From your own jobs, whom you follow and receipts of people whom you know: nothing that anybody says of themselves.",
         }))
     }
 

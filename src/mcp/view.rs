@@ -176,6 +176,8 @@ pub(super) fn person(person: &PersonView, options: &Options) -> Value {
         "you_paid_sats": sats(person.paid),
         "they_paid_sats": sats(person.received),
         "last_heard": person.heard_at,
+        "standing": person.standing,
+        "limits": person.limits,
     })
 }
 

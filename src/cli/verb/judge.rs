@@ -142,14 +142,14 @@ const RULES: &str = "I am a program, and rule by what anybody can compute again.
 - Else the worker is paid, once the other side has answered or its time to answer is over.
 ";
 
-#[derive(Serialize)]
-struct Ready {
+#[derive(Serialize, schemars::JsonSchema)]
+pub(in crate::cli) struct Ready {
     listing: EventId,
     judges: bool,
 }
 
-#[derive(Serialize)]
-struct Ruled {
+#[derive(Serialize, schemars::JsonSchema)]
+pub(in crate::cli) struct Ruled {
     did: &'static str,
     case: CaseId,
     whose: Role,
@@ -157,8 +157,8 @@ struct Ruled {
     phase: CasePhase,
 }
 
-#[derive(Serialize)]
-struct Sent<'a> {
+#[derive(Serialize, schemars::JsonSchema)]
+pub(in crate::cli) struct Sent<'a> {
     did: &'static str,
     case: CaseId,
     #[serde(skip_serializing_if = "Option::is_none")]

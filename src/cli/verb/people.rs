@@ -41,8 +41,8 @@ enum Action {
 }
 
 /// What an import did.
-#[derive(Default, Serialize)]
-struct Imported {
+#[derive(Default, Serialize, schemars::JsonSchema)]
+pub(in crate::cli) struct Imported {
     taken: u64,
     known: u64,
     refused: u64,
