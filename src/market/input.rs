@@ -129,8 +129,6 @@ impl Ask {
             Self::Note { .. } => Verb::Note,
             Self::Rate { .. } => Verb::Rate,
             Self::Approve => Verb::Approve,
-            Self::Dispute { .. } => Verb::Dispute,
-            Self::Object { .. } => Verb::Object,
             Self::Audit => return None,
         })
     }
