@@ -10,9 +10,9 @@ use tokio::sync::mpsc;
 use crate::market::Msat;
 
 /// The most bytes of one line.
-pub const LONGEST_LINE: usize = 64 << 10;
+const LONGEST_LINE: usize = 64 << 10;
 /// The most items of one queue.
-pub const MOST_ITEMS: usize = 1_000_000;
+const MOST_ITEMS: usize = 1_000_000;
 /// The longest id of an item, in bytes.
 const LONGEST_ID: usize = 100;
 

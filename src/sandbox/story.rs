@@ -1,6 +1,8 @@
 //! Stories: one whole course of events on the real parts, step by step, that asserts by asking the parts.
 //! Demo, documentation and acceptance test at once.
 
+mod bots;
+mod crash_bot;
 mod escrow;
 mod first_job;
 mod sabotage;
@@ -29,7 +31,14 @@ pub struct Story {
 
 /// Every story.
 pub fn list() -> Vec<Story> {
-    vec![first_job::STORY, escrow::STORY, escrow::TIMEOUT]
+    vec![
+        first_job::STORY,
+        escrow::STORY,
+        escrow::TIMEOUT,
+        bots::REQUESTER,
+        bots::WORKER,
+        crash_bot::STORY,
+    ]
 }
 
 /// How a story is played.
@@ -47,6 +56,10 @@ pub struct Play {
     pub relay: Option<String>,
     /// Keys follow from it; random when absent.
     pub seed: Option<u64>,
+    /// How many jobs, in a story of many.
+    pub jobs: Option<u32>,
+    /// The earnest binary, for a story with processes of their own.
+    pub program: Option<PathBuf>,
     /// What to break.
     pub break_way: Option<String>,
 }
@@ -238,6 +251,9 @@ pub async fn play(
     match story.name {
         "escrow" => escrow::tell(&play, &mut teller, escrow::End::Released).await?,
         "escrow-timeout" => escrow::tell(&play, &mut teller, escrow::End::TimedOut).await?,
+        "bot-requester" => bots::requester(&play, &mut teller).await?,
+        "bot-worker" => bots::worker(&play, &mut teller).await?,
+        "crash-bot" => crash_bot::tell(&play, &mut teller).await?,
         _ => first_job::tell(&play, &mut teller).await?,
     }
     Ok(teller.end())

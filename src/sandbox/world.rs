@@ -191,7 +191,19 @@ impl World {
         relay: Option<String>,
         change: impl FnOnce(Ports) -> Ports,
     ) -> anyhow::Result<Party> {
-        let dir = self.dir.join(name);
+        self.party_with(name, &self.dir.join(name), relay, Budget::default(), change).await
+    }
+
+    /// The same, in this folder and with this budget for its bots.
+    pub async fn party_with(
+        &self,
+        name: &'static str,
+        dir: &Path,
+        relay: Option<String>,
+        budget: Budget,
+        change: impl FnOnce(Ports) -> Ports,
+    ) -> anyhow::Result<Party> {
+        let dir = dir.to_owned();
         let endpoint = self.chain.endpoint().clone();
         let setup = crate::app::Setup {
             dir: dir.clone(),
@@ -208,7 +220,7 @@ impl World {
             lsp_fee_cap_ppm: 50_000,
             bind: Bind::At(([127, 0, 0, 1], 0).into()),
             relay: RelayChoice::Disabled,
-            budget: Budget::default(),
+            budget,
             what: "a party of the sandbox",
         };
         let secrets = secrets(self.seed, name).0;
@@ -217,6 +229,11 @@ impl World {
             .await
             .with_context(|| format!("{name} did not start"))?;
         Ok(Party { name, dir, app })
+    }
+
+    /// The keys of a party, for a process of its own.
+    pub(super) fn keys_of(&self, name: &str) -> Secrets {
+        secrets(self.seed, name).0
     }
 
     /// Pays coins to an address, on the books of the faucet.
