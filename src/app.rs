@@ -19,13 +19,13 @@ use crate::engine::{
 };
 use crate::files::JobFiles;
 use crate::keys::OsDice;
-use crate::lightning::{self, Node};
-use crate::market::{Budget, Msat, Network};
+use crate::lightning::{self, Node, Remote};
+use crate::market::{Budget, Msat, Network, Policy};
 use crate::nostr::{Pool, PoolConfig};
 use crate::store::Database;
 use crate::transfer::{Bind, Endpoint, EndpointConfig, RelayChoice};
 
-pub use book::{Book, Preview, Rejected, holdings, is_owned, preview, verify_proof};
+pub use book::{Book, Judgement, Preview, Rejected, holdings, is_owned, preview, verify_proof};
 pub use checkup::{
     Check, Health, check_liquidity, check_machine, check_network, liquidity_unknown, not_set_up,
 };
@@ -53,6 +53,10 @@ pub struct Setup {
     pub bind: Bind,
     /// Which iroh relay helps.
     pub relay: RelayChoice,
+    /// What we let others hold of ours, and whether our identity signs receipts.
+    pub policy: Policy,
+    /// A wallet elsewhere that pays instead of the node.
+    pub payer: Option<lightning::WalletUri>,
     /// What binds bots and agents.
     pub budget: Budget,
     /// What this process is, for whoever finds the directory taken.
@@ -107,10 +111,20 @@ impl App {
         let pool = Pool::start(PoolConfig { scribe: Some(keys.clone()), ..pool });
         let files = JobFiles::new(&setup.dir)?;
         let status = node.status().await.ok();
+        let mut spendable = status.as_ref().map_or(Msat::ZERO, |s| s.balances.lightning_spendable);
+        let lightning: Arc<dyn engine::Lightning> = match setup.payer {
+            None => node.clone(),
+            Some(uri) => {
+                // What that one has, it says when it is asked.
+                spendable = Msat::ZERO;
+                let dir = setup.dir.join("wallet");
+                Arc::new(Remote::start(node.clone(), uri, &dir, || SystemClock.now()).await?)
+            }
+        };
         let ports = change(Ports {
             scribe: keys.clone(),
             relays: pool.clone(),
-            lightning: node.clone(),
+            lightning,
             transfer: endpoint.clone(),
             files: Arc::new(files),
             clock: clock.clone(),
@@ -121,8 +135,10 @@ impl App {
             address: endpoint.address(),
             relays: setup.relays,
             network: setup.network,
-            spendable: status.as_ref().map_or(Msat::ZERO, |s| s.balances.lightning_spendable),
+            spendable,
             least_first: status.as_ref().and_then(|s| s.least_first),
+            receivable: status.as_ref().map_or(Msat::ZERO, |s| s.balances.lightning_receivable),
+            policy: setup.policy,
         };
         let mut core = Core::open(store, keys.clone(), clock, Arc::new(OsDice), me)?;
         core.set_budget(setup.budget);

@@ -15,6 +15,7 @@ mod policy;
 mod queue;
 mod results;
 mod run;
+mod schema;
 mod worker;
 
 pub use asker::{Asker, Deed, Intent};
@@ -29,4 +30,5 @@ pub use policy::{
 pub use queue::{Feed, Item, Queue, read_item};
 pub use results::Results;
 pub use run::{Options, Ran, run};
+pub use schema::policy_schema;
 pub use worker::Worker;

@@ -5,12 +5,14 @@
 //! every failure whether money moved and what to do next.
 
 mod args;
+mod complete;
 mod deed;
 mod draft;
 mod failure;
 mod log;
 mod name;
 mod out;
+mod schema;
 mod session;
 mod verb;
 
@@ -27,6 +29,8 @@ pub use out::{Column, Out};
 
 /// Runs the command of this process and answers what it exits with.
 pub fn main() -> ExitCode {
+    // Asked by a shell, it completes and ends here.
+    complete::of_shell();
     let given: Vec<_> = std::env::args_os().collect();
     let json = given.iter().take_while(|a| *a != "--").any(|a| a == "--json");
     match Args::try_parse_from(given) {

@@ -18,7 +18,7 @@ use std::path::PathBuf;
 use bitcoin::secp256k1::PublicKey;
 use url::Url;
 
-pub use crate::market::{Budget, Network};
+pub use crate::market::{Budget, Network, Policy};
 pub use error::{Error, Place};
 pub use key::{KEYS, Key};
 pub use load::Folders;
@@ -58,14 +58,20 @@ pub struct Config {
     pub chain: Option<Chain>,
     /// Who opens just-in-time channels to us.
     pub lsp: Option<Lsp>,
+    /// The address of a wallet elsewhere that pays (NIP-47), with its secret.
+    pub payer: Option<Secret>,
     /// How bytes travel.
     pub iroh: Iroh,
     /// The most that is paid for a payment or a channel.
     pub fees: Fees,
     /// What is refused whatever a stranger offers.
     pub limits: Limits,
+    /// What others may hold of ours, and what is said of jobs to the world.
+    pub policy: Policy,
     /// What binds bots and agents.
     pub bot: Budget,
+    /// What AI agents may do.
+    pub mcp: Mcp,
     /// What is written about a run, and where.
     pub log: Log,
     shown: BTreeMap<&'static str, (String, Source)>,
@@ -143,6 +149,13 @@ pub struct Limits {
     pub max_deliverable_bytes: u64,
     /// Largest input or attachment that is fetched, bytes.
     pub max_input_bytes: u64,
+}
+
+/// What AI agents may do, within the budget of all automation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mcp {
+    /// They only say what they would do.
+    pub dry_run: bool,
 }
 
 /// What is written about a run.

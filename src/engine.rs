@@ -4,6 +4,7 @@
 //! gives it what relays, node and people say and runs its effects through the ports. Front ends hold a
 //! [`Handle`].
 
+mod cases;
 mod commit;
 mod core;
 mod effect;
@@ -14,11 +15,13 @@ mod notice;
 mod people;
 mod pin;
 mod ports;
+mod proof;
 mod rows;
 mod run;
 mod snapshot;
 mod wallet;
 
+pub use cases::*;
 pub use core::{BID_STANDS, Core, Me, OpenClaim, Replays, Taken, Trouble};
 pub use effect::{Done, Workbench, claim_key, perform};
 pub use handle::{Answer, BudgetView, Call, Command, Handle, Line, MOST_INPUT, Receipt};
@@ -27,6 +30,7 @@ pub use notice::{Notice, Severity, ToldNotice};
 pub use people::*;
 pub use pin::pin;
 pub use ports::*;
+pub use proof::{ProofOrder, Shows};
 pub use rows::*;
 pub use run::{Ports, Progress, start};
 pub use snapshot::*;

@@ -9,6 +9,7 @@ mod check;
 mod deliver;
 mod fault;
 mod place;
+mod proof;
 mod receive;
 
 use std::num::NonZeroUsize;
@@ -17,10 +18,11 @@ use std::path::{Path, PathBuf};
 use async_trait::async_trait;
 
 use crate::engine::{
-    Fault, Files, Inspection, OpenedTranche, SealOrder, SealTerms, SealedAt, SealedFiles,
+    Fault, Files, Inspection, OpenedTranche, ProofOrder, SealOrder, SealTerms, SealedAt,
+    SealedFiles,
 };
 use crate::market::{Attachment, Audited, Checked, EventId, Pinned, Preimage, Purpose};
-use crate::seal::{ChannelSecret, Hash32, TrancheKey, TrancheKeys};
+use crate::seal::{ChannelSecret, Hash32, TrancheKey, TrancheKeys, TrancheSecret};
 use crate::text::Raw;
 
 use place::Folder;
@@ -82,8 +84,16 @@ async fn blocking<T: Send + 'static>(
 
 /// What opens tranche `t`: its key, and the secret that both sides derive.
 fn tranche_keys(terms: &SealTerms, t: u32, key: &Preimage) -> TrancheKeys {
-    let secret = ChannelSecret::new(terms.shared.0).tranche(&hash(terms.job.0), terms.delivery, t);
-    TrancheKeys { key: TrancheKey::new(*key.expose()), secret }
+    TrancheKeys { key: TrancheKey::new(*key.expose()), secret: tranche_secret(terms, t) }
+}
+
+/// S_t: as both sides derive it, or as one of them gave it to us as its judge.
+fn tranche_secret(terms: &SealTerms, t: u32) -> TrancheSecret {
+    let given = usize::try_from(t).ok().and_then(|t| terms.given.get(t));
+    match given {
+        Some(secret) => TrancheSecret::new(secret.0),
+        None => ChannelSecret::new(terms.shared.0).tranche(&hash(terms.job.0), terms.delivery, t),
+    }
 }
 
 fn hash(bytes: [u8; 32]) -> Hash32 {
@@ -168,18 +178,8 @@ impl Files for JobFiles {
         .await
     }
 
-    async fn prove(
-        &self,
-        at: &SealedAt,
-        t: u32,
-        key: &Preimage,
-        chunk: u64,
-        certificate: &str,
-        record: &str,
-    ) -> Result<PathBuf, Fault> {
-        let (folder, at, key) = (self.of(&at.terms.log), at.clone(), *key);
-        let (certificate, record) = (certificate.to_owned(), record.to_owned());
-        blocking(move || receive::prove_chunk(&folder, &at, t, &key, chunk, &certificate, &record))
-            .await
+    async fn prove(&self, order: &ProofOrder) -> Result<PathBuf, Fault> {
+        let (folder, order) = (self.of(&order.log), order.clone());
+        blocking(move || proof::make(&folder, &order)).await
     }
 }

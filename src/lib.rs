@@ -4,7 +4,7 @@
 //!
 //! ```text
 //! text < {seal, verify} < market < {engine, wire} < {store, files, nostr, lightning, transfer, keys, relay}
-//!      < {app, sim, bot} < {sandbox, rpc} < {tui, cli} < main
+//!      < {app, sim, bot} < {sandbox, rpc} < {tui, mcp} < cli < main
 //! ```
 //!
 //! | room | holds |
@@ -24,6 +24,7 @@
 //! | [`rpc`] | one owner process; everybody else is a guest on its socket |
 //! | [`config`] | settings, and where each came from; used by `app`, `cli` and `main` |
 //! | [`tui`] | the terminal front end: keys in, screens out |
+//! | [`mcp`] | the front end of AI agents: tools and resources over stdio |
 //! | [`cli`] | the command line |
 //!
 //! `text`, `seal`, `verify` and `market` are pure: no clock, no dice, no disk, no network. Adapters never use each
@@ -48,6 +49,7 @@ pub mod files;
 pub mod keys;
 pub mod lightning;
 pub mod market;
+pub mod mcp;
 pub mod nostr;
 pub mod relay;
 pub mod rpc;

@@ -16,9 +16,11 @@ mod lock;
 mod node;
 mod pay;
 mod port;
+mod remote;
 mod wallet;
 
 pub use crate::engine::ChannelInfo;
 pub use channels::Peer;
 pub use holdings::Holdings;
 pub use node::{Chain, Lsp, Node, NodeConfig};
+pub use remote::{Remote, WalletUri};

@@ -19,6 +19,7 @@ mod key;
 mod manifest;
 mod opening;
 mod proof;
+mod refuted;
 mod sealing;
 mod tranche;
 mod tree;
@@ -42,6 +43,7 @@ pub use opening::{OpenError, Opened, open};
 pub use proof::{
     BadProof, Flaw, FraudProof, MAX_PROOF_JSON, ProveError, Signed, Verdict, prove, verify,
 };
+pub use refuted::{Boundary, CheckProof, Looked, MAX_CHECK_PROOF_JSON, refute, verify_check};
 pub use sealing::{Plan, SealError, Sealed, seal};
 pub use tranche::{Coinciding, MAX_TRANCHES, amounts};
 pub use vector::{ENTRY, Entry, VectorError};

@@ -54,6 +54,8 @@ pub struct Report {
     pub jobs: u64,
     /// How requesters' jobs ended.
     pub ends: BTreeMap<&'static str, u64>,
+    /// How judges' cases ended.
+    pub cases: BTreeMap<&'static str, u64>,
     /// Things that happened.
     pub steps: u64,
     /// How often each effect was run.

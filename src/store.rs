@@ -11,6 +11,7 @@ mod listing;
 mod migrate;
 mod open;
 mod outbox;
+mod people;
 mod read;
 mod words;
 
@@ -24,7 +25,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use rusqlite::Connection;
 
 use crate::engine::{Commit, Committed, EffectRow, FactRow, Fault, LedgerRow, PendingRow, Store};
-use crate::market::{EventId, Gig, Page, PaymentHash, Pubkey, Query, Time};
+use crate::market::{EventId, Gig, Page, PaymentHash, Pubkey, Query, Testimony, Time};
 
 /// A database, on disk or in memory.
 #[derive(Debug)]
@@ -183,5 +184,11 @@ impl Store for Database {
     }
     fn mutes(&self) -> Result<Vec<(Pubkey, Time)>, Fault> {
         read::mutes(self.conn()?)
+    }
+    fn testimonies(&self, about: &Pubkey) -> Result<Vec<Testimony>, Fault> {
+        people::testimonies(self.conn()?, about)
+    }
+    fn follows(&self) -> Result<Vec<Pubkey>, Fault> {
+        people::follows(self.conn()?)
     }
 }

@@ -13,6 +13,8 @@
 //! b bid  ? help  q quit                          part::footer, from keymap and market::legal
 //! ```
 
+mod errand;
+mod headless;
 mod keymap;
 mod model;
 mod msg;
@@ -24,6 +26,7 @@ mod terminal;
 mod theme;
 mod update;
 
+pub use headless::Headless;
 pub use keymap::{Act, Bind, Context, KEYMAP, key};
 pub use model::{
     Book, Drafting, Key, LEAST_FEE_CAP, Layer, Model, Moment, Pending, Purse, Screen, Settings,

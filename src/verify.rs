@@ -10,6 +10,7 @@
 //! verdict on every machine, however the bytes are cut into reads.
 
 mod check;
+mod choice;
 mod lines;
 mod rules;
 mod run;
@@ -18,6 +19,7 @@ mod verdict;
 mod wasm;
 
 pub use check::{BadCheck, Check, CheckHash, Kind, MAX_CHECK, Scope, Unit, VERSION, hash_of};
+pub use choice::{Choices, LONGEST_ANSWER, MOST_ANSWERS};
 pub use rules::{Column, Encoding, Format, Integers, Range, Rules};
 pub use run::{Checker, Run};
 pub use schema::MAX_DOCUMENT;

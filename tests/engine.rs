@@ -24,6 +24,8 @@ mod money;
 mod pair;
 #[path = "engine/people.rs"]
 mod people;
+#[path = "engine/reputation.rs"]
+mod reputation;
 #[path = "engine/review.rs"]
 mod review;
 #[path = "engine/strangers.rs"]

@@ -12,6 +12,12 @@ mod course;
 mod crash;
 #[path = "escrow/heights.rs"]
 mod heights;
+#[path = "escrow/judge.rs"]
+mod judge;
+#[path = "escrow/judge_crash.rs"]
+mod judge_crash;
+#[path = "escrow/judge_liars.rs"]
+mod judge_liars;
 #[path = "escrow/liars.rs"]
 mod liars;
 #[path = "engine/pair.rs"]

@@ -10,8 +10,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use earnest::engine::{
-    Fault, Files, Inspection, OpenedTranche, SealOrder, SealTerms, SealedAt, SealedFiles,
-    SharedSecret,
+    Fault, Files, Inspection, OpenedTranche, ProofOrder, SealOrder, SealTerms, SealedAt,
+    SealedFiles, SharedSecret, Shows,
 };
 use earnest::files::JobFiles;
 use earnest::market::{
@@ -65,7 +65,8 @@ impl Pair {
             escrow: None,
             network: Network::Regtest,
         };
-        SealTerms { log: LOG, job: JOB, delivery: 0, terms, shared: SharedSecret([42; 32]) }
+        let shared = SharedSecret([42; 32]);
+        SealTerms { log: LOG, job: JOB, delivery: 0, terms, shared, given: Vec::new() }
     }
 
     fn write(&self, name: &str, body: &[u8]) -> PathBuf {
@@ -224,7 +225,7 @@ async fn a_wrong_preimage_opens_nothing() {
     // The files were damaged after the inspection: say so, and accuse nobody.
     flip(&at.blob, 20_000);
     assert_eq!(pair.open(&at, 0, "logo.svg").await, Ok(OpenedTranche::Damaged));
-    let proof = pair.requester.prove(&at, 0, &key(0), 1, "certificate", "record").await;
+    let proof = pair.requester.prove(&wrong_key(&at, key(0), 1)).await;
     assert!(never(proof).contains("damaged here"));
     assert_eq!(fs::read_dir(pair.requester.folder(&LOG).join("out")).unwrap().count(), 0);
     // Lost altogether, or half of the vector file.
@@ -236,6 +237,12 @@ async fn a_wrong_preimage_opens_nothing() {
         assert_eq!(pair.open(&at, 0, "logo.svg").await, Ok(OpenedTranche::Damaged));
         fs::write(path, whole).unwrap();
     }
+}
+
+/// That this key does not open this chunk.
+fn wrong_key(at: &SealedAt, key: Preimage, chunk: u64) -> ProofOrder {
+    let shows = Shows::Key { at: Box::new(at.clone()), t: 0, key, chunk };
+    ProofOrder { log: LOG, certificate: "certificate".into(), record: "record".into(), shows }
 }
 
 /// A worker that seals under one key and signs the hash of another.
@@ -250,7 +257,7 @@ async fn a_key_that_does_not_open_what_was_signed_convicts_its_worker() {
     assert_eq!(pair.requester.inspect(&at).await, Ok(Inspection::Sound));
     let opened = pair.requester.open(&at, 0, &sold, &Raw::from("logo.svg")).await.unwrap();
     assert_eq!(opened, OpenedTranche::Wrong { chunk: 0 });
-    let path = pair.requester.prove(&at, 0, &sold, 0, "certificate", "record").await.unwrap();
+    let path = pair.requester.prove(&wrong_key(&at, sold, 0)).await.unwrap();
     let proof = FraudProof::from_json(&fs::read(path).unwrap()).unwrap();
     let resolve = |certificate: &str, record: &str| {
         assert_eq!((certificate, record), ("certificate", "record"));

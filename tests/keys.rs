@@ -268,7 +268,7 @@ fn two_scribes_make_a_deal() {
     let nobody = Channel { peer: Pubkey([0xff; 32]), ..ours };
     assert!(matches!(worker.post(&nobody, &note, NOW), Err(Fault::Never(_))));
     assert_ne!(worker.shared_secret(&nobody), SharedSecret([0; 32]));
-    let proof = worker.proof_event("{\"proof\":1}", NOW).unwrap();
+    let proof = worker.proof_event("{\"proof\":1}", &worker.identity(), NOW).unwrap();
     let (by, content) = earnest::wire::read_proof_event(&proof.json).unwrap();
     assert_eq!((by, content.as_str()), (worker.identity(), "{\"proof\":1}"));
 }

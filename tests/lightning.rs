@@ -18,7 +18,7 @@ use std::time::Duration;
 use bitcoin::{Address, Amount, Network as Bitcoin};
 use earnest::engine::{BillOrder, Fault, Lightning, NodeEvent, PayOrder, PaymentState};
 use earnest::lightning::{Chain, Holdings, Lsp as LspSettings, Node, NodeConfig, Peer};
-use earnest::market::{Digest, Msat, Network, PaymentHash, Preimage};
+use earnest::market::{Digest, FINAL_CLTV, Msat, Network, PaymentHash, Preimage};
 use earnest::sandbox::control::Setup;
 use earnest::sandbox::{ChainControl, Lsp, LspConfig, lsp};
 use earnest::wire;

@@ -17,7 +17,6 @@ use earnest::market::{
     Work,
 };
 use earnest::sandbox::{Happening, Market, MarketSetup, Pace, Resident, What};
-use earnest::seal::Verdict;
 
 /// For one thing to happen, on a machine that does other things too.
 const PATIENCE: Duration = Duration::from_secs(90);
@@ -247,12 +246,12 @@ async fn people_work_for_each_other_and_a_newcomer_earns_a_first_coin() {
     // The proof stands on its own, and names the one who sold a key that does not open.
     let caught = diary.1.iter().find(|h| h.what == What::Caught).unwrap();
     let proof = std::fs::read(caught.proof.as_ref().unwrap()).unwrap();
-    let Verdict::Guilty { identity, .. } = app::verify_proof(&proof).unwrap() else {
+    let app::Judgement::Guilty { against, .. } = app::verify_proof(&proof).unwrap() else {
         panic!("the proof convicts nobody");
     };
     let residents = market.residents().await;
     let rufus = residents.iter().find(|r| r.name == "Rufus").unwrap();
-    assert_eq!(app::read_npub(&rufus.npub).unwrap().0, *identity.as_bytes());
+    assert_eq!(app::read_npub(&rufus.npub).unwrap(), against);
     assert_eq!(caught.with.as_deref(), Some("Rufus"));
 
     assert!(market.rest(PATIENCE).await, "what was begun comes to its end");

@@ -3,6 +3,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that unwraps wrongly fails")]
 
+#[expect(dead_code, reason = "shared with tests/hostile.rs, which reads as a person does")]
 #[path = "peers/peer.rs"]
 mod peer;
 #[expect(dead_code, reason = "shared with tests/cli.rs, which uses more of it")]

@@ -40,6 +40,7 @@ fn it_starts_is_used_and_quits() {
     tty.types("q");
     assert_eq!(tty.ended(), 0);
     assert!(!tty.taken() && tty.sane(), "{}", tty.text());
+    assert!(tty.raw().contains("\u{1b}[?1049l"), "the alternate screen is left");
     // What was chosen is kept.
     let mut tty = Tty::start(&home, &flags, &[]);
     tty.types("8").sees("ember").types("q");

@@ -26,7 +26,7 @@ const TABLE: &[(&str, &[&str])] = &[
     ("verify", &["text"]),
     ("market", &["text", "seal"]),
     ("engine", &["text", "market", "seal", "verify"]),
-    ("wire", &["text", "market", "seal"]),
+    ("wire", &["text", "market", "seal", "verify"]),
     ("store", ADAPTER),
     ("files", &["text", "market", "seal", "verify", "engine", "wire"]),
     ("nostr", ADAPTER),
@@ -80,6 +80,7 @@ const SANDBOX: &[&str] = &[
     "app",
     "relay",
     "bot",
+    "rpc",
 ];
 const FRONT: &[&str] = &["text", "market", "seal", "verify", "engine", "rpc"];
 

@@ -57,10 +57,14 @@ fn whatever_happens_no_money_is_lost_and_every_job_ends() {
     for (end, n) in reports.iter().flat_map(|r| &r.ends) {
         *ends.entry(end).or_default() += n;
     }
+    let mut cases = std::collections::BTreeMap::<&str, u64>::new();
+    for (end, n) in reports.iter().flat_map(|r| &r.cases) {
+        *cases.entry(end).or_default() += n;
+    }
     let secs = began.elapsed().as_secs_f64();
     let (jobs, steps) = (sum(|r| r.jobs), sum(|r| r.steps));
     eprintln!(
-        "{} worlds, {} bids, {jobs} jobs, {steps} steps, {} crashes, {} replays compared, {} commits on a full disk, {} deliveries lost, {secs:.1} s: {:.1} jobs/s, {:.0} steps/s; {ends:?}",
+        "{} worlds, {} bids, {jobs} jobs, {steps} steps, {} crashes, {} replays compared, {} commits on a full disk, {} deliveries lost, {secs:.1} s: {:.1} jobs/s, {:.0} steps/s; {ends:?}; cases {cases:?}",
         reports.len(),
         sum(|r| r.bids),
         sum(|r| r.crashes),
@@ -70,6 +74,10 @@ fn whatever_happens_no_money_is_lost_and_every_job_ends() {
         jobs as f64 / secs,
         steps as f64 / secs,
     );
+    if worlds >= WORLDS {
+        assert!(cases.contains_key("judged for the worker"), "{cases:?}");
+        assert!(cases.contains_key("judged for the requester"), "{cases:?}");
+    }
     let mut broken = broken.into_inner().unwrap();
     broken.sort();
     assert!(broken.is_empty(), "{} of {worlds} worlds broke:\n{}", broken.len(), broken.join("\n"));

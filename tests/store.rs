@@ -219,6 +219,8 @@ fn every_released_schema_opens_and_reads() {
     let fixture = std::path::Path::new(env!("CARGO_MANIFEST_DIR"))
         .join(format!("tests/fixtures/store-v{VERSION}.sqlite"));
     let muted = earnest::market::Pubkey([9; 32]);
+    let (job, offence) = (earnest::market::JobId([8; 32]), earnest::market::Offence::Key);
+    let proof = earnest::market::Testimony::Proof { against: muted, job, offence };
     let job = Commit {
         mark: Some(mark("event 1")),
         facts: vec![fact(id(1), 0), fact(id(1), 1)],
@@ -228,6 +230,8 @@ fn every_released_schema_opens_and_reads() {
         keep: vec![gig(1, "v1").id],
         cursor: Some(("listings".into(), Time(7))),
         mutes: vec![(muted, Some(Time(5)))],
+        testimonies: vec![proof.clone()],
+        follows: Some(vec![muted]),
         ..Commit::default()
     };
     let dir = tempfile::tempdir().unwrap();
@@ -248,6 +252,10 @@ fn every_released_schema_opens_and_reads() {
         // The first two versions knew nobody who is muted.
         let mutes = if version < 3 { vec![] } else { vec![(muted, Time(5))] };
         assert_eq!(store.mutes().unwrap(), mutes);
+        // And the first three nothing of what is said of people.
+        let said = if version < 4 { vec![] } else { vec![proof.clone()] };
+        assert_eq!(store.testimonies(&muted).unwrap(), said);
+        assert_eq!(store.follows().unwrap().len(), said.len());
         assert_eq!(store.commit(&job), Ok(Committed::Seen));
     }
 }

@@ -1,6 +1,13 @@
 //! Every sandbox story on real parts: a chain, a relay, an LSP, and parties that are ordinary earnests.
 
+use std::path::PathBuf;
+
 use earnest::sandbox::{self, Play, Summary};
+
+/// The program that a party runs as a process of its own.
+fn exe() -> Option<PathBuf> {
+    Some(env!("CARGO_BIN_EXE_earnest").into())
+}
 
 fn play(play: Play) -> Summary {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
@@ -68,15 +75,10 @@ fn a_workers_bot_earns_from_three_requesters() {
     assert_eq!(summary.diff_msat, 0);
 }
 
-/// The binary, for stories with processes of their own.
-fn program() -> Option<std::path::PathBuf> {
-    Some(env!("CARGO_BIN_EXE_earnest").into())
-}
-
 #[test]
 fn a_bot_that_is_killed_finishes_and_does_nothing_twice() {
     let name = "crash-bot".into();
-    let summary = play(Play { name, jobs: Some(8), program: program(), ..Play::default() });
+    let summary = play(Play { name, jobs: Some(8), exe: exe(), ..Play::default() });
     assert!(summary.ok, "{:#?}", summary.asserts);
     assert_eq!(summary.extra["kills"].as_array().map(Vec::len), Some(2));
     assert_eq!(summary.diff_msat, 0);
@@ -92,7 +94,7 @@ fn the_stories_of_bots_notice_every_way_in_which_they_are_broken() {
             let summary = play(Play {
                 name: story.name.into(),
                 jobs: Some(4),
-                program: program(),
+                exe: exe(),
                 break_way: Some((*way).into()),
                 ..Play::default()
             });
@@ -117,7 +119,7 @@ fn notices_every_way_in_which_it_is_broken(name: &str) {
     assert!(!story.breaks.is_empty());
     for (way, what) in story.breaks {
         let break_way = Some((*way).into());
-        let summary = play(Play { name: name.into(), break_way, ..Play::default() });
+        let summary = play(Play { name: name.into(), break_way, exe: exe(), ..Play::default() });
         assert!(!summary.ok, "`{way}` ({what}) went unnoticed");
         assert!(summary.asserts.iter().any(|a| !a.ok), "`{way}` names no failed assert");
     }
@@ -145,4 +147,148 @@ fn escrow_notices_every_way_in_which_it_is_broken() {
 #[test]
 fn escrow_timeout_notices_every_way_in_which_it_is_broken() {
     notices_every_way_in_which_it_is_broken("escrow-timeout");
+}
+
+#[test]
+fn a_judges_ruling_lets_the_worker_claim_when_the_requester_is_silent() {
+    let summary = play(Play { name: "escrow-judge".into(), ..Play::default() });
+    assert!(summary.ok, "{:#?}", summary.asserts);
+    tells_of_an_escrow(&summary, "claim");
+    assert_eq!(summary.extra["judge_received_msat"], 0);
+}
+
+#[test]
+fn a_judge_sees_that_a_key_opens_nothing_and_the_requester_has_its_money_back() {
+    let summary = play(Play { name: "escrow-fraud".into(), ..Play::default() });
+    assert!(summary.ok, "{:#?}", summary.asserts);
+    tells_of_an_escrow(&summary, "fail_back");
+    assert_eq!(summary.extra["judge_received_msat"], 0);
+}
+
+#[test]
+fn escrow_judge_notices_every_way_in_which_it_is_broken() {
+    notices_every_way_in_which_it_is_broken("escrow-judge");
+}
+
+#[test]
+fn escrow_fraud_notices_every_way_in_which_it_is_broken() {
+    notices_every_way_in_which_it_is_broken("escrow-fraud");
+}
+
+#[test]
+fn a_wallet_elsewhere_pays_and_its_proof_opens_the_work() {
+    let summary = play(Play { name: "nwc".into(), ..Play::default() });
+    assert!(summary.ok, "{:#?}", summary.asserts);
+    assert_eq!(summary.diff_msat, 0);
+}
+
+#[test]
+fn nwc_notices_every_way_in_which_it_is_broken() {
+    notices_every_way_in_which_it_is_broken("nwc");
+}
+
+/// Of a story that is told through the front ends of the program.
+fn told_by_the_program(name: &str, way: Option<&str>) -> (bool, serde_json::Value) {
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_earnest"));
+    command.args(["sandbox", "--script", name, "--json"]);
+    if let Some(way) = way {
+        command.args(["--break", way]);
+    }
+    let ended = command.output().expect("the program runs");
+    let told = String::from_utf8(ended.stdout).expect("text");
+    let last = told.lines().last().unwrap_or_default();
+    let summary = serde_json::from_str(last).unwrap_or_else(|_| panic!("{name}: {told}"));
+    (ended.status.success(), summary)
+}
+
+#[test]
+fn an_agent_asks_and_a_person_answers_on_the_screen() {
+    let (ok, summary) = told_by_the_program("agent", None);
+    assert!(ok, "{summary:#}");
+    assert_eq!(
+        (&summary["answer"], &summary["paid_msat"]),
+        (&"not faithful".into(), &5_000_000.into())
+    );
+    assert_eq!(summary["answered_by"], summary["parties"]["worker"]["npub"]);
+    assert_eq!(summary["diff_msat"], 0);
+    assert!(summary["question"].as_str().is_some_and(|question| question.contains("bridge")));
+}
+
+#[test]
+fn agent_notices_every_way_in_which_it_is_broken() {
+    let story = sandbox::list().into_iter().find(|s| s.name == "agent").expect("it is listed");
+    for (way, what) in story.breaks {
+        let (ok, summary) = told_by_the_program("agent", Some(way));
+        assert!(!ok, "`{way}` ({what}) went unnoticed");
+        let failed =
+            summary["asserts"].as_array().is_some_and(|all| all.iter().any(|a| a["ok"] == false));
+        assert!(failed, "`{way}` names no failed assert");
+    }
+}
+
+#[test]
+fn whoever_is_killed_anywhere_goes_on_where_it_was() {
+    let summary = play(Play { name: "crash".into(), exe: exe(), ..Play::default() });
+    assert!(summary.ok, "{:#?}", summary.asserts);
+    assert_eq!(summary.diff_msat, 0);
+    assert!(summary.extra["kills"].as_array().is_some_and(|kills| kills.len() >= 14));
+}
+
+#[test]
+fn crash_notices_every_way_in_which_it_is_broken() {
+    notices_every_way_in_which_it_is_broken("crash");
+}
+
+#[test]
+fn a_price_is_paid_in_parts_each_opened_before_the_next() {
+    let summary = play(Play { name: "tranches".into(), ..Play::default() });
+    assert!(summary.ok, "{:#?}", summary.asserts);
+    assert_eq!(summary.diff_msat, 0);
+    assert_eq!(summary.extra["largest_tranche_msat"], 2_500_000);
+}
+
+#[test]
+fn tranches_notices_every_way_in_which_it_is_broken() {
+    notices_every_way_in_which_it_is_broken("tranches");
+}
+
+#[test]
+fn a_sample_is_drawn_by_a_seed_that_was_committed_to() {
+    let summary = play(Play { name: "audit".into(), ..Play::default() });
+    assert!(summary.ok, "{:#?}", summary.asserts);
+    assert_eq!(summary.diff_msat, 0);
+    for key in ["a_R", "s_R", "manifest_hash", "n", "indices"] {
+        assert!(summary.extra.get(key).is_some_and(|v| !v.is_null()), "{key} is not told");
+    }
+}
+
+#[test]
+fn audit_notices_every_way_in_which_it_is_broken() {
+    notices_every_way_in_which_it_is_broken("audit");
+}
+
+#[test]
+fn a_cheat_gets_one_part_and_a_proof_against_its_name() {
+    let summary = play(Play { name: "cheat".into(), ..Play::default() });
+    assert!(summary.ok, "{:#?}", summary.asserts);
+    assert_eq!(summary.diff_msat, 0);
+    let loss = summary.extra["requester_loss_msat"].as_u64().expect("a loss");
+    assert!(loss <= summary.extra["largest_tranche_msat"].as_u64().expect("a tranche"));
+}
+
+#[test]
+fn cheat_notices_every_way_in_which_it_is_broken() {
+    notices_every_way_in_which_it_is_broken("cheat");
+}
+
+#[test]
+fn work_that_a_check_refuses_is_refused_by_machine() {
+    let summary = play(Play { name: "check".into(), ..Play::default() });
+    assert!(summary.ok, "{:#?}", summary.asserts);
+    assert_eq!(summary.diff_msat, 0);
+}
+
+#[test]
+fn check_notices_every_way_in_which_it_is_broken() {
+    notices_every_way_in_which_it_is_broken("check");
 }

@@ -18,7 +18,7 @@ use crate::market::{
 use crate::store::{Database, NotOpen};
 use crate::wire;
 
-pub use crate::wire::{Preview, Rejected, verify_proof};
+pub use crate::wire::{Judgement, Preview, Rejected, verify_proof};
 
 /// How long an LSP is waited for.
 const TERMS_COME: Duration = Duration::from_secs(5);
@@ -91,6 +91,8 @@ pub async fn preview(
         network: config.network,
         spendable: Msat::ZERO,
         least_first: None,
+        receivable: Msat::ZERO,
+        policy: config.policy,
     };
     let clock = Arc::new(SystemClock);
     let core = Core::open(Database::memory()?, keys, clock, Arc::new(OsDice), me)?;

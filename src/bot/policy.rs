@@ -15,7 +15,7 @@ use crate::market::{Actor, Budget, GigDraft, Msat, Network, Query, Span};
 use form::{Form, Reader, asked, hooked, worked};
 
 /// Bytes of a policy.
-const LONGEST_POLICY: usize = 64 << 10;
+pub(super) const LONGEST_POLICY: usize = 64 << 10;
 
 /// Everything that one bot does.
 #[derive(Debug, Clone)]

@@ -10,9 +10,9 @@ use tokio::sync::mpsc;
 use crate::market::Msat;
 
 /// The most bytes of one line.
-const LONGEST_LINE: usize = 64 << 10;
+pub(super) const LONGEST_LINE: usize = 64 << 10;
 /// The most items of one queue.
-const MOST_ITEMS: usize = 1_000_000;
+pub(super) const MOST_ITEMS: usize = 1_000_000;
 /// The longest id of an item, in bytes.
 const LONGEST_ID: usize = 100;
 

@@ -127,6 +127,9 @@ fn lock(options: &Options, policy: &Policy) -> Result<std::fs::File, String> {
     }
 }
 
+/// What is tried again: of which log, which item, and what.
+type What = (Option<EventId>, Option<usize>, &'static str);
+
 struct Bot<'a> {
     handle: Handle,
     policy: Policy,
@@ -137,7 +140,7 @@ struct Bot<'a> {
     tasks: JoinSet<Finished>,
     running: BTreeSet<BidId>,
     /// What was asked, how often, and when it may be asked again.
-    again: BTreeMap<(Option<EventId>, Option<usize>, &'static str), (u32, Instant)>,
+    again: BTreeMap<What, (u32, Instant)>,
     /// What was told once is not told again.
     told: BTreeSet<(Option<EventId>, Option<usize>, String)>,
     /// Ids of this bot's gigs before this run.

@@ -6,13 +6,13 @@ use clap::{Parser, Subcommand};
 
 use super::session::Session;
 use super::verb::{
-    accept, approve, award, bid, bot, cancel, close, decline, deliver, files, fund, job, jobs,
-    mute, note, people, rate, reject, relays, watch, withdraw,
+    accept, approve, award, bid, bot, cancel, close, decline, deliver, dispute, files, fund, job,
+    jobs, judge, mcp, mute, note, object, people, rate, reject, relays, watch, withdraw,
 };
 use super::verb::{
     check, config, doctor, gigs, help, init, post, run, sandbox, show, verify_proof,
 };
-use super::verb::{completions, man, relay, relay_policy, wallet};
+use super::verb::{completions, man, relay, relay_policy, schema, wallet};
 use super::{Exit, Failure, Out};
 
 /// A market for gigs without a middleman: found over Nostr, delivered peer-to-peer, paid over Lightning.
@@ -139,6 +139,10 @@ pub(super) enum Verb {
     Approve(approve::Approve),
     /// Send a delivery back
     Reject(reject::Reject),
+    /// Call the judge of a job in escrow
+    Dispute(dispute::Dispute),
+    /// Answer what the other side says to the judge
+    Object(object::Object),
     /// Stop a job that nothing was paid for
     Cancel(cancel::Cancel),
     /// Take no more bids on a gig of yours
@@ -157,6 +161,10 @@ pub(super) enum Verb {
     Bot(bot::Bot),
     /// Keep jobs going without a screen
     Run(run::Run),
+    /// Judge escrows, by a program or by hand
+    Judge(judge::Judge),
+    /// Serve an AI agent over MCP
+    Mcp(mcp::Mcp),
     /// Judge a fraud proof, offline
     VerifyProof(verify_proof::VerifyProof),
     /// Run a check on a file, or name one
@@ -176,6 +184,8 @@ pub(super) enum Verb {
     RelayPolicy(relay_policy::RelayPolicy),
     /// Print completions for a shell
     Completions(completions::Completions),
+    /// Print the JSON Schema of what a verb prints
+    Schema(schema::Schema),
     /// Print the manual page
     Man(man::Man),
     /// Explain a verb or a topic
@@ -203,6 +213,9 @@ impl Verb {
             Self::Bot(verb) => verb.run(session, out),
             Self::Fund(verb) => verb.run(session, out),
             Self::Reject(verb) => verb.run(session, out),
+            Self::Dispute(verb) => verb.run(session, out),
+            Self::Object(verb) => verb.run(session, out),
+            Self::Judge(verb) => verb.run(session, out),
             Self::Cancel(verb) => verb.run(session, out),
             Self::Close(verb) => verb.run(session, out),
             Self::Rate(verb) => verb.run(session, out),
@@ -211,6 +224,7 @@ impl Verb {
             Self::Relays(verb) => verb.run(session, out),
             Self::Watch(verb) => verb.run(session, out),
             Self::Run(verb) => verb.run(session, out),
+            Self::Mcp(verb) => verb.run(session, out),
             Self::VerifyProof(verb) => verb.run(session, out),
             Self::Check(verb) => verb.run(session, out),
             Self::Doctor(verb) => verb.run(session, out),
@@ -220,6 +234,7 @@ impl Verb {
             Self::Relay(verb) => verb.run(session, out),
             Self::RelayPolicy(verb) => verb.run(session, out),
             Self::Completions(verb) => verb.run(session, out),
+            Self::Schema(verb) => verb.run(session, out),
             Self::Man(verb) => verb.run(session, out),
             Self::Help(verb) => verb.run(session, out),
         }

@@ -13,8 +13,8 @@ use crate::engine::{Command, Handle, JobView, Receipt, Snapshot, Trouble};
 use crate::market::{BidId, Msat, Phase, Refusal, Verb};
 
 /// What came of a deed, for programs. `outcome` is stable and kebab-case.
-#[derive(Serialize)]
-pub(super) struct Told {
+#[derive(Serialize, schemars::JsonSchema)]
+pub(in crate::cli) struct Told {
     /// The verb.
     pub(super) did: &'static str,
     /// On which job.
@@ -68,6 +68,7 @@ pub(super) fn hints(job: &JobView) -> Vec<String> {
         match offered.verb {
             Verb::Deliver => format!("earnest {word} {id} FILE"),
             Verb::Note => format!("earnest {word} {id} TEXT"),
+            Verb::Object => format!("earnest {word} {id} --reason TEXT"),
             Verb::Rate => format!("earnest {word} {id} STARS"),
             _ => format!("earnest {word} {id}"),
         }

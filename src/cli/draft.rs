@@ -12,6 +12,8 @@ use crate::verify::MAX_CHECK;
 pub(super) struct Written {
     pub(super) draft: GigDraft,
     pub(super) inputs: Vec<PathBuf>,
+    /// The judge's listing, or the beginning of its id.
+    pub(super) judge: Option<String>,
 }
 
 /// Reads a gig. `name` is how the text is called in messages, `beside` where its paths begin.
@@ -24,7 +26,7 @@ pub(super) fn read(text: &str, name: &str, beside: &Path, now: Time) -> Result<W
         let said = format!("{name}{place}: {why}. Nothing was published.");
         Failure::new(Exit::Usage, "bad-gig", said).next("earnest help post")
     };
-    let WrittenGig { mut draft, inputs, checks, content_file } =
+    let WrittenGig { mut draft, inputs, checks, judge, content_file } =
         WrittenGig::read(text, now).map_err(|mistake| wrong(mistake.place, &mistake.why))?;
     if let Some((file, place)) = content_file {
         let path = beside.join(file);
@@ -47,7 +49,8 @@ pub(super) fn read(text: &str, name: &str, beside: &Path, now: Time) -> Result<W
         }
         draft.quality.checks.push(pinned);
     }
-    Ok(Written { draft, inputs })
+    let judge = judge.map(|(listing, _)| listing);
+    Ok(Written { draft, inputs, judge })
 }
 
 /// A check of a gig, from its file.

@@ -55,7 +55,7 @@ impl From<Exit> for ExitCode {
 }
 
 /// What happened to the money that a message is about.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Money {
     /// Nothing moved.

@@ -22,7 +22,7 @@ pub(super) enum Found<T> {
 }
 
 impl<T> Found<T> {
-    fn of(found: impl IntoIterator<Item = (EventId, T)>) -> Self {
+    pub(super) fn of(found: impl IntoIterator<Item = (EventId, T)>) -> Self {
         let mut found = found.into_iter();
         match (found.next(), found.next()) {
             (Some((a, _)), Some((b, _))) => Self::Many(a, b),

@@ -283,9 +283,33 @@ fn screen_folder(config: &Config) -> std::path::PathBuf {
     }
 }
 
+/// What everything of a verb runs on.
+pub(super) struct Runtime(Option<tokio::runtime::Runtime>);
+
 /// Several threads: the node blocks in place.
-pub(super) fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
-    Ok(tokio::runtime::Builder::new_multi_thread().enable_all().build()?)
+pub(super) fn runtime() -> Result<Runtime, Failure> {
+    Ok(Runtime(Some(tokio::runtime::Builder::new_multi_thread().enable_all().build()?)))
+}
+
+impl Runtime {
+    /// Runs until it is done.
+    pub(super) fn block_on<F: Future>(&self, work: F) -> F::Output {
+        match &self.0 {
+            Some(runtime) => runtime.block_on(work),
+            None => unreachable!("it is taken at the end alone"),
+        }
+    }
+}
+
+impl Drop for Runtime {
+    /// Everything was stopped in order by now. A call that hangs in the node (a peer that does not answer)
+    /// is not waited for long.
+    fn drop(&mut self) {
+        const GRACE: Duration = Duration::from_secs(2);
+        if let Some(runtime) = self.0.take() {
+            runtime.shutdown_timeout(GRACE);
+        }
+    }
 }
 
 /// Ends at SIGINT or SIGTERM.

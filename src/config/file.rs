@@ -85,6 +85,7 @@ impl Reader<'_> {
 fn given(key: &'static str, value: &Spanned<DeValue<'_>>, place: &Place) -> Result<Given, Error> {
     let one = |value: &DeValue<'_>| match value {
         DeValue::String(text) => Some(text.to_string()),
+        DeValue::Boolean(yes) => Some(yes.to_string()),
         DeValue::Integer(number) if number.radix() == 10 => Some(number.as_str().to_owned()),
         _ => None,
     };
@@ -97,6 +98,6 @@ fn given(key: &'static str, value: &Spanned<DeValue<'_>>, place: &Place) -> Resu
     many.ok_or_else(|| Error::Invalid {
         place: place.clone(),
         key,
-        why: "must be a text, a decimal number or a list of texts".to_owned(),
+        why: "must be a text, a decimal number, true or false, or a list of texts".to_owned(),
     })
 }

@@ -25,6 +25,7 @@ pub const KEYS: &[Key] = &[
     open("chain.password_file", "bitcoind: file that holds the password, or the .cookie file"),
     open("lsp.node", "who opens just-in-time channels: node_id@host:port"),
     secret("lsp.token", "what the LSP asks for, if it does"),
+    secret("wallet.nwc", "a wallet elsewhere that pays: its nostr+walletconnect://... address"),
     open("iroh.relay", "disabled, default, or the address of your own"),
     open("iroh.bind", "local address for transfers; port 0 takes a free one"),
     open("fees.routing_ppm_max", "most for routing, millionths of the amount"),
@@ -33,6 +34,13 @@ pub const KEYS: &[Key] = &[
     open("limits.max_price_sats", "highest price of a job, sats"),
     open("limits.max_deliverable_bytes", "largest deliverable, bytes"),
     open("limits.max_input_bytes", "largest input or attachment, bytes"),
+    open("limits.tranche_sats", "largest part of a sealed price with a stranger, sats"),
+    open("limits.direct_sats", "most that is delivered in the open to a stranger, sats"),
+    open("limits.escrow_sats", "most that is locked with a stranger, sats"),
+    open(
+        "reputation.receipts",
+        "yes: your identity co-signs and publishes who did which job for whom, once paid",
+    ),
     open("bot.per_job_sats", "bots and agents: highest price of a job, sats"),
     open(
         "bot.per_person_sats",
@@ -45,6 +53,7 @@ pub const KEYS: &[Key] = &[
     open("bot.fee_base_max_sats", "bots and agents: most for routing, sats on top"),
     open("bot.modes", "bots and agents: settlement modes they may use"),
     open("bot.approve_above_sats", "bots and agents: above this a person is asked, sats"),
+    open("mcp.dry_run", "true: agents only say what they would do; false: they act, within bot.*"),
     open("log.level", "off, error, warn, info, debug or trace"),
     open("log.file", "log file"),
 ];

@@ -7,8 +7,8 @@ use url::Url;
 
 use super::key::{Key, nearest};
 use super::{
-    Budget, Chain, Config, Error, Fees, Iroh, IrohRelay, KEYS, Limits, Log, Lsp, Network, Password,
-    Place, Secret, Source, file, value,
+    Budget, Chain, Config, Error, Fees, Iroh, IrohRelay, KEYS, Limits, Log, Lsp, Mcp, Network,
+    Password, Place, Policy, Secret, Source, file, value,
 };
 use crate::market::{Mode, Msat};
 
@@ -153,6 +153,8 @@ impl Draft {
         let relays = self.relays(network)?;
         let chain = self.chain(network)?;
         let lsp = self.lsp()?;
+        let payer = self.one("wallet.nwc", value::wallet)?.map(Secret::from);
+        self.show("wallet.nwc", if payer.is_some() { "***" } else { "" });
         let relay = self.one("iroh.relay", value::iroh_relay)?.unwrap_or(IrohRelay::Disabled);
         match &relay {
             IrohRelay::Disabled => self.show("iroh.relay", "disabled"),
@@ -180,7 +182,10 @@ impl Draft {
             )?,
             max_input_bytes: self.number("limits.max_input_bytes", 8 * MIB, 1, TIB)?,
         };
+        let policy = self.policy()?;
         let bot = self.budget()?;
+        let dry_run = self.one("mcp.dry_run", value::yes)?.unwrap_or(true);
+        self.show("mcp.dry_run", dry_run);
         let level = self.one("log.level", value::level)?.unwrap_or_else(|| "info".to_owned());
         self.show("log.level", &level);
         let file = self.path("log.file")?.unwrap_or_else(|| data_dir.join("earnest.log"));
@@ -193,13 +198,37 @@ impl Draft {
             relays,
             chain,
             lsp,
+            payer,
             iroh: Iroh { relay, bind },
             fees,
             limits,
+            policy,
             bot,
+            mcp: Mcp { dry_run },
             log,
             shown,
         })
+    }
+
+    fn policy(&mut self) -> Result<Policy, Error> {
+        let or = Policy::default();
+        let mut most = |key, or: Msat| -> Result<Msat, Error> {
+            let sats = self.number(key, or.whole_sats(), 0, MAX_SATS)?;
+            Ok(Msat::sats(sats).unwrap_or(Msat::MAX))
+        };
+        let (tranche, direct, escrow) = (
+            most("limits.tranche_sats", or.tranche)?,
+            most("limits.direct_sats", or.direct)?,
+            most("limits.escrow_sats", or.escrow)?,
+        );
+        let receipts = self.one("reputation.receipts", |text| match text {
+            "yes" | "true" => Ok(true),
+            "no" | "false" => Ok(false),
+            _ => Err(format!("is yes or no, not `{text}`")),
+        })?;
+        let receipts = receipts.unwrap_or(or.receipts);
+        self.show("reputation.receipts", if receipts { "yes" } else { "no" });
+        Ok(Policy { tranche, direct, escrow, receipts })
     }
 
     fn relays(&mut self, network: Network) -> Result<Vec<Url>, Error> {

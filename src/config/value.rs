@@ -90,6 +90,27 @@ pub(super) fn whole(text: &str, least: u64, most: u64) -> Parsed<u64> {
         .ok_or_else(|| format!("is a whole number from {least} to {most}"))
 }
 
+/// An address of Nostr Wallet Connect (NIP-47). Never repeats what it refuses: there is a secret in it.
+pub(super) fn wallet(text: &str) -> Parsed<String> {
+    let form = "is the address that a wallet gives you for Nostr Wallet Connect: \
+                nostr+walletconnect://KEY?relay=wss://...&secret=...";
+    let url = Url::parse(text.trim()).ok().filter(|url| url.scheme() == "nostr+walletconnect");
+    let url = url.ok_or(form)?;
+    let has = |name: &str| url.query_pairs().any(|(key, value)| key == name && !value.is_empty());
+    if !has("relay") || !has("secret") {
+        return Err(form.to_owned());
+    }
+    Ok(text.trim().to_owned())
+}
+
+pub(super) fn yes(text: &str) -> Parsed<bool> {
+    match text {
+        "true" => Ok(true),
+        "false" => Ok(false),
+        _ => Err(format!("is true or false, not `{text}`")),
+    }
+}
+
 pub(super) fn level(text: &str) -> Parsed<String> {
     match text {
         "off" | "error" | "warn" | "info" | "debug" | "trace" => Ok(text.to_owned()),

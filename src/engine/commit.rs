@@ -1,12 +1,15 @@
 //! One input, one step, one commit: facts, what is said (signed and sealed once, as bytes) and effects go
 //! into the store together, or nothing does.
 
+mod case;
+
+use crate::engine::effect::receipt_of;
 use crate::engine::{
     Channel, Commit, Direction, EffectRow, FactRow, Fault, LedgerRow, Mark, Scribe, Store,
 };
 use crate::market::{
-    AwardParts, Body, Digest, Draft, Effect, EventId, FACT_VERSION, Fact, Job, JobId, NextSeed,
-    Nonce, PaymentHash, Post, Record, SWITCH_LOG, Say, Step, Switch, Time, job_id,
+    AwardParts, Body, Case, Digest, Draft, Effect, EventId, FACT_VERSION, Fact, Job, JobId,
+    NextSeed, Nonce, PaymentHash, Post, Record, SWITCH_LOG, Say, Step, Switch, Time, job_id,
     next_audit_nonce,
 };
 use crate::text::Raw;
@@ -19,11 +22,18 @@ pub(super) struct Writer<'a> {
     n: u64,
     commit: Commit,
     facts: Vec<Fact>,
+    receipts: bool,
 }
 
 impl<'a> Writer<'a> {
     pub(super) fn new(scribe: &'a dyn Scribe, now: Time, log: EventId, n: u64) -> Self {
-        Self { scribe, now, log, n, commit: Commit::default(), facts: Vec::new() }
+        let (commit, facts) = (Commit::default(), Vec::new());
+        Self { scribe, now, log, n, commit, facts, receipts: false }
+    }
+
+    /// Whether our identity signs receipts of what settles.
+    pub(super) fn with_receipts(self, receipts: bool) -> Self {
+        Self { receipts, ..self }
     }
 
     pub(super) fn fact(&mut self, fact: Fact) -> Result<(), Fault> {
@@ -83,6 +93,11 @@ impl<'a> Writer<'a> {
             let effect = self.carry(job, record, nonce_of(job)?)?;
             self.effect(&effect)?;
         }
+        let pleas = job.escrow.as_ref().map(|e| e.hearing.unanswered.clone()).unwrap_or_default();
+        for record in pleas.iter().filter(|_| step.pleads) {
+            let effect = self.carry_to_judge(job, record)?;
+            self.effect(&effect)?;
+        }
         for effect in step.effects {
             self.effect(&effect)?;
         }
@@ -90,6 +105,12 @@ impl<'a> Writer<'a> {
     }
 
     fn say(&mut self, job: &mut Job, say: Say) -> Result<(), Fault> {
+        if let Say::Lodge = say {
+            return self.lodge(job);
+        }
+        if let Some(body) = self.plea(job, &say)? {
+            return self.plead(job, body);
+        }
         let seen = job.theirs.last.as_ref().map(|r| r.id);
         let (nonce, draft) = match &say {
             Say::Audit { manifest, nonce } => {
@@ -99,11 +120,15 @@ impl<'a> Writer<'a> {
             }
             Say::Release { manifest, nonce } => {
                 let x = Some(self.scribe.escrow_key(nonce));
-                let body = Body::Accept { manifest: *manifest, x };
+                let body = Body::Accept { manifest: *manifest, x, receipt: None };
+                let body = self.with_receipt(job, body);
                 (nonce_of(job)?, self.draft(job, job.job, body, seen))
             }
+            // Said to the judge, above.
+            Say::Appoint { .. } | Say::Plead(_) | Say::Lodge | Say::Dispute { .. } => return Ok(()),
             Say::Post(body) => {
                 let body = self.with_next_seed(job, (**body).clone());
+                let body = self.with_receipt(job, body);
                 (nonce_of(job)?, self.draft(job, job.job, body, seen))
             }
             Say::Award(parts) => {
@@ -145,6 +170,17 @@ impl<'a> Writer<'a> {
             let nonce = next_audit_nonce(&seed.nonce, manifest);
             let audit = Digest(self.scribe.audit_seed(&nonce).hash().0);
             *next = Some(NextSeed { audit, audit_nonce: nonce });
+        }
+        body
+    }
+
+    /// What ends a job brings our signature on its receipt, if we give one.
+    fn with_receipt(&self, job: &Job, mut body: Body) -> Body {
+        if let Body::Accept { receipt, .. } | Body::Settled { receipt, .. } = &mut body
+            && self.receipts
+        {
+            let said = receipt_of(job, self.scribe, self.now);
+            *receipt = said.and_then(|said| self.scribe.cosign(&said).ok());
         }
         body
     }
@@ -302,8 +338,9 @@ pub(super) fn never(what: &str, why: &dyn std::fmt::Display) -> Fault {
     Fault::Never(format!("{what}: {why}"))
 }
 
-/// A job or a gig of ours, folded from its log.
+/// A job, a case or a gig of ours, folded from its log.
 pub(super) enum Folded {
+    Case(Box<Case>),
     Job(Box<Job>),
     Post(Box<Post>),
     Switch(Switch),
@@ -339,11 +376,13 @@ pub(super) fn fold(log: &EventId, rows: &[FactRow]) -> Result<Folded, anyhow::Er
                     continue;
                 }
                 let post = || Post::begin(&fact).map(|p| Folded::Post(Box::new(p)));
-                folded = job.or_else(post);
+                let case = || Case::begin(&fact, row.at).map(|c| Folded::Case(Box::new(c)));
+                folded = job.or_else(post).or_else(case);
                 if folded.is_none() {
                     anyhow::bail!("log {log} begins with `{}`. Nothing was changed.", row.kind);
                 }
             }
+            Some(Folded::Case(case)) => case.apply(&fact, row.at),
             Some(Folded::Job(job)) => job.apply(&fact, row.at),
             Some(Folded::Post(post)) => post.apply(&fact),
             Some(Folded::Switch(switch)) => switch.apply(&fact),

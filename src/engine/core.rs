@@ -4,7 +4,9 @@
 mod again;
 mod ask;
 mod budget;
+mod cases;
 mod hear;
+mod listen;
 mod outbox;
 mod people;
 mod told;
@@ -25,10 +27,11 @@ use crate::engine::{
     Unreadable, Want, WireEvent, WrapKey,
 };
 use crate::market::{
-    Address, Ask, Attachment, AwardParts, Bid, BidId, Bidder, Body, Budget, Digest, Door, Draft,
-    Effect, EventId, Fact, Gig, GigDraft, Grant, Inbox, Input, Job, Mode, Msat, Network, NodeId,
-    Nonce, Offer, Outcome, Page, PaymentHash, Phase, Post, Pubkey, Query, Record, Refusal, Role,
-    Side, Span, Status, Step, Time, Wish, World, admit, holds_gig, may, propose, step,
+    Address, Ask, Attachment, AwardParts, Bid, BidId, Bidder, Body, Budget, Case, CaseId, Digest,
+    Door, Draft, Effect, EventId, Fact, Gig, GigDraft, Grant, Inbox, Input, Job, JobId, Limits,
+    Mode, Msat, Network, NodeId, Nonce, Offer, Outcome, Page, PaymentHash, Phase, Policy, Post,
+    Pubkey, Query, Record, Refusal, Role, Side, Span, Status, Step, Time, Wish, World, admit,
+    holds_gig, may, propose, step,
 };
 use crate::text::Raw;
 
@@ -47,6 +50,10 @@ pub struct Me {
     pub spendable: Msat,
     /// The least first payment that can be received; `None` while nothing can be.
     pub least_first: Option<Msat>,
+    /// What can be received over the channels there are.
+    pub receivable: Msat,
+    /// What we let others hold of ours, and what we say of jobs to the world.
+    pub policy: Policy,
 }
 
 /// Why a command was not done.
@@ -101,9 +108,11 @@ pub struct Core<S> {
     jobs: BTreeMap<BidId, Job>,
     posts: BTreeMap<EventId, Post>,
     by_hash: BTreeMap<PaymentHash, BidId>,
-    by_author: BTreeMap<Pubkey, BidId>,
+    by_author: BTreeMap<Pubkey, Ear>,
     by_key: BTreeMap<Pubkey, WrapKeyOf>,
-    early: BTreeMap<(BidId, u64), (EventId, Record)>,
+    early: BTreeMap<(EventId, Pubkey, u64), (EventId, Record)>,
+    cases: BTreeMap<CaseId, Case>,
+    case_hashes: BTreeSet<PaymentHash>,
     notices: Vec<Notice>,
     changed: BTreeSet<BidId>,
     reposted: bool,
@@ -111,9 +120,23 @@ pub struct Core<S> {
     tell_at: Time,
     tidy_at: Time,
     muted: BTreeMap<Pubkey, Time>,
+    follows: BTreeSet<Pubkey>,
+    /// Whom somebody looks at, and until when relays are asked about them.
+    looked: BTreeMap<Pubkey, Time>,
     leash: budget::Leash,
     /// The node's best block; 0 until it has said so.
     height: u32,
+}
+
+/// Whose words come by a channel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Ear {
+    /// The other side's, in a job.
+    Peer(BidId),
+    /// The judge's, in a job.
+    Judge(BidId),
+    /// A side's, in a case that we judge.
+    Case(CaseId, Role),
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -134,6 +157,7 @@ impl<S: Store> Core<S> {
         store.release_leases()?;
         let logs = store.logs()?;
         let muted = store.mutes()?.into_iter().collect();
+        let follows = store.follows()?.into_iter().collect();
         let mut core = Self {
             store,
             scribe,
@@ -146,6 +170,8 @@ impl<S: Store> Core<S> {
             by_author: BTreeMap::new(),
             by_key: BTreeMap::new(),
             early: BTreeMap::new(),
+            cases: BTreeMap::new(),
+            case_hashes: BTreeSet::new(),
             notices: Vec::new(),
             changed: BTreeSet::new(),
             reposted: false,
@@ -153,11 +179,14 @@ impl<S: Store> Core<S> {
             tell_at: Time(0),
             tidy_at: Time(0),
             muted,
+            follows,
+            looked: BTreeMap::new(),
             leash: budget::Leash::default(),
             height: 0,
         };
         for (id, rows) in logs {
             match fold(&id, &rows)? {
+                Folded::Case(case) => core.keep_case(*case),
                 Folded::Job(job) => core.keep(*job),
                 Folded::Post(post) => core.keep_post(*post),
                 Folded::Switch(switch) => core.leash.switch = switch,
@@ -215,7 +244,7 @@ impl<S: Store> Core<S> {
 
     /// The views of this job may have changed though its facts have not.
     pub fn touch(&mut self, id: &BidId) {
-        if self.jobs.contains_key(id) {
+        if self.jobs.contains_key(id) || self.cases.contains_key(id) {
             self.changed.insert(*id);
         }
         self.reposted |= self.posts.contains_key(id);
@@ -234,18 +263,33 @@ impl<S: Store> Core<S> {
         for hash in &job.former {
             self.by_hash.entry(*hash).or_insert(id);
         }
-        if let Some((nonce, peer, j)) = job.channel() {
-            let author = self.by_author.iter().find(|(_, of)| **of == id).map(|(a, _)| *a);
-            if author.is_none() {
-                let author = self.scribe.channel_author(&Channel { nonce, peer, job: j });
-                self.by_author.insert(author, id);
+        if let Some((nonce, peer, j)) = job.channel()
+            && self.author_of(&Ear::Peer(id)).is_none()
+        {
+            let author = self.scribe.channel_author(&Channel { nonce, peer, job: j });
+            self.by_author.insert(author, Ear::Peer(id));
+        }
+        if let Some((nonce, peer, case)) = job.judge_channel() {
+            let channel = Channel { nonce, peer, job: JobId(case.0) };
+            let known = |of: &Job| of.judge_channel() == Some((nonce, peer, case));
+            if !self.jobs.get(&id).is_some_and(known) {
+                self.by_author.retain(|_, ear| *ear != Ear::Judge(id));
+                self.by_author.insert(self.scribe.channel_author(&channel), Ear::Judge(id));
             }
         }
         if let (Role::Worker, Some(nonce)) = (job.role, job.nonce) {
             self.by_key.insert(job.worker.session, WrapKeyOf::Job(id, nonce));
         }
+        if let (Role::Requester, Some(nonce), Some(_)) = (job.role, job.nonce, job.judge()) {
+            // The judge's first word comes to our session key.
+            self.by_key.insert(self.scribe.session(&nonce), WrapKeyOf::Job(id, nonce));
+        }
         self.changed.insert(id);
         self.jobs.insert(id, job);
+    }
+
+    fn author_of(&self, ear: &Ear) -> Option<Pubkey> {
+        self.by_author.iter().find(|(_, of)| *of == ear).map(|(author, _)| *author)
     }
 
     fn keep_post(&mut self, post: Post) {
@@ -270,13 +314,18 @@ impl<S: Store> Core<S> {
 
     fn world(&self, job: &Job, input: &Input) -> Result<World, Fault> {
         let mut hash_known = false;
-        if let Input::Heard { record, invoice, .. } = input {
+        let heard = match input {
+            Input::Heard { record, invoice, .. } => Some((record, invoice.as_ref())),
+            Input::Judged { inner: Some(inner), .. } => Some((inner, None)),
+            _ => None,
+        };
+        if let Some((record, invoice)) = heard {
             let mut hashes: Vec<PaymentHash> = Vec::new();
             if let Body::Deliver(delivery) = &record.draft.body {
                 hashes.extend(delivery.manifest.h.iter().map(|h| PaymentHash(*h.as_bytes())));
                 hash_known |= hashes.iter().any(|h| self.by_hash.contains_key(h));
             }
-            let bill = invoice.as_ref().map(|i| i.hash);
+            let bill = invoice.map(|i| i.hash);
             if let Some(lock) = record.draft.body.lock() {
                 hash_known |= self.by_hash.contains_key(&lock.hash);
                 hashes.push(lock.hash);
@@ -297,6 +346,10 @@ impl<S: Store> Core<S> {
             slots_left: self.slots_left(&job.gig),
             hash_known,
             height: self.height,
+            limits: match input {
+                Input::Ask(Ask::Award(_)) => self.limits(&job.peer())?,
+                _ => Limits::NONE,
+            },
         })
     }
 
@@ -391,7 +444,8 @@ impl<S: Store> Core<S> {
         if decided.is_empty() && mark.is_none() && ends.is_empty() {
             return Ok(Committed::New);
         }
-        let mut writer = Writer::new(&*self.scribe, now, job.id, job.n);
+        let mut writer =
+            Writer::new(&*self.scribe, now, job.id, job.n).with_receipts(self.me.policy.receipts);
         writer.step(job, decided)?;
         let (mut commit, facts) = writer.finish(&self.store, job)?;
         commit.mark = mark;
@@ -432,67 +486,10 @@ impl<S: Store> Core<S> {
         Ok(committed)
     }
 
-    /// What relays should be asked.
-    pub fn subscriptions(&self) -> Result<Vec<Subscription>, Fault> {
-        let now = self.clock.now();
-        let since = self.store.cursor("listings")?;
-        let since = since.map_or(now.before(BOOK_BEGINS), |at| at.before(LISTING_SLACK));
-        let mut all = vec![Subscription {
-            want: Want::Listings(self.me.network),
-            relays: Vec::new(),
-            since,
-            reader: None,
-        }];
-        for post in self.posts.values() {
-            let Some(gig) = post.gig() else { continue };
-            // A little longer than it takes bids: a withdrawal may come late.
-            if now < gig.expires_at.after(Span::DAY) {
-                all.push(Subscription {
-                    want: Want::Wraps(gig.offer.inbox.key),
-                    relays: gig.offer.inbox.relays.clone(),
-                    since: gig.published_at.before(WRAP_SLACK),
-                    reader: self.reader(&gig.offer.inbox.key),
-                });
-            }
-        }
-        for job in self.jobs.values() {
-            let over = job.phase.is_over() && job.since.after(Span::DAY) < now;
-            if over {
-                continue;
-            }
-            if job.role == Role::Worker && job.job.is_none() && !job.phase.is_over() {
-                all.push(Subscription {
-                    want: Want::Wraps(job.worker.session),
-                    relays: job.bid.relays.clone(),
-                    since: job.began.before(WRAP_SLACK),
-                    reader: self.reader(&job.worker.session),
-                });
-            }
-            if let Some(awarded) = job.awarded_at
-                && let Some((author, _)) = self.by_author.iter().find(|(_, of)| **of == job.id)
-            {
-                all.push(Subscription {
-                    want: Want::Channel(*author),
-                    relays: job.relays.clone(),
-                    since: awarded.before(Span::DAY),
-                    reader: None,
-                });
-            }
-        }
-        Ok(all)
-    }
-
-    /// Which of our keys this is.
-    fn reader(&self, key: &Pubkey) -> Option<WrapKey> {
-        Some(match self.by_key.get(key)? {
-            WrapKeyOf::Post(_, nonce) => WrapKey::Inbox(*nonce),
-            WrapKeyOf::Job(_, nonce) => WrapKey::Session(*nonce),
-        })
-    }
-
     /// What may be fetched from us, and by whom.
     pub fn grants(&self) -> Vec<Grant> {
-        self.jobs.values().flat_map(Job::grants).collect()
+        let cases = self.cases.values().flat_map(Case::grants);
+        self.jobs.values().flat_map(Job::grants).chain(cases).collect()
     }
 
     /// A window on the book.

@@ -2,10 +2,13 @@
 
 use crate::engine::run::{Ports, Progress};
 use crate::engine::{
-    Channel, Fault, FetchOrder, Inspection, OpenedTranche, Scribe, SealOrder, SealTerms, SealedAt,
-    WireEvent,
+    Channel, Fault, FetchOrder, Inspection, OpenedTranche, ProofOrder, Scribe, SealOrder,
+    SealTerms, SealedAt, SharedSecret, Shows, WireEvent,
 };
-use crate::market::{Attempt, Effect, EventId, Job, Mode, Nonce, Outcome, Pinned, Preimage};
+use crate::market::{
+    Attempt, Case, CoSigned, Effect, EventId, Finding, Job, JobReceipt, Mode, Nonce, Outcome,
+    Pinned, Preimage, Time,
+};
 
 /// What running an effect needs: the ports and the job as it was when the effect was started.
 pub struct Workbench {
@@ -13,6 +16,8 @@ pub struct Workbench {
     pub ports: Ports,
     /// The job, if the effect is of one.
     pub job: Option<Job>,
+    /// The case, if the effect is of one.
+    pub case: Option<Case>,
     /// Told how far a fetch is.
     pub progress: Progress,
 }
@@ -40,7 +45,30 @@ impl Workbench {
         let job = self.job()?;
         let (nonce, peer, j) = job.channel().ok_or_else(|| gone("channel"))?;
         let shared = self.ports.scribe.shared_secret(&Channel { nonce, peer, job: j });
-        Ok(SealTerms { log: job.id, job: j, delivery, terms: job.terms().clone(), shared })
+        let terms = job.terms().clone();
+        Ok(SealTerms { log: job.id, job: j, delivery, terms, shared, given: Vec::new() })
+    }
+    /// Judge: the delivery of the case, opened with what the dispute brought.
+    async fn examine(&self) -> Result<Finding, Fault> {
+        let case = self.case.as_ref().ok_or_else(|| gone("case"))?;
+        let (_, delivery) = case.disputed().ok_or_else(|| gone("delivery"))?;
+        let terms = case.terms().ok_or_else(|| gone("terms"))?;
+        let given = case.secrets().iter().map(|secret| SharedSecret(*secret.expose())).collect();
+        let key = delivery.keys.first().ok_or_else(|| gone("key"))?;
+        let at = SealedAt {
+            terms: SealTerms {
+                log: case.id,
+                job: case.job,
+                delivery: delivery.manifest.delivery,
+                terms: terms.clone(),
+                shared: SharedSecret([0; 32]),
+                given,
+            },
+            manifest: delivery.manifest.clone(),
+            blob: case.blob.clone().ok_or_else(|| gone("sealed file"))?,
+            vector: case.vector.clone().ok_or_else(|| gone("vector file"))?,
+        };
+        self.ports.files.examine(&at, key, &delivery.name, &case.begins.checks).await
     }
     fn sealed_at(&self) -> Result<SealedAt, Fault> {
         let attempt = self.attempt()?;
@@ -87,6 +115,13 @@ pub fn claim_key(job: &Job, tranche: u32, scribe: &dyn Scribe) -> Option<Preimag
         Some(escrow) => escrow.x,
         None => Some(scribe.tranche_key(&job.attempt.as_ref()?.nonce?, tranche)),
     }
+}
+
+/// What there is to sign of a job that settled; both sides compute the same.
+pub(super) fn receipt_of(job: &Job, scribe: &dyn Scribe, now: Time) -> Option<JobReceipt> {
+    let (nonce, peer, j) = job.channel()?;
+    let payment = scribe.salted(&Channel { nonce, peer, job: j }, &job.paid_hash()?);
+    job.receipt(payment, now)
 }
 
 fn outcome(outcome: Outcome) -> Result<Done, Fault> {
@@ -195,18 +230,51 @@ pub async fn perform(work: &Workbench, log: &EventId, effect: &Effect) -> Result
                 OpenedTranche::Damaged => outcome(Outcome::Damaged),
             }
         }
-        Effect::Prove { tranche, chunk } => {
-            let at = work.sealed_at()?;
-            let key = work.paid_key(*tranche)?;
+        Effect::Examine => outcome(Outcome::Examined { finding: work.examine().await? }),
+        Effect::Prove { tranche, chunk, check } => {
+            let (at, chunk, key) = (Box::new(work.sealed_at()?), *chunk, work.paid_key(*tranche)?);
+            let t = *tranche;
+            let shows = match check {
+                None => Shows::Key { at, t, key, chunk },
+                Some(hash) => {
+                    let checks = work.checks().await?;
+                    let found = checks.into_iter().find(|pinned| pinned.hash == *hash);
+                    let check = found.and_then(|pinned| pinned.body);
+                    Shows::Check { at, t, key, chunk, check: check.ok_or_else(|| gone("check"))? }
+                }
+            };
             let record = work.attempt()?.record.as_ref().ok_or_else(|| gone("delivery"))?;
-            let certificate = &work.job()?.worker.event;
-            let path =
-                ports.files.prove(&at, *tranche, &key, *chunk, certificate, &record.event).await?;
-            outcome(Outcome::Proven { path })
+            let order = ProofOrder {
+                log: *log,
+                certificate: work.job()?.worker.event.clone(),
+                record: record.event.clone(),
+                shows,
+            };
+            outcome(Outcome::Proven { path: ports.files.prove(&order).await? })
+        }
+        Effect::Expose { before, record } => {
+            let peer = work.job()?.peer_certificate().ok_or_else(|| gone("certificate"))?;
+            let order = ProofOrder {
+                log: *log,
+                certificate: peer.event.clone(),
+                record: record.clone(),
+                shows: Shows::Pair { before: before.clone() },
+            };
+            outcome(Outcome::Proven { path: ports.files.prove(&order).await? })
         }
         Effect::Accuse { path } => {
             let proof = ports.files.proof(path).await?;
-            let event = ports.scribe.proof_event(&proof, ports.clock.now())?;
+            let against = work.job()?.worker.identity;
+            let event = ports.scribe.proof_event(&proof, &against, ports.clock.now())?;
+            ports.relays.publish(&event, &[]).await?;
+            outcome(Outcome::Done)
+        }
+        Effect::Attest => {
+            let job = work.job()?;
+            let (requester, worker) = job.signatures().ok_or_else(|| gone("receipt"))?;
+            let receipt = receipt_of(job, &*ports.scribe, ports.clock.now());
+            let receipt = receipt.ok_or_else(|| gone("receipt"))?;
+            let event = ports.scribe.receipt_event(&CoSigned { receipt, requester, worker })?;
             ports.relays.publish(&event, &[]).await?;
             outcome(Outcome::Done)
         }

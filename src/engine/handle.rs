@@ -13,8 +13,8 @@ use crate::engine::{
     Trouble, Wallet, WalletAnswer, WalletCommand,
 };
 use crate::market::{
-    Actor, Attachment, BidId, Budget, EventId, Gig, GigDraft, Msat, Page, Pubkey, Query, Refusal,
-    Wish, person_only,
+    Actor, Attachment, BidId, Budget, CaseId, EventId, Gig, GigDraft, Msat, Page, Pubkey, Query,
+    Refusal, Role, Wish, person_only,
 };
 
 /// What a front end asks.
@@ -96,6 +96,36 @@ pub enum Command {
         /// For a person.
         reason: String,
     },
+    /// In escrow with a judge: call it.
+    Dispute {
+        /// The job.
+        job: BidId,
+        /// For people.
+        reason: String,
+    },
+    /// In escrow with a judge: answer what the other side says to it.
+    Object {
+        /// The job.
+        job: BidId,
+        /// For people.
+        reason: String,
+    },
+    /// Judge: the end of a dispute.
+    Rule {
+        /// The case.
+        case: CaseId,
+        /// For whom.
+        whose: Role,
+        /// For people.
+        reason: String,
+    },
+    /// Judge: words to both sides.
+    CaseNote {
+        /// The case.
+        case: CaseId,
+        /// For people.
+        text: String,
+    },
     /// Stop here.
     Cancel {
         /// The job.
@@ -161,6 +191,8 @@ pub enum Call {
     Payments,
     /// [`Handle::people`].
     People(Option<Pubkey>),
+    /// [`Handle::import`].
+    Import(String),
     /// [`Handle::mute`].
     Mute {
         /// Whom.
@@ -224,6 +256,7 @@ impl Call {
             Self::Wallet(command) if command.only_looks() => Ok(()),
             Self::Wallet(_) => Err(person_only("Moving money by hand")),
             Self::Mute { .. } => Err(person_only("Muting")),
+            Self::Import(_) => Err(person_only("Taking receipts and proofs from a file")),
             Self::Switch(None) => Err(person_only("Starting automation again")),
             Self::Stop => Err(person_only("Stopping earnest")),
             Self::As { .. } => Err(person_only("Speaking for another actor")),
@@ -232,7 +265,7 @@ impl Call {
 }
 
 /// The budget of automation, and what is spent of it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct BudgetView {
     /// The limits.
     pub budget: Budget,
@@ -280,6 +313,8 @@ pub enum Answer {
     Payments(Vec<LedgerRow>),
     /// To [`Call::People`].
     People(Vec<PersonView>),
+    /// To [`Call::Import`]: whether it was new.
+    Imported(bool),
     /// To [`Call::Mute`] and [`Call::Mutes`]: who is muted now.
     Mutes(Vec<MuteView>),
     /// To [`Call::Wallet`].
@@ -418,11 +453,20 @@ impl Handle {
     }
 
     /// The people of our jobs, whoever was heard last first, at most [`crate::engine::MOST_PEOPLE`]; or
-    /// one of them, with nothing in it if nothing is known.
+    /// one of them, with nothing in it if nothing is known. Of one the relays are asked, too, for a while: ask
+    /// again for what they said.
     pub async fn people(&self, who: Option<Pubkey>) -> Result<Vec<PersonView>, Fault> {
         match self.call(Call::People(who)).await.map_err(fault)? {
             Answer::People(people) => Ok(people),
             other => Err(astray(&other)),
+        }
+    }
+
+    /// Takes a receipt or a proof (an event of kind 3922 or 3923, or the JSON of a proof). Whether it was new.
+    pub async fn import(&self, json: String) -> Result<bool, Trouble> {
+        match self.call(Call::Import(json)).await? {
+            Answer::Imported(new) => Ok(new),
+            other => Err(astray(&other).into()),
         }
     }
 

@@ -11,7 +11,7 @@ use crate::text::{Clean, Limit, Raw};
 pub const MOST_LINES: usize = 2_000;
 
 /// One line of a job's history, for eyes.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct FactView {
     /// Its place.
     pub n: u64,
@@ -43,6 +43,12 @@ impl FactView {
         let (kind, by, body) = match fact {
             Fact::Said { record } => (record.draft.body.kind(), Some(role), Some(record)),
             Fact::Heard { record } => (record.draft.body.kind(), Some(role.other()), Some(record)),
+            Fact::ToJudge { record } => (record.draft.body.kind(), Some(role), Some(record)),
+            Fact::FromJudge { record, inner, .. } => match inner {
+                // Whoever wrote it, it came by way of the judge.
+                Some(_) => ("lodged", None, Some(record)),
+                None => (record.draft.body.kind(), None, Some(record)),
+            },
             Fact::Bid { record, .. } => ("bid", Some(Role::Worker), Some(record)),
             Fact::Awarded { record, .. } => ("award", Some(Role::Requester), Some(record)),
             other => (other.kind(), None, None),
@@ -103,13 +109,16 @@ impl FactView {
             | Body::Funded { .. }
             | Body::Appoint { .. }
             | Body::Holding { .. }
+            | Body::Lodge { .. }
             | Body::Lodged { .. } => self,
         }
     }
 
     fn found(self, fact: &Fact) -> Self {
         let (amount, tranche, fee) = match fact {
-            Fact::Accepting { max_fee } | Fact::Funding { max_fee } => (None, None, Some(*max_fee)),
+            Fact::Accepting { max_fee } | Fact::Funding { max_fee, .. } => {
+                (None, None, Some(*max_fee))
+            }
             Fact::Automated { most, .. } => (*most, None, None),
             Fact::Offered { invoice, .. } => (invoice.amount, None, None),
             Fact::Held { amount, .. } => (Some(*amount), None, None),
@@ -131,9 +140,10 @@ impl FactView {
         };
         let view = Self { amount, tranche, fee, ..self };
         match fact {
-            Fact::Fetched { path, .. } | Fact::Opened { path, .. } | Fact::Proven { path } => {
-                Self { path: Some(path.clone()), ..view }
-            }
+            Fact::Fetched { path, .. }
+            | Fact::Opened { path, .. }
+            | Fact::Exposed { path }
+            | Fact::Proven { path } => Self { path: Some(path.clone()), ..view },
             Fact::Sealing { name, source, .. } => Self {
                 file: Some(Raw(name.clone()).clean(Limit::TITLE)),
                 path: Some(source.clone()),
@@ -173,6 +183,7 @@ impl FactView {
             "withdraw" => format!("{who} withdrew the bid."),
             "cancel" => format!("{who} cancelled the job."),
             "reject" => format!("{who} sent the delivery back."),
+            "note" if self.by.is_none() => "The judge wrote:".to_owned(),
             "note" => format!("{who} wrote:"),
             "rate" => format!("{who} gave {} of 5 stars.", self.stars.unwrap_or_default()),
             "material" => format!("{who} sent a file."),
@@ -185,12 +196,14 @@ impl FactView {
             "fund" => format!("{who} sent the bill to lock the money with."),
             "funded" => format!("{who} confirmed that the money is locked."),
             "appoint" => format!("{who} asked a judge."),
+            "lodge" => format!("{who} gave the judge a record."),
             "holding" => "The judge holds a copy of the secret.".to_owned(),
             "lodged" => "The judge was given a record in time.".to_owned(),
             "dispute" => format!("{who} called the judge:"),
             "objection" => format!("{who} objected:"),
             "ruling" => "The judge ruled:".to_owned(),
             "equivocation" => "The other side signed two records with one number.".to_owned(),
+            "exposed" => "The proof that it signed two things at once is made.".to_owned(),
             "fetched" => "A file came, whole.".to_owned(),
             "sealing" => "Your delivery is being sealed.".to_owned(),
             "seal_failed" => "Your delivery could not be sealed. Nothing was sent.".to_owned(),
@@ -216,6 +229,7 @@ impl FactView {
             "received" => format!("{amount} are yours{part}."),
             "lost" => format!("The payment died of age{part}: the requester has it back."),
             "lapsed" => "A deadline passed.".to_owned(),
+            "resent_to_judge" => "What the judge has not answered was said again.".to_owned(),
             "automated" if self.amount.is_some() => {
                 format!("Automation promised at most {amount} of its budget.")
             }

@@ -20,6 +20,7 @@ pub(super) enum Request {
     Gig(EventId, oneshot::Sender<Result<Option<Gig>, Fault>>),
     History(BidId, oneshot::Sender<Result<Vec<FactView>, Trouble>>),
     People(Option<Pubkey>, oneshot::Sender<Vec<PersonView>>),
+    Import(String, oneshot::Sender<Result<bool, Trouble>>),
     Mute(Pubkey, bool, oneshot::Sender<Result<Vec<MuteView>, Trouble>>),
     Mutes(oneshot::Sender<Vec<MuteView>>),
     Told(Option<u64>, u32, oneshot::Sender<Result<(Vec<ToldNotice>, u64), Fault>>),
@@ -110,6 +111,9 @@ impl Line for Local {
             }
             Call::People(who) => {
                 Answer::People(self.request(|answer| Request::People(who, answer)).await?)
+            }
+            Call::Import(json) => {
+                Answer::Imported(self.request(|answer| Request::Import(json, answer)).await??)
             }
             Call::Mute { who, mute } => {
                 Answer::Mutes(self.request(|answer| Request::Mute(who, mute, answer)).await??)

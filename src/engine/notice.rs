@@ -2,10 +2,12 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::market::{BidId, Body, Checked, Fact, Job, Money, Phase, Role, Time};
+use crate::market::{BidId, Body, Case, Checked, Fact, Job, Money, Phase, Role, Time};
 
 /// How much it matters.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, schemars::JsonSchema,
+)]
 #[serde(rename_all = "lowercase")]
 pub enum Severity {
     /// Good to know.
@@ -17,7 +19,7 @@ pub enum Severity {
 }
 
 /// One thing worth telling.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Notice {
     /// When it became so.
     pub at: Time,
@@ -91,6 +93,51 @@ impl Notice {
         "underpaid",
         "withdrawn",
     ];
+    /// What a new fact of a case means to its judge, if anything.
+    pub fn of_case(case: &Case, fact: &Fact, at: Time) -> Option<Self> {
+        use Severity::{Act, Info, Warn};
+        let id = case.id.short();
+        let by_hand = !case.is_deterministic();
+        let act = if by_hand { Act } else { Info };
+        let (severity, code, text) = match fact {
+            Fact::Appointed(_) => (
+                Info,
+                "appointed",
+                format!("Case {id} is yours: you hold its secret, and no money."),
+            ),
+            Fact::Brought { record, .. } => match &record.draft.body {
+                Body::Dispute { .. } => (
+                    act,
+                    "disputed",
+                    format!("You are called in case {id}. Next: earnest judge show {id}"),
+                ),
+                Body::Objection { .. } => {
+                    (act, "objected", format!("The other side has answered in case {id}."))
+                }
+                Body::Note { .. } => (Info, "note", format!("A note came in case {id}.")),
+                _ => return None,
+            },
+            Fact::Examined(_) if by_hand => (
+                Act,
+                "examined",
+                format!("The files of case {id} are looked at. Next: earnest judge show {id}"),
+            ),
+            Fact::Said { record } => match &record.draft.body {
+                Body::Ruling { x, .. } => {
+                    let whose = if x.is_some() { "worker" } else { "requester" };
+                    (Info, "ruled", format!("Case {id} is ruled for the {whose}."))
+                }
+                _ => return None,
+            },
+            Fact::Lapsed { .. } => (Info, "case-closed", format!("Case {id} is over.")),
+            Fact::Stuck { effect, why } => {
+                (Warn, "stuck", format!("Case {id}: {effect} did not work: {why}"))
+            }
+            _ => return None,
+        };
+        let money = Money::Untouched;
+        Some(Self { at, severity, code: code.into(), job: case.id, text, money })
+    }
 
     /// What a new fact of this job means to a person, if anything. `job` is as after the fact.
     pub fn of(job: &Job, fact: &Fact, at: Time) -> Option<Self> {
@@ -158,6 +205,18 @@ impl Notice {
                     path.display()
                 ),
             ),
+            Fact::FromJudge { record, inner, .. } => {
+                return Self::from_judge(job, record, inner.as_deref(), at);
+            }
+            Fact::ToJudge { record } => match &record.draft.body {
+                Body::Dispute { .. } => (
+                    Info,
+                    "disputed",
+                    Held,
+                    format!("The judge of {id} is called. The money stays locked until it rules."),
+                ),
+                _ => return None,
+            },
             Fact::Offered { .. } if job.escrow.as_ref().is_some_and(|e| e.wanted.is_none()) => (
                 Act,
                 "offered",
@@ -211,6 +270,14 @@ impl Notice {
                 (Info, "paid", Spent, format!("{id} is paid. Routing fee {fee}."))
             }
             Fact::Said { record } => match &record.draft.body {
+                Body::Funded { .. } if job.judge().is_some() => (
+                    Info,
+                    "funded",
+                    Held,
+                    format!(
+                        "The money for {id} is locked. Do not work before the judge has spoken."
+                    ),
+                ),
                 Body::Funded { .. } => (
                     Act,
                     "funded",
@@ -405,6 +472,50 @@ impl Notice {
             },
             _ => return None,
         };
+        Some(Self { at, severity, code: code.into(), job: job.id, text, money })
+    }
+
+    /// What the judge's word means to a side.
+    fn from_judge(
+        job: &Job,
+        record: &crate::market::Record,
+        inner: Option<&crate::market::Record>,
+        at: Time,
+    ) -> Option<Self> {
+        use Severity::{Act, Info, Warn};
+        let id = job.id.short();
+        let theirs = |by: &crate::market::Record| {
+            job.peer_certificate().is_some_and(|peer| peer.session == by.author)
+        };
+        let (severity, code, text) = match (&record.draft.body, inner.map(|i| &i.draft.body)) {
+            (Body::Holding { .. }, _) if job.role == Role::Worker => (
+                Act,
+                "judge-holds",
+                format!("The judge holds the secret for {id}. Next: earnest deliver {id} FILE"),
+            ),
+            (Body::Holding { .. }, _) => {
+                (Info, "judge-holds", format!("The judge holds a copy of the secret for {id}."))
+            }
+            (Body::Lodged { .. }, Some(Body::Dispute { .. })) if inner.is_some_and(theirs) => (
+                Act,
+                "called",
+                format!(
+                    "The other side of {id} has called the judge. Next: earnest object {id} --reason TEXT"
+                ),
+            ),
+            (Body::Lodged { .. }, Some(Body::Objection { .. })) if inner.is_some_and(theirs) => {
+                (Info, "objected", format!("The other side of {id} has answered to the judge."))
+            }
+            (Body::Ruling { x, .. }, _) => {
+                let ours = x.is_some() == (job.role == Role::Worker);
+                let severity = if ours { Info } else { Warn };
+                let whose = if x.is_some() { "worker" } else { "requester" };
+                (severity, "ruled", format!("The judge of {id} ruled for the {whose}."))
+            }
+            (Body::Note { .. }, _) => (Act, "note", format!("The judge of {id} wrote.")),
+            _ => return None,
+        };
+        let money = Money::Held;
         Some(Self { at, severity, code: code.into(), job: job.id, text, money })
     }
 }

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::market::{Job, Msat, Phase, Pubkey, Role, Time};
+use crate::market::{Job, Limits, Msat, Phase, Pubkey, Role, Standing, Time};
 
 /// The most people in one answer.
 pub const MOST_PEOPLE: usize = 500;
@@ -10,7 +10,7 @@ pub const MOST_PEOPLE: usize = 500;
 pub const MOST_MUTED: usize = 10_000;
 
 /// Somebody we had to do with.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct PersonView {
     /// Their identity.
     pub key: Pubkey,
@@ -36,6 +36,12 @@ pub struct PersonView {
     pub received: Msat,
     /// When they last said anything to us, by our clock.
     pub heard_at: Option<Time>,
+    /// What their record is worth to us; there where one person is asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub standing: Option<Standing>,
+    /// How much of ours they may hold; likewise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limits: Option<Limits>,
 }
 
 /// Somebody whose gigs and bids are not shown.
@@ -63,6 +69,8 @@ impl PersonView {
             paid: Msat::ZERO,
             received: Msat::ZERO,
             heard_at: None,
+            standing: None,
+            limits: None,
         }
     }
 

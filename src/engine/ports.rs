@@ -9,10 +9,12 @@ use std::path::PathBuf;
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
+use crate::engine::ProofOrder;
 use crate::market::{
-    Address, Attachment, Audited, Certificate, Checked, Digest, Draft, EndpointId, EventId, Gig,
-    Holding, Invoice, JobId, Msat, Network, NodeId, Nonce, PaymentHash, Pinned, Preimage, Pubkey,
-    Record, Role, Terms, Time,
+    Address, Attachment, Audited, Certificate, Checked, CoSigned, Digest, Draft, EndpointId,
+    EventId, Finding, Gig, Holding, Invoice, JobId, JobReceipt, JudgeCertificate, Msat, Network,
+    NodeId, Nonce, PaymentHash, Pinned, Preimage, Pubkey, Record, Role, Signature, Terms,
+    Testimony, Time,
 };
 use crate::seal::Manifest;
 use crate::text::Raw;
@@ -64,6 +66,27 @@ pub struct CertificateDraft {
     pub at: Time,
 }
 
+/// What a judge's certificate is asked to say; the scribe adds identity and signature.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct JudgeDraft {
+    /// The requester's identity.
+    pub requester: Pubkey,
+    /// The worker's identity.
+    pub worker: Pubkey,
+    /// J.
+    pub job: JobId,
+    /// Hash of the canonical terms.
+    pub terms: Digest,
+    /// The session key is derived from it.
+    pub nonce: Nonce,
+    /// Our endpoint.
+    pub endpoint: EndpointId,
+    /// Which chain.
+    pub network: Network,
+    /// When.
+    pub at: Time,
+}
+
 /// A signed Nostr event, ready to publish, as JSON.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WireEvent {
@@ -83,11 +106,13 @@ impl fmt::Debug for WireEvent {
 /// every signature inside were checked.
 #[derive(Debug, Clone, PartialEq)]
 pub struct FirstContact {
-    /// The signed record: a bid, an award, a decline or a withdraw.
+    /// The signed record: a bid, an award, a decline, a withdraw, an appointment or a judge's `holding`.
     pub record: Record,
     /// The certificate inside a bid or an award, verified: its identity signed it for this record's
     /// author. `None` for a decline or a withdraw.
     pub certificate: Option<Certificate>,
+    /// The judge's certificate inside a `holding`, verified: its identity signed it for this record's author.
+    pub judge: Option<JudgeCertificate>,
     /// The canonical hash of the bid's terms. `None` unless it is a bid.
     pub terms: Option<Digest>,
 }
@@ -118,6 +143,10 @@ pub trait Scribe: Send + Sync {
     fn certify(&self, draft: &CertificateDraft) -> Result<Certificate, Fault>;
     /// Answers a relay's challenge in the name of one of our keys (NIP-42, kind 22242).
     fn log_in(&self, reader: &WrapKey, challenge: &str, relay: &str) -> Result<WireEvent, Fault>;
+    /// Signs a judge's certificate with the identity (kind 3924).
+    fn certify_judge(&self, draft: &JudgeDraft) -> Result<JudgeCertificate, Fault>;
+    /// Reads a record that stands inside another: by itself, whoever wrote it.
+    fn read_record(&self, event: &str) -> Result<Record, Unreadable>;
     /// Checks a certificate event: kind, signature, every field.
     fn read_certificate(&self, event: &str) -> Result<Certificate, Unreadable>;
     /// Signs a record with the session key of `nonce` (kind 3921).
@@ -160,8 +189,18 @@ pub trait Scribe: Send + Sync {
     /// The audit seed s_R of an award.
     fn audit_seed(&self, nonce: &Nonce) -> Preimage;
 
-    /// The fraud-proof event (kind 3922).
-    fn proof_event(&self, proof: &str, now: Time) -> Result<WireEvent, Fault>;
+    /// The event (kind 3922) that publishes a proof against somebody.
+    fn proof_event(&self, proof: &str, against: &Pubkey, now: Time) -> Result<WireEvent, Fault>;
+    /// The payment hash as a receipt of this channel's job names it.
+    fn salted(&self, channel: &Channel, hash: &PaymentHash) -> Digest;
+    /// Our identity's signature on a receipt.
+    fn cosign(&self, receipt: &JobReceipt) -> Result<Signature, Fault>;
+    /// The event (kind 3923) that publishes a receipt. `Never` unless both signatures are good.
+    fn receipt_event(&self, signed: &CoSigned) -> Result<WireEvent, Fault>;
+    /// A receipt or a proof as somebody hands it over, everything in it verified.
+    fn read_testimony(&self, json: &str) -> Result<Testimony, Unreadable>;
+    /// Whom the author of a contact list (kind 3, NIP-02) follows.
+    fn read_follows(&self, json: &str) -> Result<Vec<Pubkey>, Unreadable>;
 }
 
 /// Which of our keys a wrap was addressed to.
@@ -218,6 +257,10 @@ pub enum Want {
     Wraps(Pubkey),
     /// Channel events by this author (kind 3920).
     Channel(Pubkey),
+    /// Receipts of this person and proofs against it (kinds 3922 and 3923, `#p`).
+    About(Pubkey),
+    /// Whom this person follows (kind 3).
+    Follows(Pubkey),
 }
 
 /// An event from a relay: size and signature already verified, id recomputed.
@@ -251,7 +294,7 @@ pub struct Published {
 }
 
 /// How one relay is doing.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct RelayHealth {
     /// Its URL.
     pub url: String,
@@ -275,7 +318,7 @@ pub struct RelayHealth {
 }
 
 /// What a relay says of itself (NIP-11, `limitation`). What it does not state is not limited.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct RelayLimits {
     /// Bytes of a whole message.
     pub max_message: Option<u64>,
@@ -308,7 +351,9 @@ pub trait Relays: Send + Sync {
 // ---------------------------------------------------------------- lightning
 
 /// What the node has, said honestly.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema,
+)]
 pub struct Balances {
     /// Confirmed coins on the chain that can be spent now.
     pub onchain_spendable: Msat,
@@ -327,7 +372,7 @@ pub struct Balances {
 }
 
 /// The node at a glance.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct NodeStatus {
     /// Its id.
     pub node: NodeId,
@@ -416,6 +461,8 @@ pub struct SealTerms {
     pub terms: Terms,
     /// What both sides share, from which every S_t follows.
     pub shared: SharedSecret,
+    /// S_t themselves, one a tranche, where a side gave them to us as its judge; else empty.
+    pub given: Vec<SharedSecret>,
 }
 
 /// A file to seal.
@@ -521,16 +568,8 @@ pub trait Files: Send + Sync {
         key: &Preimage,
         name: &Raw,
     ) -> Result<OpenedTranche, Fault>;
-    /// Makes the fraud proof for a chunk of tranche `t`: JSON on disk.
-    async fn prove(
-        &self,
-        at: &SealedAt,
-        t: u32,
-        key: &Preimage,
-        chunk: u64,
-        certificate: &str,
-        record: &str,
-    ) -> Result<PathBuf, Fault>;
+    /// Makes a proof: JSON on disk.
+    async fn prove(&self, order: &ProofOrder) -> Result<PathBuf, Fault>;
     /// Worker: the keys of the sample that this seed draws from the delivery D = `manifest`: base64 of 32
     /// bytes each. `keys` are all K_t.
     async fn reveal(
@@ -559,6 +598,31 @@ pub trait Files: Send + Sync {
         output: &std::path::Path,
         checks: &[Pinned],
     ) -> Result<Vec<Checked>, Fault>;
+    /// Judge: everything that can be seen of a delivery whose key is given: inspected, opened and checked.
+    async fn examine(
+        &self,
+        at: &SealedAt,
+        key: &Preimage,
+        name: &Raw,
+        checks: &[Pinned],
+    ) -> Result<Finding, Fault> {
+        if let Inspection::Refused { code, sentence } = self.inspect(at).await? {
+            return Ok(Finding::Unfit { code, sentence });
+        }
+        match self.open(at, 0, key, name).await? {
+            OpenedTranche::Right { path, .. } => {
+                let results = match checks.is_empty() {
+                    true => Vec::new(),
+                    false => self.check(at, 0, &path, checks).await?,
+                };
+                Ok(Finding::Opened { path, results })
+            }
+            OpenedTranche::Wrong { chunk } => Ok(Finding::Mismatch { chunk }),
+            OpenedTranche::Damaged => {
+                Err(Fault::Later("The files of the case are not whole on this disk.".into()))
+            }
+        }
+    }
     /// The text of a proof that [`Files::prove`] made.
     async fn proof(&self, path: &std::path::Path) -> Result<String, Fault> {
         let read = tokio::fs::read_to_string(path).await;

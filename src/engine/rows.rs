@@ -8,7 +8,9 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::engine::Fault;
-use crate::market::{Digest, EventId, Gig, Msat, Page, PaymentHash, Pubkey, Query, Time};
+use crate::market::{
+    Digest, EventId, Gig, Msat, Page, PaymentHash, Pubkey, Query, Testimony, Time,
+};
 
 /// One line of a log. `n` counts from 0 without gaps within its log.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -84,7 +86,7 @@ pub enum EffectEnd {
 }
 
 /// Which way a payment goes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Direction {
     /// To us.
@@ -179,6 +181,10 @@ pub struct Commit {
     pub cursor: Option<(String, Time)>,
     /// Whose gigs and bids are not shown any more since then, or are again.
     pub mutes: Vec<(Pubkey, Option<Time>)>,
+    /// What others say of people, verified. What is there by its name changes nothing.
+    pub testimonies: Vec<Testimony>,
+    /// Whom we follow, from now on these and nobody else.
+    pub follows: Option<Vec<Pubkey>>,
 }
 
 /// Whether a commit was the first of its mark.
@@ -232,4 +238,11 @@ pub trait Store: Send {
     fn cursor(&self, subscription: &str) -> Result<Option<Time>, Fault>;
     /// Who is muted, and since when.
     fn mutes(&self) -> Result<Vec<(Pubkey, Time)>, Fault>;
+    /// What was said about this person, at most [`MOST_TESTIMONIES`].
+    fn testimonies(&self, about: &Pubkey) -> Result<Vec<Testimony>, Fault>;
+    /// Whom we follow.
+    fn follows(&self) -> Result<Vec<Pubkey>, Fault>;
 }
+
+/// What is kept about one person; proofs are always kept.
+pub const MOST_TESTIMONIES: usize = 2_000;

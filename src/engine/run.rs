@@ -9,12 +9,13 @@ use tokio::sync::{broadcast, mpsc, watch};
 use crate::engine::effect::{Done, Workbench, perform};
 use crate::engine::local::{Local, Ready, Request};
 use crate::engine::{
-    Clock, Command, Core, Dice, EffectRow, FactView, Fault, Files, Handle, JobView, Lightning,
-    MOST_LINES, MOST_PENDING, MOST_PEOPLE, NodeEvent, NodeStatus, PendingView, PostView, Receipt,
-    RelayEvent, RelayHealth, Relays, Scribe, Snapshot, Store, Subscription, Transfer, Trouble,
+    CaseView, Clock, Command, Core, Dice, EffectRow, FactView, Fault, Files, Handle, JobView,
+    Lightning, MOST_LINES, MOST_PENDING, MOST_PEOPLE, NodeEvent, NodeStatus, PendingView, PostView,
+    Receipt, RelayEvent, RelayHealth, Relays, Scribe, Snapshot, Store, Subscription, Transfer,
+    Trouble,
 };
 use crate::market::{
-    Actor, Ask, BidId, Digest, Effect, EndpointId, EventId, Fact, Grant, Lane, Span, Time,
+    Actor, Ask, BidId, CaseId, Digest, Effect, EndpointId, EventId, Fact, Grant, Lane, Span, Time,
 };
 
 /// The adapters that the runner drives.
@@ -74,6 +75,7 @@ pub fn start<S: Store + 'static>(
         watched: BTreeSet::new(),
         granted: BTreeMap::new(),
         views: BTreeMap::new(),
+        cases: BTreeMap::new(),
         progress: Progress::default(),
         node: None,
         health: Vec::new(),
@@ -103,6 +105,7 @@ struct Runner<S> {
     watched: BTreeSet<Subscription>,
     granted: BTreeMap<(Digest, EndpointId), Grant>,
     views: BTreeMap<BidId, Arc<JobView>>,
+    cases: BTreeMap<CaseId, Arc<CaseView>>,
     progress: Progress,
     node: Option<NodeStatus>,
     health: Vec<RelayHealth>,
@@ -264,6 +267,7 @@ impl<S: Store + 'static> Runner<S> {
             let work = Workbench {
                 ports: self.ports.clone(),
                 job: self.core.job(&row.log).cloned(),
+                case: self.core.case(&row.log).cloned(),
                 progress: self.progress.clone(),
             };
             let told = self.told.clone();
@@ -297,6 +301,7 @@ impl<S: Store + 'static> Runner<S> {
                     let me = self.core.me_mut();
                     me.spendable = node.balances.lightning_spendable;
                     me.least_first = node.least_first;
+                    me.receivable = node.balances.lightning_receivable;
                     let height = self.node.as_ref().map_or(0, |n| n.height);
                     let moved = node.height != height;
                     let height = node.height;
@@ -379,7 +384,13 @@ impl<S: Store + 'static> Runner<S> {
             Request::History(id, answer) => {
                 let _ = answer.send(self.history(&id));
             }
+            Request::Import(json, answer) => {
+                let _ = answer.send(self.core.import(&json));
+            }
             Request::People(who, answer) => {
+                if let Some(who) = &who {
+                    self.core.look_at(who);
+                }
                 let _ = answer.send(self.core.people(who.as_ref(), MOST_PEOPLE));
             }
             Request::Mute(who, mute, answer) => {
@@ -413,8 +424,9 @@ impl<S: Store + 'static> Runner<S> {
             Some(by) => self.core.acting(by, |core| done(core, ready))?,
         };
         let post = |p: &&crate::market::Post| p.id == log || p.versions.contains_key(&log);
-        Ok(match self.core.job(&log) {
-            Some(job) => Receipt { log, facts: job.n },
+        let case = self.core.case(&log).map(|case| case.n);
+        Ok(match self.core.job(&log).map(|job| job.n).or(case) {
+            Some(facts) => Receipt { log, facts },
             None => {
                 let post = self.core.posts().values().find(post);
                 Receipt { log: post.map_or(log, |p| p.id), facts: post.map_or(0, |p| p.n) }
@@ -448,6 +460,10 @@ impl<S: Store + 'static> Runner<S> {
         let mut changed = self.core.take_changed();
         changed.extend(progress.keys());
         for id in &changed {
+            if let Some(case) = self.core.case(id) {
+                self.cases.insert(*id, Arc::new(CaseView::of(case, self.core.tip())));
+                continue;
+            }
             match self.core.job(id).filter(|job| !self.core.hides(job)) {
                 Some(job) => {
                     let view = JobView::of(job, now, progress.get(id).copied());
@@ -482,6 +498,7 @@ impl<S: Store + 'static> Runner<S> {
             halted: self.core.halted().cloned(),
             relays: self.health.clone(),
             jobs: self.views.clone(),
+            cases: self.cases.clone(),
             posts: posts.filter_map(post).collect(),
             waiting,
             parked,
@@ -520,6 +537,12 @@ fn done<S: Store>(core: &mut Core<S>, ready: Ready) -> Result<EventId, Trouble> 
         Command::Accept { job, max_fee } => (job, Ask::Accept { max_fee }),
         Command::Reject { job, reason } => (job, Ask::Reject { reason }),
         Command::Cancel { job, reason } => (job, Ask::Cancel { reason }),
+        Command::Dispute { job, reason } => (job, Ask::Dispute { reason }),
+        Command::Object { job, reason } => (job, Ask::Object { reason }),
+        Command::Rule { case, whose, reason } => {
+            return core.rule(&case, whose, reason).map(|()| case);
+        }
+        Command::CaseNote { case, text } => return core.case_note(&case, text).map(|()| case),
         Command::Note { job, text } => (job, Ask::Note { text }),
         Command::Rate { job, stars, comment } => (job, Ask::Rate { stars, comment }),
         Command::Approve { job } => (job, Ask::Approve),

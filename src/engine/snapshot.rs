@@ -7,13 +7,14 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::engine::{NodeStatus, PendingRow, RelayHealth};
+use crate::engine::{CaseView, JudgeView, NodeStatus, PendingRow, RelayHealth};
 use crate::market::{
-    Actor, Attempt, BidId, CheckVerdict, Checked, Digest, EventId, Gig, Job, JobId, Mode, Msat,
-    Network, PaymentHash, Phase, Post, Pubkey, Refusal, Role, Side, Status, Time, Verb, Work,
-    escrow_risk, largest_loss, legal,
+    Actor, Attempt, BidId, CaseId, CheckVerdict, Checked, Digest, EventId, Gig, Job, JobId,
+    JudgeTerms, Mode, Msat, Network, PaymentHash, Phase, Post, Pubkey, Refusal, Role, Side, Status,
+    Time, Verb, Work, at_stake, largest_loss, legal, risk_of,
 };
 use crate::text::{Clean, Limit};
+use crate::verify::{Choices, LONGEST_ANSWER};
 
 /// Everything a front end draws from, but the book.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -33,6 +34,9 @@ pub struct Snapshot {
     pub relays: Vec<RelayHealth>,
     /// Each job.
     pub jobs: BTreeMap<BidId, Arc<JobView>>,
+    /// Each case that we judge.
+    #[serde(default)]
+    pub cases: BTreeMap<CaseId, Arc<CaseView>>,
     /// Each gig of ours.
     pub posts: Vec<PostView>,
     /// Effects that wait.
@@ -42,7 +46,7 @@ pub struct Snapshot {
 }
 
 /// A job, for eyes.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct JobView {
     /// The name of its log.
     pub id: BidId,
@@ -73,6 +77,9 @@ pub struct JobView {
     /// The most that a requester can lose to a worker who signs its own conviction.
     #[serde(default)]
     pub largest_loss: Msat,
+    /// What we can lose by it as it stands, in words.
+    #[serde(default)]
+    pub stake: Option<String>,
     /// What the worker said with the bid.
     pub message: Clean,
     /// When the phase ends by itself.
@@ -83,6 +90,9 @@ pub struct JobView {
     pub reason: Option<Clean>,
     /// What can be done, and why not what cannot.
     pub legal: Vec<Offered>,
+    /// Where the terms ask for one answer of several: those there are.
+    #[serde(default)]
+    pub answers: Vec<Clean>,
     /// Files other than the delivery.
     pub materials: Vec<MaterialView>,
     /// The delivery that stands.
@@ -112,7 +122,7 @@ pub struct JobView {
 pub const MOST_PENDING: usize = 16;
 
 /// An effect that is not done, for eyes.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct PendingView {
     /// Its kind.
     pub kind: String,
@@ -137,7 +147,7 @@ impl PendingView {
 }
 
 /// One verb and whether it can be done now.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Offered {
     /// The verb.
     pub verb: Verb,
@@ -146,7 +156,7 @@ pub struct Offered {
 }
 
 /// A file, for eyes.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct MaterialView {
     /// What it is.
     pub blob: Digest,
@@ -161,7 +171,7 @@ pub struct MaterialView {
 }
 
 /// A delivery, for eyes.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct DeliveryView {
     /// From 0.
     pub number: u32,
@@ -204,7 +214,7 @@ pub struct DeliveryView {
 }
 
 /// What all checks of a delivery say together.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Verdict {
     /// It is what was asked.
@@ -233,12 +243,13 @@ impl Verdict {
 }
 
 /// An escrow, for eyes. Heights are of the chain.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct EscrowView {
     /// Blocks that the hold lasts.
     pub window: u32,
-    /// Whether there is a judge.
-    pub judged: bool,
+    /// Who judges, if anybody does, and how that stands.
+    #[serde(default)]
+    pub judge: Option<JudgeView>,
     /// The ledger's key.
     pub hash: PaymentHash,
     /// How often it was tried to lock the money before.
@@ -276,7 +287,7 @@ impl EscrowView {
         let t = escrow.timetable(terms.window);
         Some(Self {
             window: terms.window,
-            judged: terms.judge.is_some(),
+            judge: JudgeView::of(job),
             hash: escrow.lock.hash,
             attempt: escrow.lock.attempt,
             end: escrow.end,
@@ -290,7 +301,7 @@ impl EscrowView {
             received: escrow.received,
             lsp_fee: escrow.lsp_fee,
             fee: escrow.fee,
-            risk: escrow_risk(job.role).into(),
+            risk: risk_of(terms, job.role).into(),
         })
     }
 }
@@ -319,7 +330,7 @@ pub struct PostView {
 }
 
 /// A gig, for eyes.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct GigView {
     /// This version.
     pub id: EventId,
@@ -357,6 +368,9 @@ pub struct GigView {
     /// offered.
     #[serde(default)]
     pub escrow: Option<(u32, Cow<'static, str>)>,
+    /// Who would judge it, and by which listing.
+    #[serde(default)]
+    pub judge: Option<JudgeTerms>,
     /// Seconds from delivery to payment.
     pub pay_secs: u64,
     /// Proof of work asked of a bid.
@@ -367,11 +381,15 @@ pub struct GigView {
     pub expires_at: Time,
     /// Input files: name and bytes.
     pub inputs: Vec<(Clean, u64)>,
+    /// What a delivery is held against, in words.
+    #[serde(default)]
+    pub quality: Vec<String>,
 }
 
 const LINE: Limit = Limit::TITLE;
 const BLOCK: Limit = Limit::BLOCK;
 const WHY: Limit = Limit::one_line(400);
+const ANSWER: Limit = Limit::one_line(LONGEST_ANSWER);
 
 impl GigView {
     /// Cleans a gig.
@@ -398,12 +416,14 @@ impl GigView {
                 .offer
                 .escrow
                 .as_ref()
-                .map(|terms| (terms.window, escrow_risk(Role::Worker).into())),
+                .map(|terms| (terms.window, risk_of(terms, Role::Worker).into())),
+            judge: gig.offer.escrow.as_ref().and_then(|terms| terms.judge),
             pay_secs: gig.offer.deadlines.pay.0,
             pow: gig.offer.pow,
             published_at: gig.published_at,
             expires_at: gig.expires_at,
             inputs: gig.offer.inputs.iter().map(|i| (i.name.clean(LINE), i.size)).collect(),
+            quality: gig.offer.quality.words(),
         }
     }
 }
@@ -457,11 +477,13 @@ impl JobView {
             mode: job.terms().mode,
             tranches: job.terms().tranches,
             largest_loss: largest_loss(job.terms()),
+            stake: at_stake(job),
             message: job.bid.message.clean(BLOCK),
             deadline: deadline.map(|(at, _)| at),
             otherwise: deadline.map(|(_, what)| what.into()),
             reason: job.reason.as_ref().map(raw),
             legal: legal(job, now).into_iter().map(offered).collect(),
+            answers: answers(job),
             materials: job
                 .materials
                 .iter()
@@ -514,6 +536,21 @@ impl JobView {
     }
 }
 
+/// The answers that the checks of a gig leave a worker to choose from. None where one cannot be shown as it
+/// is: what a person picks must be, byte for byte, what the check takes.
+fn answers(job: &Job) -> Vec<Clean> {
+    let checks = &job.gig.offer.quality.checks;
+    let bodies = checks.iter().filter_map(|check| check.body.as_ref());
+    let Some(choices) = bodies.map(|body| body.as_bytes()).find_map(Choices::of) else {
+        return Vec::new();
+    };
+    let shown = |answer: &String| {
+        let clean = crate::text::Raw(answer.clone()).clean(ANSWER);
+        (clean.as_str() == answer).then_some(clean)
+    };
+    choices.answers().iter().map(shown).collect::<Option<_>>().unwrap_or_default()
+}
+
 /// How the audit stands.
 fn audit_words(attempt: &Attempt) -> Option<Clean> {
     attempt.review.asked?;
@@ -526,7 +563,7 @@ fn audit_words(attempt: &Attempt) -> Option<Clean> {
 }
 
 /// What one check said; its reason may hold words of a stranger's check.
-fn check_words(result: &Checked) -> Clean {
+pub(super) fn check_words(result: &Checked) -> Clean {
     let check = result.check.short();
     let said = match &result.verdict {
         CheckVerdict::Pass => format!("{check}: pass"),

@@ -135,7 +135,7 @@ pub enum WalletAnswer {
 }
 
 /// Over what a payment by hand goes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum PayKind {
     /// A Lightning invoice (BOLT 11): paid once, however often it is asked for.
@@ -172,7 +172,7 @@ pub fn usual_max_fee(amount: Msat) -> Msat {
 }
 
 /// How a payment made by hand stands. The preimage is not shown: it stays with the node.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum HandPayment {
     /// It is paid.
@@ -190,7 +190,7 @@ pub enum HandPayment {
 }
 
 /// A channel, as a person needs to see it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct ChannelInfo {
     /// Names it to [`WalletCommand::CloseChannel`].
     pub id: String,
@@ -213,7 +213,7 @@ pub struct ChannelInfo {
 }
 
 /// One line of the wallet's history: payments of jobs and payments by hand alike.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Movement {
     /// The payment hash, the transaction's id, or the node's own name for it.
     pub id: String,

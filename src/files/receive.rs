@@ -8,12 +8,11 @@ use std::path::{Path, PathBuf};
 use super::deliver::{seal_mode, sentence};
 use super::fault::{KEY_KEPT, NOTHING_PAID, disk};
 use super::place::{Folder, free_names, half, make_dir, put, sync_parent};
-use super::{hash, tranche_keys};
+use super::{hash, tranche_keys, tranche_secret};
 use crate::engine::{Fault, Inspection, OpenedTranche, SealedAt};
 use crate::market::{Digest, Mode, Msat, Preimage};
 use crate::seal::{
-    self, ChannelSecret, Cut, Entry, Expected, InspectError, MAX_CHUNKS, Manifest, OpenError,
-    ProveError, TrancheSecret,
+    self, Cut, Entry, Expected, InspectError, MAX_CHUNKS, Manifest, OpenError, TrancheSecret,
 };
 use crate::text::{Raw, file_name};
 
@@ -27,8 +26,7 @@ pub(super) fn inspect_files(at: &SealedAt, workers: NonZeroUsize) -> Result<Insp
     let (terms, job) = (&at.terms.terms, hash(at.terms.job.0));
     let secrets: Vec<TrancheSecret> = match terms.mode {
         Mode::Sealed | Mode::Escrow => {
-            let channel = ChannelSecret::new(at.terms.shared.0);
-            (0..terms.tranches).map(|t| channel.tranche(&job, at.terms.delivery, t)).collect()
+            (0..terms.tranches).map(|t| tranche_secret(&at.terms, t)).collect()
         }
         Mode::Direct => Vec::new(),
     };
@@ -63,7 +61,7 @@ pub(super) fn inspect_files(at: &SealedAt, workers: NonZeroUsize) -> Result<Insp
     }
 }
 
-fn both(at: &SealedAt, money: &str) -> Result<(File, File), Fault> {
+pub(super) fn both(at: &SealedAt, money: &str) -> Result<(File, File), Fault> {
     let blob = File::open(&at.blob).map_err(|why| disk(&at.blob, why, money))?;
     let vector = File::open(&at.vector).map_err(|why| disk(&at.vector, why, money))?;
     Ok((blob, vector))
@@ -224,30 +222,4 @@ fn private() -> OpenOptions {
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     options
-}
-
-/// See [`crate::engine::Files::prove`].
-pub(super) fn prove_chunk(
-    folder: &Folder,
-    at: &SealedAt,
-    t: u32,
-    key: &Preimage,
-    chunk: u64,
-    certificate: &str,
-    record: &str,
-) -> Result<PathBuf, Fault> {
-    let dir = &folder.0;
-    let failed = |why| disk(dir, why, KEY_KEPT);
-    let (blob, vector) = both(at, KEY_KEPT)?;
-    let keys = tranche_keys(&at.terms, t, key);
-    let proof = seal::prove(certificate, record, &at.manifest, &keys, chunk, blob, vector)
-        .map_err(|error| match error {
-            ProveError::Fault(why) => failed(why),
-            error => Fault::Never(format!("{}.", sentence(&error.to_string()))),
-        })?;
-    let path = dir.join(format!("fraud-proof-{}.json", at.terms.delivery));
-    let mut file = half(dir).map_err(failed)?;
-    file.write_all(&proof.to_json()).map_err(failed)?;
-    put(file, &path).map_err(failed)?;
-    Ok(path)
 }

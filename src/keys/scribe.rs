@@ -10,15 +10,16 @@ use super::derive::Seed;
 use super::ring::Ring;
 use super::vault::Secrets;
 use crate::engine::{
-    CertificateDraft, Channel, Clock, Dice, Fault, FirstContact, Scribe, SharedSecret, Unreadable,
-    WireEvent, WrapKey,
+    CertificateDraft, Channel, Clock, Dice, Fault, FirstContact, JudgeDraft, Scribe, SharedSecret,
+    Unreadable, WireEvent, WrapKey,
 };
 use crate::market::{
-    Certificate, Digest, Draft, EventId, Gig, Invoice, JobId, Nonce, Preimage, Pubkey, Record,
-    Terms, Time,
+    Certificate, CoSigned, Digest, Draft, EventId, Gig, Invoice, JobId, JobReceipt,
+    JudgeCertificate, Nonce, PaymentHash, Preimage, Pubkey, Record, Signature, Terms, Testimony,
+    Time,
 };
 use crate::wire::{
-    self, Certifying, ChannelKeys, NotAnInvoice, Rejected, SigningKey, Stage, Wrapping,
+    self, Certifying, ChannelKeys, Judging, NotAnInvoice, Rejected, SigningKey, Stage, Wrapping,
 };
 
 /// All keys of one user, in memory. Erased when dropped, never shown.
@@ -140,6 +141,25 @@ impl Scribe for Keys {
         wire::certify(&self.identity, &what).map_err(never)
     }
 
+    fn certify_judge(&self, draft: &JudgeDraft) -> Result<JudgeCertificate, Fault> {
+        let what = Judging {
+            session: self.session(&draft.nonce),
+            requester: draft.requester,
+            worker: draft.worker,
+            job: draft.job,
+            terms: draft.terms,
+            nonce: draft.nonce,
+            endpoint: draft.endpoint,
+            network: draft.network,
+            at: draft.at,
+        };
+        wire::certify_judge(&self.identity, &what).map_err(never)
+    }
+
+    fn read_record(&self, event: &str) -> Result<Record, Unreadable> {
+        wire::read_record(event).map_err(unreadable)
+    }
+
     fn read_certificate(&self, event: &str) -> Result<Certificate, Unreadable> {
         wire::read_certificate(event).map_err(unreadable)
     }
@@ -193,8 +213,8 @@ impl Scribe for Keys {
     fn open_wrap(&self, to: &WrapKey, event: &str, pow: u8) -> Result<FirstContact, Unreadable> {
         let key = self.wrap_key(to);
         let opened = wire::open_wrap(&key, event, pow).map_err(unreadable)?;
-        let wire::Opened { record, certificate, terms } = opened;
-        Ok(FirstContact { record, certificate, terms })
+        let wire::Opened { record, certificate, judge, terms } = opened;
+        Ok(FirstContact { record, certificate, judge, terms })
     }
 
     fn open_post(&self, channel: &Channel, event: &str) -> Result<Record, Unreadable> {
@@ -229,8 +249,28 @@ impl Scribe for Keys {
         Preimage::new(*self.seed.audit(nonce))
     }
 
-    fn proof_event(&self, proof: &str, now: Time) -> Result<WireEvent, Fault> {
-        wire::proof_event(&self.identity, proof, now).map(wire_event).map_err(never)
+    fn proof_event(&self, proof: &str, against: &Pubkey, now: Time) -> Result<WireEvent, Fault> {
+        wire::proof_event(&self.identity, proof, against, now).map(wire_event).map_err(never)
+    }
+
+    fn salted(&self, channel: &Channel, hash: &PaymentHash) -> Digest {
+        wire::salted(&self.shared_secret(channel).0, hash)
+    }
+
+    fn cosign(&self, receipt: &JobReceipt) -> Result<Signature, Fault> {
+        wire::cosign(&self.identity, receipt).map_err(never)
+    }
+
+    fn receipt_event(&self, signed: &CoSigned) -> Result<WireEvent, Fault> {
+        wire::receipt_event(&self.identity, signed).map(wire_event).map_err(never)
+    }
+
+    fn read_testimony(&self, json: &str) -> Result<Testimony, Unreadable> {
+        wire::read_testimony(json).map_err(unreadable)
+    }
+
+    fn read_follows(&self, json: &str) -> Result<Vec<Pubkey>, Unreadable> {
+        wire::read_follows(json).map_err(unreadable)
     }
 }
 

@@ -16,7 +16,7 @@ use super::invoice::FAIL_BACK;
 use super::node::{ANCHOR_RESERVE_SATS, Inner, Lsp, Node, unix_now};
 use super::pay::payment_id;
 use crate::engine::{BillOrder, Billed, Fault};
-use crate::market::{MOST_WINDOW_JIT, Msat, NodeId, PaymentHash, Time};
+use crate::market::{FINAL_CLTV, MOST_WINDOW_JIT, Msat, NodeId, PaymentHash, Time};
 use crate::wire;
 
 /// The longest hold we bill for, in blocks: with a payer's margin it stays below the 2,016 blocks after
@@ -26,12 +26,6 @@ const LONGEST_HOLD: u32 = 1_500;
 /// An LSP keeps its offer for a day (LSPS2 `valid_until` in ldk-node); an invoice that outlived it would
 /// be paid into nothing.
 pub(super) const JIT_EXPIRY_SECS: u32 = 23 * 3600;
-
-/// Below this a payer of ours uses one path (PROTOCOL.md 5.7), so one channel must be able to take it.
-pub(super) const SINGLE_PATH: Msat = match Msat::sats(10_000) {
-    Some(limit) => limit,
-    None => Msat::ZERO,
-};
 
 /// What an LSP last said.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -97,9 +91,9 @@ impl Inner {
         let sha = sha256::Hash::from_byte_array(order.description_hash.0);
         let description = Bolt11InvoiceDescription::Hash(Sha256(sha));
         let (largest, all) = self.receivable();
-        let over_channels =
-            largest >= order.amount || (order.amount >= SINGLE_PATH && all >= order.amount);
-        let (invoice, lsp_fee) = if over_channels {
+        // One channel must be able to take it: LDK keeps no score of the private hops of an invoice, so a
+        // payer never learns to split a payment between two of them.
+        let (invoice, lsp_fee) = if largest >= order.amount {
             let made = self.ldk.bolt11_payment().receive_for_hash(
                 order.amount.get(),
                 &description,
@@ -125,13 +119,11 @@ impl Inner {
                 )
             })?
         };
-        let invoice = match order.hold_blocks {
-            None => invoice,
-            Some(blocks) => self
-                .signer
-                .lengthen(&invoice, u64::from(blocks) + FAIL_BACK)
-                .map_err(|why| Fault::Never(format!("The invoice cannot be signed: {why}.")))?,
-        };
+        let blocks = order.hold_blocks.map_or(FINAL_CLTV, |blocks| u64::from(blocks) + FAIL_BACK);
+        let invoice = self
+            .signer
+            .lengthen(&invoice, blocks)
+            .map_err(|why| Fault::Never(format!("The invoice cannot be signed: {why}.")))?;
         let text = invoice.to_string();
         let read = wire::decode(&text).map_err(|why| Fault::Never(why.to_string()))?;
         let right = read.payee == self.id

@@ -1,9 +1,11 @@
 //! The node: started under a lock, stopped with grace, and every call to it off the async workers.
 
+use std::convert::Infallible;
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -11,7 +13,6 @@ use anyhow::{Context, anyhow, bail};
 use ldk_node::config::Config;
 use ldk_node::{Builder, NodeError};
 use tokio::runtime::{Handle, RuntimeFlavor};
-use tokio::task::JoinHandle;
 use zeroize::Zeroizing;
 
 use super::bill::Terms;
@@ -113,7 +114,8 @@ impl fmt::Debug for NodeConfig {
 pub struct Node {
     pub(super) inner: Arc<Inner>,
     runtime: Handle,
-    watch: Mutex<Option<JoinHandle<()>>>,
+    /// While it is here, peers are kept in touch with.
+    watch: Mutex<Option<Sender<Infallible>>>,
     /// One consumer of events at a time.
     pub(super) consumer: tokio::sync::Mutex<()>,
 }
@@ -172,8 +174,15 @@ impl Node {
             watch: Mutex::new(None),
             consumer: tokio::sync::Mutex::new(()),
         });
-        let task = node.runtime.spawn(keep_in_touch(node.inner.clone(), node.runtime.clone()));
-        *node.watch.lock().unwrap_or_else(PoisonError::into_inner) = Some(task);
+        let (watch, watched) = channel();
+        let (inner, runtime) = (node.inner.clone(), node.runtime.clone());
+        // A thread of its own: a call of ldk-node that waits for a peer while everything ends may never come
+        // back, and whoever ends a runtime waits for its threads.
+        std::thread::Builder::new().name("earnest-dial".into()).spawn(move || {
+            let _inside = runtime.enter();
+            keep_in_touch(&inner, &watched);
+        })?;
+        *node.watch.lock().unwrap_or_else(PoisonError::into_inner) = Some(watch);
         Ok(node)
     }
 
@@ -183,9 +192,7 @@ impl Node {
     /// # Errors
     /// `Later` if LDK could not be stopped; the directory stays locked then.
     pub async fn stop(&self) -> Result<(), Fault> {
-        if let Some(task) = self.watch.lock().unwrap_or_else(PoisonError::into_inner).take() {
-            task.abort();
-        }
+        self.let_go();
         let inner = self.inner.clone();
         match self.runtime.spawn_blocking(move || inner.halt()).await {
             Ok(Ok(())) => Ok(()),
@@ -196,10 +203,13 @@ impl Node {
 
     /// [`Node::stop`] for a `Drop`, where nothing can be awaited.
     pub(crate) fn halt(&self) -> Result<(), NodeError> {
-        if let Some(task) = self.watch.lock().unwrap_or_else(PoisonError::into_inner).take() {
-            task.abort();
-        }
+        self.let_go();
         self.inner.halt()
+    }
+
+    /// Dials nobody any more.
+    fn let_go(&self) {
+        *self.watch.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
     /// The best block height the node knows.
@@ -410,18 +420,17 @@ fn private_dir(dir: &Path) -> anyhow::Result<()> {
 }
 
 /// Dials every peer that we know until it answers, again whenever it is gone (ldk-node itself tries once
-/// a minute), and asks the LSP for its terms when they may have changed.
-async fn keep_in_touch(inner: Arc<Inner>, runtime: Handle) {
+/// a minute), and asks the LSP for its terms when they may have changed. Ends when the node lets go.
+fn keep_in_touch(inner: &Inner, watched: &Receiver<Infallible>) {
     const CALM: Duration = Duration::from_secs(1);
     const WORST: Duration = Duration::from_secs(30);
     let mut wait = CALM;
     loop {
-        let this = inner.clone();
-        let round = runtime.spawn_blocking(move || this.redial() & this.greet_lsp()).await;
-        wait = match round {
-            Ok(true) => CALM,
-            _ => (wait * 2).min(WORST),
-        };
-        tokio::time::sleep(wait).await;
+        let all_well = inner.redial() & inner.greet_lsp();
+        wait = if all_well { CALM } else { (wait * 2).min(WORST) };
+        match watched.recv_timeout(wait) {
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => return,
+        }
     }
 }

@@ -20,7 +20,7 @@ use ldk_node::{LightningBalance, NodeError};
 
 use self::promise::Leaving;
 use self::target::{Target, one_amount};
-use super::bill::{JIT_EXPIRY_SECS, SINGLE_PATH};
+use super::bill::JIT_EXPIRY_SECS;
 use super::channels::{Peer, later, msat, name};
 use super::node::{Inner, Node, on_chain, unix_now};
 use crate::engine::{
@@ -499,8 +499,7 @@ impl Inner {
                 let invoice = payments.receive_variable_amount(&description, JIT_EXPIRY_SECS);
                 (made(invoice)?, Msat::ZERO)
             }
-            // Who pays a larger one may split it over several channels.
-            Some(amount) if largest >= amount || (amount >= SINGLE_PATH && all >= amount) => {
+            Some(amount) if largest >= amount => {
                 let invoice = payments.receive(amount.get(), &description, JIT_EXPIRY_SECS);
                 (made(invoice)?, Msat::ZERO)
             }

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::market::{
-    Bid, BidId, Body, Certificate, Deadlines, Digest, EventId, Gig, Job, JobId, Mode, Msat,
+    Bid, BidId, Body, Certificate, Deadlines, Digest, EventId, Gig, Job, JobId, Limits, Mode, Msat,
     Network, Phase, Pubkey, Record, Refusal, Role, Side, Span, Status, Terms, Time,
 };
 
@@ -72,6 +72,10 @@ pub struct Bidder {
     pub open: bool,
     /// The least first payment that our node can receive; `None` while it can receive nothing.
     pub least_first: Option<Msat>,
+    /// What our node can receive over the channels that it has.
+    pub receivable: Msat,
+    /// What we let this author hold of ours.
+    pub limits: Limits,
 }
 
 /// The complete terms of a bid on this gig, and the least first payment that the bid names. Refuses what
@@ -99,12 +103,21 @@ pub fn propose(gig: &Gig, wish: Wish, bidder: &Bidder) -> Result<(Terms, Msat), 
         escrow: offer.escrow.clone().filter(|_| mode == Mode::Escrow),
     };
     fits(&terms, gig)?;
+    apart(&terms, [&gig.author, &bidder.me])?;
     if bidder.open {
         let sentence = "You have a bid or a job on this gig already. Nothing was sent.";
         return Err(no("bid-twice", sentence));
     }
     let least = receivable(terms.price, bidder.least_first)?;
+    in_parts(&terms, bidder.receivable)?;
+    bidder.limits.lets_work(&terms)?;
     Ok((terms, least))
+}
+
+/// A judge is nobody of the job.
+fn apart(terms: &Terms, parties: [&Pubkey; 2]) -> Result<(), Refusal> {
+    let judge = terms.escrow.as_ref().and_then(|escrow| escrow.judge.as_ref());
+    crate::market::check_apart(judge, parties)
 }
 
 /// The least first payment our node can receive, if this price is at least that.
@@ -119,11 +132,33 @@ fn receivable(price: Msat, least: Option<Msat>) -> Result<Msat, Refusal> {
             let sentence = format!(
                 "Your node has no channel yet, and the first payment it can receive is {least}. Nothing was sent."
             );
-            Err(no("below-least-first", sentence)
-                .next("Bid on a gig that pays at least that, or open a channel first."))
+            Err(no("below-least-first", sentence).next(format!(
+                "Ask for {least} or more, bid on a gig that pays as much, or open a channel first."
+            )))
         }
         Some(least) => Ok(least),
     }
+}
+
+/// A price in parts comes over channels that are there: the first part alone would open one too small for
+/// the rest (PROTOCOL.md 5.7).
+fn in_parts(terms: &Terms, receivable: Msat) -> Result<(), Refusal> {
+    if terms.tranches == 1 || receivable >= terms.price {
+        return Ok(());
+    }
+    let sentence = format!(
+        "Your node can receive {receivable} over the channels it has, and a price in {} parts needs {} of it: the first part would open a channel too small for the rest. Nothing was sent.",
+        terms.tranches, terms.price
+    );
+    let next = match receivable >= LEAST_PRICE {
+        true => format!(
+            "Bid in one part, or at most {receivable}; or do another job first: its payment opens a channel."
+        ),
+        false => {
+            "Bid in one part: its payment opens a channel. Parts are possible after that.".into()
+        }
+    };
+    Err(no("no-room-for-parts", sentence).next(next))
 }
 
 /// Whether this job is a bid, or what came of one, that leaves no room for another on its gig.
@@ -216,6 +251,12 @@ pub fn admit<'a>(
         return Err(no("gig-full", "Every slot of the gig is awarded."));
     }
     fits(&bid.terms, gig)?;
+    if bid.terms.tranches > 1
+        && bid.terms.price.tranche(0, bid.terms.tranches).is_none_or(|part| part < bid.least_first)
+    {
+        let sentence = "The bidder's node has no channel that a price in parts could come over.";
+        return Err(no("no-room-for-parts", sentence));
+    }
     if record.draft.seq != 0 || record.draft.prev.is_some() || record.draft.job.is_some() {
         return Err(no("broken-chain", "The bid does not begin a chain."));
     }
@@ -232,6 +273,7 @@ pub fn admit<'a>(
     if !certified {
         return Err(no("wrong-certificate", "The bid's certificate is not for this bid."));
     }
+    apart(&bid.terms, [&c.identity, &door.me])?;
     if c.endpoint != bid.address.endpoint {
         return Err(no("wrong-endpoint", "The bid's address is not the certified endpoint."));
     }

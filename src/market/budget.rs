@@ -53,6 +53,17 @@ fn is_name(name: &str) -> bool {
     (1..=32).contains(&name.len()) && name.bytes().all(fits)
 }
 
+impl schemars::JsonSchema for Actor {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Actor".into()
+    }
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        schemars::json_schema!({
+            "type": "string", "pattern": "^(bot|agent):[a-z0-9._-]{1,32}$",
+        })
+    }
+}
+
 impl FromStr for Actor {
     type Err = NotAnActor;
     fn from_str(text: &str) -> Result<Self, NotAnActor> {
@@ -85,7 +96,7 @@ impl fmt::Display for Actor {
 
 /// The limits of all automation of one earnest together. Amounts but `per_job` and `approve_above` count
 /// fees.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Budget {
     /// The highest price of one job.
     pub per_job: Msat,

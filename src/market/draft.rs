@@ -52,7 +52,8 @@ checks = []
 audit = 0
 
 # sealed: the key that opens the work is what the payment buys. direct: in the open, paid on acceptance.
-# escrow: locked at the worker's node before the work, released by you. For how many blocks: window = 288
+# escrow: locked at the worker's node before the work, released by you. For how many blocks: window = 288;
+# before which judge, by the id of its listing: judge = "..." (earnest judge list)
 modes = ["sealed"]
 "#;
 
@@ -66,6 +67,9 @@ pub struct WrittenGig {
     /// Checks that every delivery must pass: files, relative to where the text lies, and the places that name
     /// them. Whoever reads them puts them into the draft's quality.
     pub checks: Vec<(PathBuf, (usize, usize))>,
+    /// The listing of the judge before whom an escrow is, or the beginning of its id, and the place that names
+    /// it. Whoever has the book puts it into the draft's escrow.
+    pub judge: Option<(String, (usize, usize))>,
     /// Where the content is written, if not in the text itself, and the place that says so.
     pub content_file: Option<(PathBuf, (usize, usize))>,
 }
@@ -88,13 +92,19 @@ impl fmt::Display for NotAGig {
     }
 }
 
-#[derive(Debug, Deserialize)]
+/// The JSON Schema of a gig as a person writes it.
+pub fn draft_schema(make: &mut schemars::SchemaGenerator) -> schemars::Schema {
+    make.subschema_for::<Form>()
+}
+
+#[derive(Debug, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Form {
     title: String,
     #[serde(default)]
     summary: String,
     content: Option<String>,
+    #[schemars(with = "Option<PathBuf>")]
     content_file: Option<toml::Spanned<PathBuf>>,
     #[serde(default)]
     tags: Vec<String>,
@@ -104,24 +114,33 @@ struct Form {
     modes: Vec<Mode>,
     #[serde(default = "one")]
     slots: u32,
+    #[schemars(with = "Written")]
     price: Price,
     #[serde(default = "ten_mib")]
+    #[schemars(with = "Written")]
     max_bytes: Bytes,
     #[serde(default = "three_days")]
+    #[schemars(with = "Written")]
     deliver: Length,
     #[serde(default = "a_day")]
+    #[schemars(with = "Written")]
     pay: Length,
     window: Option<u32>,
+    #[schemars(with = "Option<String>")]
+    judge: Option<toml::Spanned<String>>,
     #[serde(default = "some_work")]
     pow: u8,
     #[serde(default = "a_week")]
+    #[schemars(with = "Written")]
     expires: Length,
     #[serde(default)]
     inputs: Vec<PathBuf>,
     #[serde(default)]
+    #[schemars(with = "Vec<PathBuf>")]
     checks: Vec<toml::Spanned<PathBuf>>,
     #[serde(default)]
     audit: u64,
+    #[schemars(with = "Option<String>")]
     cut: Option<Cut>,
 }
 
@@ -184,7 +203,13 @@ impl WrittenGig {
             max_bytes: form.max_bytes.0,
             quality: Quality { audit: form.audit, checks: Vec::new(), cut: form.cut },
             deadlines: Deadlines { deliver: form.deliver.0, pay: form.pay.0 },
-            escrow: form.window.map(|window| EscrowTerms { window, judge: None }),
+            escrow: match (form.window, &form.judge) {
+                (None, None) => None,
+                (window, _) => {
+                    let window = window.unwrap_or(crate::market::WINDOW);
+                    Some(EscrowTerms { window, judge: None })
+                }
+            },
             pow: form.pow,
             expires_at: now.after(form.expires.0),
         };
@@ -197,7 +222,11 @@ impl WrittenGig {
             (file.into_inner(), at)
         });
         let checks = checks.collect();
-        Ok(Self { draft, inputs: form.inputs, checks, content_file })
+        let judge = form.judge.map(|judge| {
+            let at = place(text, judge.span().start);
+            (judge.into_inner(), at)
+        });
+        Ok(Self { draft, inputs: form.inputs, checks, judge, content_file })
     }
 }
 
@@ -214,6 +243,17 @@ struct Price(Msat);
 struct Bytes(u64);
 #[derive(Debug)]
 struct Length(Span);
+
+/// How any of them is written.
+#[derive(schemars::JsonSchema)]
+#[schemars(untagged)]
+#[expect(dead_code, reason = "only its shape is wanted")]
+enum Written {
+    /// With a unit: `21000sat`, `10MiB`, `3d`.
+    Text(String),
+    /// A bare number.
+    Number(u64),
+}
 
 /// Something written as a text, or as a bare number.
 struct Reading<T>(&'static str, fn(&str) -> Option<T>);

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::market::{
     Address, Attachment, BillOrder, Digest, EventId, Job, Msat, Nonce, PayOrder, PaymentHash,
-    Preimage, Pubkey, Record,
+    Phase, Preimage, Pubkey, Record,
 };
 
 /// One thing to do.
@@ -78,13 +78,28 @@ pub enum Effect {
         /// Which.
         tranche: u32,
     },
+    /// Judge: open the delivery with the keys that were handed over, and run the checks of the terms.
+    Examine,
     /// Make the fraud proof.
     Prove {
         /// Of this tranche.
         tranche: u32,
         /// Of this chunk.
         chunk: u64,
+        /// That it does not pass this check; absent, that it does not open.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        check: Option<Digest>,
     },
+    /// Make the proof that the other side signed two things that cannot both stand. It is kept, and not published:
+    /// the two hold words between the two of us.
+    Expose {
+        /// What it signed first, a signed event.
+        before: String,
+        /// What it signed then.
+        record: String,
+    },
+    /// Publish the receipt that both have signed.
+    Attest,
     /// Publish the fraud proof.
     Accuse {
         /// Where it lies.
@@ -150,7 +165,10 @@ impl Effect {
             Self::Audit { .. } => "audit",
             Self::Check { .. } => "check",
             Self::Open { .. } => "open",
+            Self::Examine => "examine",
             Self::Prove { .. } => "prove",
+            Self::Expose { .. } => "expose",
+            Self::Attest => "attest",
             Self::Accuse { .. } => "accuse",
             Self::Bill { .. } => "bill",
             Self::Pay { .. } => "pay",
@@ -184,7 +202,9 @@ impl Effect {
     /// Its lane.
     pub fn lane(&self) -> Lane {
         match self {
-            Self::First { .. } | Self::Publish { .. } | Self::Accuse { .. } => Lane::Talk,
+            Self::First { .. } | Self::Publish { .. } | Self::Accuse { .. } | Self::Attest => {
+                Lane::Talk
+            }
             Self::Fetch { .. }
             | Self::Seal { .. }
             | Self::Inspect { .. }
@@ -192,7 +212,9 @@ impl Effect {
             | Self::Audit { .. }
             | Self::Check { .. }
             | Self::Open { .. }
-            | Self::Prove { .. } => Lane::Files,
+            | Self::Prove { .. }
+            | Self::Examine
+            | Self::Expose { .. } => Lane::Files,
             Self::Bill { .. }
             | Self::Pay { .. }
             | Self::Claim { .. }
@@ -237,6 +259,10 @@ impl Effect {
             }
             Self::Check { tranche } => attempt.is_some_and(|a| !a.review.checked.contains(tranche)),
             Self::Prove { .. } => attempt.is_some_and(|a| a.proof.is_none()),
+            Self::Expose { .. } => job.exposed.is_none(),
+            Self::Attest => job.phase == Phase::Settled && job.signatures().is_some(),
+            // A judge's: see `Case::wants`.
+            Self::Examine => false,
             Self::First { .. }
             | Self::Publish { .. }
             | Self::Accuse { .. }

@@ -40,7 +40,7 @@ impl Default for EscrowTerms {
 }
 
 /// A judge that both sides agreed on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct JudgeTerms {
     /// Who.
@@ -59,11 +59,6 @@ impl EscrowTerms {
             );
             return Err(Refusal::new("bad-window", sentence).next("Split longer work into gigs."));
         }
-        if self.judge.is_some() {
-            let sentence = "The escrow names a judge, and this version of earnest cannot call one yet. No money was locked.";
-            return Err(Refusal::new("no-judges-yet", sentence)
-                .next("Agree on an escrow without a judge, or on another mode."));
-        }
         Ok(())
     }
 }
@@ -81,6 +76,14 @@ pub struct Lock {
     pub hash: PaymentHash,
     /// What x is derived from, so that phrase and transcript restore it.
     pub nonce: Nonce,
+}
+
+/// What an escrow does not cover, for the side that is to commit.
+pub fn risk_of(terms: &EscrowTerms, role: Role) -> &'static str {
+    match terms.judge {
+        Some(_) => crate::market::judged_risk(role),
+        None => escrow_risk(role),
+    }
 }
 
 /// What an escrow without a judge does not cover, for the side that is to commit.
@@ -254,7 +257,7 @@ mod tests {
             assert_eq!(code(EscrowTerms { window, judge: None }), Err("bad-window".into()));
         }
         let judge = Some(JudgeTerms { identity: Pubkey([1; 32]), listing: EventId([2; 32]) });
-        assert_eq!(code(EscrowTerms { window: WINDOW, judge }), Err("no-judges-yet".into()));
+        assert_eq!(code(EscrowTerms { window: WINDOW, judge }), Ok(()));
     }
 
     #[test]

@@ -8,8 +8,9 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use crate::market::{
-    Actor, Attachment, Audited, Certificate, Checked, Digest, EventId, Gig, Invoice, JobId, Msat,
-    Nonce, PaymentHash, Preimage, Record, Role, Verb,
+    Actor, Attachment, Audited, CaseBegins, Certificate, Checked, Digest, EventId, Finding, Gig,
+    Invoice, JobId, JudgeCertificate, JudgeDoor, Msat, Nonce, PaymentHash, Preimage, Record, Role,
+    Verb,
 };
 
 /// The version of the form that [`Fact`] has now.
@@ -62,6 +63,11 @@ pub enum Fact {
     Equivocation {
         /// The second one.
         record: Record,
+    },
+    /// The proof that they signed two things that cannot both stand.
+    Exposed {
+        /// Where it lies, JSON.
+        path: PathBuf,
     },
     /// A file of theirs lies here, whole and verified.
     Fetched {
@@ -217,7 +223,28 @@ pub enum Fact {
     Funding {
         /// The most to pay in routing fees.
         max_fee: Msat,
+        /// Where the judge that was agreed on takes cases.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        judge: Option<JudgeDoor>,
     },
+    /// In escrow: we said this to the judge.
+    ToJudge {
+        /// Signed, of the case's chain.
+        record: Record,
+    },
+    /// In escrow: the judge said this.
+    FromJudge {
+        /// Verified.
+        record: Record,
+        /// In a `holding`: the judge's certificate.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        certificate: Option<JudgeCertificate>,
+        /// In a `lodged`: the record that was lodged, verified.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        inner: Option<Box<Record>>,
+    },
+    /// In escrow: what the judge has not answered was said to it again.
+    ResentToJudge,
     /// Worker, in escrow: the payment is held at our node.
     Held {
         /// Of which lock.
@@ -284,6 +311,18 @@ pub enum Fact {
         why: String,
     },
 
+    /// Judge: the log of a case begins.
+    Appointed(Box<CaseBegins>),
+    /// Judge: one side brought this.
+    Brought {
+        /// Verified, of the case's chain.
+        record: Record,
+        /// In a `lodge`: the record in it, verified.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        inner: Option<Box<Record>>,
+    },
+    /// Judge: what the files say.
+    Examined(Finding),
     /// An automated actor asked for what follows, within the budget.
     Automated {
         /// Who.
@@ -345,6 +384,7 @@ impl Fact {
             Self::Said { .. } => "said",
             Self::Heard { .. } => "heard",
             Self::Equivocation { .. } => "equivocation",
+            Self::Exposed { .. } => "exposed",
             Self::Fetched { .. } => "fetched",
             Self::Sealing { .. } => "sealing",
             Self::SealFailed { .. } => "seal_failed",
@@ -374,6 +414,12 @@ impl Fact {
             Self::Lapsed { .. } => "lapsed",
             Self::Resent => "resent",
             Self::Stuck { .. } => "stuck",
+            Self::ToJudge { .. } => "to_judge",
+            Self::FromJudge { .. } => "from_judge",
+            Self::ResentToJudge => "resent_to_judge",
+            Self::Appointed(_) => "appointed",
+            Self::Brought { .. } => "brought",
+            Self::Examined(_) => "examined",
             Self::Automated { .. } => "automated",
             Self::ApprovalAsked { .. } => "approval_asked",
             Self::Approved => "approved",

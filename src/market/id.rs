@@ -51,6 +51,15 @@ macro_rules! bytes_id {
                 Ok(Self(out))
             }
         }
+        impl schemars::JsonSchema for $name {
+            fn schema_name() -> std::borrow::Cow<'static, str> {
+                stringify!($name).into()
+            }
+            fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+                let pattern = format!("^[0-9a-f]{{{}}}$", $len * 2);
+                schemars::json_schema!({"type": "string", "pattern": pattern})
+            }
+        }
         impl Serialize for $name {
             fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
                 s.serialize_str(&hex::encode(self.0))
@@ -92,6 +101,10 @@ bytes_id!(
 bytes_id!(
     /// A Lightning node id: a compressed secp256k1 public key.
     NodeId, 33
+);
+bytes_id!(
+    /// A BIP-340 signature by an identity.
+    Signature, 64
 );
 bytes_id!(
     /// Public randomness from which one secret is derived; published with what it made, so that the

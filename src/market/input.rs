@@ -5,8 +5,9 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use crate::market::{
-    Address, Attachment, Audited, Billed, Certificate, Checked, Digest, Effect, Holding, Invoice,
-    Lock, Msat, NodeEvent, Nonce, PaymentHash, PaymentState, Preimage, Record, Time, Verb,
+    Address, Attachment, Audited, Billed, Certificate, Checked, Digest, Effect, Finding, Gig,
+    Holding, Invoice, JudgeCertificate, Limits, Lock, Msat, NodeEvent, Nonce, PaymentHash,
+    PaymentState, Preimage, Record, Time, Verb,
 };
 use crate::seal::Manifest;
 
@@ -23,6 +24,8 @@ pub struct World {
     pub hash_known: bool,
     /// The node's best block; 0 until it has said so.
     pub height: u32,
+    /// What the other side may hold of ours. Looked up where something is about to be agreed; else no limit.
+    pub limits: Limits,
 }
 
 /// What a person, a bot or an agent asks of one job.
@@ -68,6 +71,18 @@ pub enum Ask {
         nonce: Nonce,
         /// H of the secret that this nonce gives.
         hash: PaymentHash,
+        /// The listing of the judge that was agreed on, if there is one and it is here.
+        judge: Option<Box<Gig>>,
+    },
+    /// Either, in escrow: call the judge.
+    Dispute {
+        /// For a person.
+        reason: String,
+    },
+    /// Either, in escrow: what the other side says to the judge is not so.
+    Object {
+        /// For a person.
+        reason: String,
     },
     /// Requester: ask for the audit again, that was not answered.
     Audit,
@@ -109,6 +124,8 @@ impl Ask {
             Self::Fund { .. } => Verb::Fund,
             Self::Reject { .. } => Verb::Reject,
             Self::Cancel { .. } => Verb::Cancel,
+            Self::Dispute { .. } => Verb::Dispute,
+            Self::Object { .. } => Verb::Object,
             Self::Note { .. } => Verb::Note,
             Self::Rate { .. } => Verb::Rate,
             Self::Approve => Verb::Approve,
@@ -199,6 +216,11 @@ pub enum Outcome {
         /// One or more a check.
         results: Vec<Checked>,
     },
+    /// Judge: what the files say.
+    Examined {
+        /// It.
+        finding: Finding,
+    },
     /// An invoice is made.
     Billed {
         /// As made.
@@ -258,6 +280,15 @@ pub enum Input {
         certificate: Option<Box<Certificate>>,
         /// In a bill: decoded; `None` if it does not decode.
         invoice: Option<Box<Invoice>>,
+    },
+    /// The judge speaks: a verified record of the case, with what is in it.
+    Judged {
+        /// Verified.
+        record: Box<Record>,
+        /// In a `holding`: verified, and signed for this record's author.
+        certificate: Option<Box<JudgeCertificate>>,
+        /// In a `lodged`: the record in it, verified by itself.
+        inner: Option<Box<Record>>,
     },
     /// An effect was run.
     Done {

@@ -68,9 +68,11 @@ pub const LEAST_LEFT: Span = Span(30);
 pub const BILL_AGAIN_AFTER: Span = Span(3 * 3600);
 /// How long an invoice for a tranche can be paid.
 pub const BILL_EXPIRY: Span = Span::HOUR;
-/// The final CLTV of an invoice that is claimed at once: LDK's 42, 44 through an LSP, and some room. More
-/// would let the payee lock the payer's money for long.
-const MOST_FINAL_CLTV: u64 = 48;
+/// The final CLTV that we ask of a payment that is claimed at once, in blocks. LDK's own 42 is refused by
+/// the payee's node when the payer's is three blocks behind, and blocks come in bursts.
+pub const FINAL_CLTV: u64 = 54;
+/// The most that we pay. More would let the payee lock the payer's money for long.
+const MOST_FINAL_CLTV: u64 = 72;
 
 /// The `description_hash` of an invoice: `SHA-256(tag || D || t as u32 little-endian)`, so that the
 /// payee's node signs what the money is for. D is the id of the `deliver` record.

@@ -2,9 +2,12 @@
 
 mod escrow;
 mod fold;
+mod hearing;
 mod review;
 
 pub use escrow::Escrow;
+pub use hearing::{Hearing, Plea};
+pub(crate) use review::refuted;
 pub use review::{AUDIT_WAIT, Review, Seed, next_audit_nonce};
 
 use std::path::PathBuf;
@@ -14,11 +17,13 @@ use serde::{Deserialize, Serialize};
 use crate::market::{
     Address, Attachment, Bid, BidId, Body, Certificate, Charge, Deadlines, Delivery, Digest,
     EventId, Fact, Gig, Grant, Invoice, JobId, Msat, Nonce, PaymentHash, Preimage, Pubkey, Record,
-    Role, Span, Terms, Time,
+    Role, Signature, Span, Terms, Time,
 };
 
 /// Where a job stands. What may happen in each is in [`crate::market::step`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, schemars::JsonSchema,
+)]
 #[serde(rename_all = "lowercase")]
 pub enum Phase {
     /// A bid waits for an answer.
@@ -31,6 +36,8 @@ pub enum Phase {
     Working,
     /// A delivery is signed: the requester fetches, inspects and decides.
     Delivered,
+    /// In escrow: the judge was called.
+    Disputed,
     /// The requester said pay: the worker bills.
     Accepted,
     /// A payment is in flight, in escrow released: it ends by the node's word and by nothing else.
@@ -68,6 +75,7 @@ impl Phase {
             Self::Funding => "funding",
             Self::Working => "working",
             Self::Delivered => "delivered",
+            Self::Disputed => "disputed",
             Self::Accepted => "accepted",
             Self::Paying => "paying",
             Self::Refunding => "refunding",
@@ -255,6 +263,10 @@ pub struct Job {
     pub gig: Gig,
     /// The bid.
     pub bid: Bid,
+    /// The signed bid, as JSON: evidence.
+    pub bid_event: String,
+    /// The signed award, as JSON, once awarded.
+    pub award_event: String,
     /// The worker's certificate.
     pub worker: Certificate,
     /// The requester's certificate, once awarded.
@@ -291,6 +303,14 @@ pub struct Job {
     pub seed: Option<Seed>,
     /// They signed two records with one number. The first proof of it is kept.
     pub equivocated: bool,
+    /// Where the proof lies that they signed two things that cannot both stand.
+    pub exposed: Option<PathBuf>,
+    /// The last delivery that stands no more, as it was signed.
+    pub rejected: Option<Record>,
+    /// Our identity's signature on the receipt, if we gave it.
+    pub signed: Option<Signature>,
+    /// Theirs, as it came.
+    pub countersigned: Option<Signature>,
     /// Where it stands.
     pub phase: Phase,
     /// When it came to stand there.
@@ -333,6 +353,8 @@ impl Job {
             role: *role,
             gig: (**gig).clone(),
             bid: bid.clone(),
+            bid_event: record.event.clone(),
+            award_event: String::new(),
             worker: certificate.clone(),
             requester: None,
             requester_address: None,
@@ -351,6 +373,10 @@ impl Job {
             former: Vec::new(),
             seed: None,
             equivocated: false,
+            exposed: None,
+            rejected: None,
+            signed: None,
+            countersigned: None,
             phase: Phase::Bid,
             since: at,
             began: at,
@@ -423,6 +449,7 @@ impl Job {
             grants.push(Grant { blob: b.0, size: b.1, path: blob.clone(), to });
             grants.push(Grant { blob: v.0, size: v.1, path: vector.clone(), to });
         }
+        grants.extend(self.grants_to_judge());
         grants
     }
 
@@ -496,13 +523,19 @@ impl Job {
         Some(self.said_at.after(*wait))
     }
 
+    /// When what the judge has not answered is said again.
+    pub fn resend_to_judge_at(&self) -> Option<Time> {
+        if self.phase.is_over() {
+            return None;
+        }
+        self.escrow.as_ref()?.hearing.resend_at()
+    }
+
     /// The next moment at which time alone changes something. Deadlines are read from state, never
     /// scheduled: a crash loses none.
     pub fn wake_at(&self) -> Option<Time> {
         let deadline = self.deadline().map(|(at, _)| at);
-        match (deadline, self.resend_at()) {
-            (Some(a), Some(b)) => Some(a.min(b)),
-            (a, b) => a.or(b),
-        }
+        let to_judge = self.resend_to_judge_at();
+        [deadline, self.resend_at(), to_judge].into_iter().flatten().min()
     }
 }

@@ -13,7 +13,9 @@ use crate::market::{Job, Mode, Phase, Refusal, Role, Span, Time};
 pub const ASK_AGAIN: Span = Span::MINUTE.times(5);
 
 /// What a person, a bot or an agent can do with a job.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, schemars::JsonSchema,
+)]
 #[serde(rename_all = "lowercase")]
 pub enum Verb {
     /// Requester: give the job to this bidder.
@@ -30,6 +32,10 @@ pub enum Verb {
     Accept,
     /// Requester: send it back.
     Reject,
+    /// Either, in escrow with a judge: call it.
+    Dispute,
+    /// Either, in escrow with a judge: answer what the other side says to it.
+    Object,
     /// Either: stop here. In escrow, once the money is on its way: the requester asks for it back, the
     /// worker sends it back.
     Cancel,
@@ -45,11 +51,14 @@ impl Verb {
     /// The verbs of a role, in the order in which they are shown.
     pub fn of(role: Role) -> &'static [Self] {
         use Verb::{
-            Accept, Approve, Award, Cancel, Decline, Deliver, Fund, Note, Rate, Reject, Withdraw,
+            Accept, Approve, Award, Cancel, Decline, Deliver, Dispute, Fund, Note, Object, Rate,
+            Reject, Withdraw,
         };
         match role {
-            Role::Requester => &[Approve, Award, Fund, Accept, Reject, Decline, Cancel, Note, Rate],
-            Role::Worker => &[Deliver, Withdraw, Cancel, Note, Rate],
+            Role::Requester => &[
+                Approve, Award, Fund, Accept, Reject, Dispute, Object, Decline, Cancel, Note, Rate,
+            ],
+            Role::Worker => &[Deliver, Dispute, Object, Withdraw, Cancel, Note, Rate],
         }
     }
     /// As typed.
@@ -62,6 +71,8 @@ impl Verb {
             Self::Fund => "fund",
             Self::Accept => "accept",
             Self::Reject => "reject",
+            Self::Dispute => "dispute",
+            Self::Object => "object",
             Self::Cancel => "cancel",
             Self::Note => "note",
             Self::Rate => "rate",
@@ -128,6 +139,7 @@ pub fn may(job: &Job, verb: Verb, now: Time) -> Result<(), Refusal> {
         },
         Verb::Approve => may_approve(job),
         Verb::Fund => late("not-escrow", "Nothing is locked in this settlement mode."),
+        Verb::Dispute | Verb::Object => late("no-judge", "The two of you agreed on no judge."),
         Verb::Reject => match phase {
             Phase::Delivered | Phase::Accepted if !job.money_moved() => Ok(()),
             Phase::Delivered | Phase::Accepted | Phase::Paying | Phase::Settled => {
@@ -166,6 +178,7 @@ pub fn may(job: &Job, verb: Verb, now: Time) -> Result<(), Refusal> {
 pub fn legal(job: &Job, now: Time) -> Vec<(Verb, Result<(), Refusal>)> {
     let known = |verb: &&Verb| match verb {
         Verb::Fund => job.terms().mode == Mode::Escrow,
+        Verb::Dispute | Verb::Object => job.judge().is_some(),
         Verb::Approve => job.charge.asked.is_some(),
         _ => true,
     };

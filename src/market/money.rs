@@ -122,6 +122,17 @@ impl FromStr for Msat {
     }
 }
 
+impl schemars::JsonSchema for Msat {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Msat".into()
+    }
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        schemars::json_schema!({
+            "type": "string", "pattern": "^(0|[1-9][0-9]*)$", "description": "Millisatoshis, decimal.",
+        })
+    }
+}
+
 impl Serialize for Msat {
     /// Millisatoshis as a decimal string: JSON numbers lose digits above 2^53.
     fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {

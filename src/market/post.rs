@@ -62,7 +62,8 @@ impl GigDraft {
         if self.title.lines().count() > 1 {
             return no("bad-title", "The title has more than one line.".into());
         }
-        if self.price < LEAST_PRICE {
+        // A judge's fee is an ordinary invoice, and may be small.
+        if self.price < LEAST_PRICE && self.work != Work::Judge {
             return no("price-too-small", format!("The price is below {LEAST_PRICE}."));
         }
         if self.modes.is_empty() {

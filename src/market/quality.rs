@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::market::{Digest, Msat, Refusal, Terms};
+use crate::market::{Digest, Job, Mode, Msat, Refusal, Role, Terms, escrow_risk};
 use crate::seal::{self, Bound, Cut};
 
 /// The most random records that terms may ask for, and the most chunks that one answer opens: their keys
@@ -40,6 +40,10 @@ pub struct Pinned {
     pub hash: Digest,
 }
 
+/// So many records that a sample of them is as one of any number: what is said where the number is not
+/// known yet.
+const LARGE: u64 = 1 << 26;
+
 fn is_zero(n: &u64) -> bool {
     *n == 0
 }
@@ -54,6 +58,24 @@ impl Quality {
     pub fn bare(&self) -> Self {
         let checks = self.checks.iter().map(|c| Pinned { body: None, hash: c.hash }).collect();
         Self { checks, ..self.clone() }
+    }
+
+    /// What is asked for, in words, for whoever decides whether to bid.
+    pub fn words(&self) -> Vec<String> {
+        let mut words = Vec::new();
+        if self.audit > 0 {
+            let bound = percent(seal::confidence(self.audit, LARGE));
+            words.push(format!(
+                "up to {} random records, never over a tenth, are seen before payment: if all are right, {bound}",
+                self.audit
+            ));
+        }
+        match self.checks.len() {
+            0 => {}
+            1 => words.push("1 check by machine, before sealing and after opening".into()),
+            n => words.push(format!("{n} checks by machine, before sealing and after opening")),
+        }
+        words
     }
 
     /// Whether it can be kept. Says nothing of what the checks are: who runs them reads them.
@@ -89,6 +111,37 @@ pub fn largest_loss(terms: &Terms) -> Msat {
     parts.max().unwrap_or(terms.price)
 }
 
+/// What somebody on this side can lose, and what an audit says of it: for a person, before it agrees.
+/// `None` once nothing can be lost any more.
+pub fn at_stake(job: &Job) -> Option<String> {
+    let terms = job.terms();
+    if job.phase.is_over() {
+        return None;
+    }
+    let audited = job.attempt.as_ref().and_then(|work| work.review.audited);
+    let seen = audited.filter(|seen| seen.sampled > 0).map(|seen| format!("{}; ", seen.share()));
+    Some(match (terms.mode, job.role) {
+        (Mode::Sealed, Role::Requester) => {
+            format!("{}you can lose {}", seen.unwrap_or_default(), largest_loss(terms))
+        }
+        (Mode::Sealed, Role::Worker) => {
+            "you can lose your labour, not your work: it stays sealed until it is paid".into()
+        }
+        (Mode::Direct, Role::Requester) => "nothing: you see the work before you pay".into(),
+        (Mode::Direct, Role::Worker) => {
+            format!("you can lose {}: the work is out before it is paid", terms.price)
+        }
+        (Mode::Escrow, role) => escrow_risk(role).into(),
+    })
+}
+
+/// A share of all, rounded up to a tenth of a hundredth: never better than it is.
+fn percent(bound: Bound) -> String {
+    let tenths = bound.bad.saturating_mul(1000).div_ceil(bound.of.max(1));
+    let rest = if tenths.is_multiple_of(10) { String::new() } else { format!(".{}", tenths % 10) };
+    format!("at most {}{rest} % bad, 95 % sure", tenths / 10)
+}
+
 /// What an audit told: so many records of so many were seen.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Audited {
@@ -102,6 +155,11 @@ impl Audited {
     /// At most so many records are bad, with 95 % confidence, none of the opened ones being so.
     pub fn bound(&self) -> Bound {
         seal::confidence(self.sampled, self.records)
+    }
+
+    /// The bound as a share, for a person.
+    pub fn share(&self) -> String {
+        percent(self.bound())
     }
 
     /// For a person.
@@ -180,6 +238,17 @@ mod tests {
             let most = (0..=n - m).rev().find(|b| unseen(*b));
             assert_eq!(Some(u128::from(seen.bound().bad)), most, "{seen:?}");
         }
+    }
+
+    #[test]
+    fn a_share_is_never_said_to_be_better_than_it_is() {
+        let words = |records, sampled| Audited { records, sampled }.share();
+        assert_eq!(words(100, 10), "at most 24 % bad, 95 % sure");
+        assert_eq!(words(1000, 59), "at most 4.8 % bad, 95 % sure");
+        // 4 of 10,000 are 0.04 %.
+        assert_eq!(words(10_000, 5_000), "at most 0.1 % bad, 95 % sure");
+        let asked = Quality { audit: 59, ..Quality::default() }.words();
+        assert!(asked[0].ends_with("if all are right, at most 5 % bad, 95 % sure"), "{asked:?}");
     }
 
     #[test]

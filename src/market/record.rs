@@ -9,13 +9,15 @@ use serde::{Deserialize, Serialize};
 
 use crate::market::{
     Address, Attachment, Digest, EndpointId, EventId, JobId, Lock, Msat, Network, NodeId, Nonce,
-    PaymentHash, Preimage, Pubkey, Terms, Time,
+    PaymentHash, Preimage, Pubkey, Signature, Terms, Time,
 };
 use crate::seal::Manifest;
 use crate::text::Raw;
 
 /// Which side of a job.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, schemars::JsonSchema,
+)]
 #[serde(rename_all = "lowercase")]
 pub enum Role {
     /// Asks and pays.
@@ -105,6 +107,9 @@ pub enum Body {
         /// In escrow: x, which releases the money.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         x: Option<Preimage>,
+        /// The requester's identity on the receipt of the job, if it gives one.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        receipt: Option<Signature>,
     },
     /// Requester: it is not.
     Reject {
@@ -143,20 +148,31 @@ pub enum Body {
         /// The signed record that holds the lock; absent where the award does.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         lock: Option<String>,
+        /// The signed `fund`, which says P.
+        fund: String,
         /// The signed `funded`.
         funded: String,
         /// x.
         x: Preimage,
     },
-    /// Judge: I hold x of this lock.
+    /// Judge, as a first contact to both sides: I hold x of this lock.
     Holding {
         /// H.
         hash: PaymentHash,
+        /// The signed certificate event of the judge, as JSON.
+        certificate: String,
+        /// Where its endpoint is: evidence is handed over there.
+        address: Address,
     },
-    /// Judge: this record was given to me at this height.
+    /// Either, to the judge: a signed record of this job, of either side.
+    Lodge {
+        /// The signed event, as JSON.
+        record: String,
+    },
+    /// Judge, to both sides: this record was given to me at this height.
     Lodged {
-        /// Which.
-        record: EventId,
+        /// The signed event, as JSON: so that nobody can say it never came.
+        record: String,
         /// The judge's tip.
         height: u32,
     },
@@ -181,6 +197,10 @@ pub enum Body {
         manifest: Option<EventId>,
         /// Why, for a person.
         reason: Raw,
+        /// S_t, one a tranche, with which the judge opens the delivery by itself; absent where there is
+        /// none.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        secrets: Vec<Preimage>,
     },
     /// Either, to the judge: what the other side says is not so.
     Objection {
@@ -209,6 +229,9 @@ pub enum Body {
     Settled {
         /// The `deliver` record that was paid.
         manifest: EventId,
+        /// The worker's identity on the receipt of the job, if it gives one.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        receipt: Option<Signature>,
     },
     /// Either: one to five for the other side.
     Rate {
@@ -309,13 +332,13 @@ impl fmt::Debug for Body {
             }
             Self::Accept { manifest, .. }
             | Self::Reject { manifest, .. }
-            | Self::Settled { manifest } => write!(f, "{}({manifest:?})", self.kind()),
+            | Self::Settled { manifest, .. } => write!(f, "{}({manifest:?})", self.kind()),
             Self::Rate { stars, .. } => write!(f, "rate({stars})"),
             Self::Lock(lock) => write!(f, "lock({}, {:?})", lock.attempt, lock.hash),
             Self::Fund { attempt, height, .. } => write!(f, "fund({attempt}, {height})"),
             Self::Funded { attempt, deadline } => write!(f, "funded({attempt}, {deadline})"),
-            Self::Holding { hash } => write!(f, "holding({hash:?})"),
-            Self::Lodged { record, height } => write!(f, "lodged({record:?}, {height})"),
+            Self::Holding { hash, .. } => write!(f, "holding({hash:?})"),
+            Self::Lodged { height, .. } => write!(f, "lodged({height})"),
             Self::Objection { dispute, .. } | Self::Ruling { dispute, .. } => {
                 write!(f, "{}({dispute:?})", self.kind())
             }
@@ -323,6 +346,7 @@ impl fmt::Debug for Body {
                 write!(f, "{}({manifest:?})", self.kind())
             }
             Self::Appoint { .. }
+            | Self::Lodge { .. }
             | Self::Dispute { .. }
             | Self::Decline { .. }
             | Self::Withdraw { .. }
@@ -353,6 +377,7 @@ impl Body {
             Self::Funded { .. } => "funded",
             Self::Appoint { .. } => "appoint",
             Self::Holding { .. } => "holding",
+            Self::Lodge { .. } => "lodge",
             Self::Lodged { .. } => "lodged",
             Self::Dispute { .. } => "dispute",
             Self::Objection { .. } => "objection",
@@ -387,6 +412,7 @@ impl Body {
             | Self::Reject { .. } => Some(Role::Requester),
             Self::Material(_)
             | Self::Holding { .. }
+            | Self::Lodge { .. }
             | Self::Lodged { .. }
             | Self::Dispute { .. }
             | Self::Objection { .. }
@@ -400,6 +426,22 @@ impl Body {
     /// Whether neither side of a job may author it, but the judge alone.
     pub fn is_judges(&self) -> bool {
         matches!(self, Self::Holding { .. } | Self::Lodged { .. } | Self::Ruling { .. })
+    }
+
+    /// The signature on the receipt of the job that it brings.
+    pub fn receipt(&self) -> Option<Signature> {
+        match self {
+            Self::Accept { receipt, .. } | Self::Settled { receipt, .. } => *receipt,
+            _ => None,
+        }
+    }
+
+    /// The signed record that it hands on.
+    pub fn inner(&self) -> Option<&str> {
+        match self {
+            Self::Lodge { record } | Self::Lodged { record, .. } => Some(record),
+            _ => None,
+        }
     }
 
     /// The hash that it would lock money under.

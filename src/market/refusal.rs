@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 /// What happened to the money that a message is about.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Money {
     /// Nothing moved.
@@ -15,7 +15,9 @@ pub enum Money {
 }
 
 /// Why something is not done.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[derive(
+    Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error, schemars::JsonSchema,
+)]
 #[error("{sentence}")]
 pub struct Refusal {
     /// Stable, kebab-case: for programs.

@@ -3,6 +3,8 @@
 mod done;
 mod escrow;
 mod heard;
+mod judge;
+mod reputation;
 mod review;
 
 use crate::market::{
@@ -29,6 +31,24 @@ pub enum Say {
         manifest: EventId,
         /// What x is derived from.
         nonce: Nonce,
+    },
+    /// As a first contact to the judge: the case, with the secret that only the scribe can draw.
+    Appoint {
+        /// What x is derived from.
+        nonce: Nonce,
+    },
+    /// To the judge.
+    Plead(Box<Body>),
+    /// To the judge: what was just signed, so that its hour is known whatever the other side says.
+    Lodge,
+    /// To the judge: we do not agree. The scribe adds S_t.
+    Dispute {
+        /// The `deliver` record that it is about.
+        manifest: Option<EventId>,
+        /// The number of that delivery.
+        delivery: u32,
+        /// For a person.
+        reason: Raw,
     },
     /// As a first contact to the bidder.
     Award(Box<AwardParts>),
@@ -57,6 +77,8 @@ pub struct Step {
     pub says: Vec<Say>,
     /// What was said before and is said again, byte for byte.
     pub repeats: usize,
+    /// What the judge has not answered is said to it again, byte for byte.
+    pub pleads: bool,
     /// What is done.
     pub effects: Vec<Effect>,
 }
@@ -80,6 +102,7 @@ impl Step {
         self.says.extend(other.says);
         self.effects.extend(other.effects);
         self.repeats += other.repeats;
+        self.pleads |= other.pleads;
         self
     }
     /// Whether nothing happens.
@@ -87,6 +110,7 @@ impl Step {
         self.facts.is_empty()
             && self.says.is_empty()
             && self.repeats == 0
+            && !self.pleads
             && self.effects.is_empty()
     }
 }
@@ -94,10 +118,19 @@ impl Step {
 /// Decides what one input leads to. An input that a job has had before, or that comes out of order,
 /// leads to nothing or is refused; it never changes what stands.
 pub fn step(job: &Job, input: &Input, world: &World) -> Result<Step, Refusal> {
+    decided(job, input, world)
+        .map(|step| reputation::attested(job, step, world.now))
+        .map(|step| judge::witnessed(job, step))
+}
+
+fn decided(job: &Job, input: &Input, world: &World) -> Result<Step, Refusal> {
     match input {
         Input::Ask(ask) => asked(job, ask, world),
         Input::Heard { record, certificate, invoice } => {
             heard::heard(job, record, certificate.as_deref(), invoice.as_deref(), world)
+        }
+        Input::Judged { record, certificate, inner } => {
+            judge::heard(job, record, certificate.as_deref(), inner.as_deref(), world)
         }
         Input::Done { effect, outcome } => done::done(job, effect, outcome, world),
         Input::Node(event) => done::node(job, event),
@@ -147,6 +180,7 @@ fn asked(job: &Job, ask: &Ask, world: &World) -> Result<Step, Refusal> {
                 return Err(Refusal::new("gig-full", sentence)
                     .next("Cancel a job of it first, or post another gig."));
             }
+            world.limits.lets_pay(job.terms())?;
             escrow::awards(job, award)?;
             Ok(Step { says: vec![Say::Award(award.clone())], ..step })
         }
@@ -164,6 +198,7 @@ fn asked(job: &Job, ask: &Ask, world: &World) -> Result<Step, Refusal> {
         Ask::Deliver { source, size, name, message, nonce } => {
             can(Verb::Deliver)?;
             words(message)?;
+            judge::deliverable(job, message)?;
             if *size > job.terms().max_bytes {
                 let most = job.terms().max_bytes;
                 let sentence =
@@ -185,9 +220,18 @@ fn asked(job: &Job, ask: &Ask, world: &World) -> Result<Step, Refusal> {
                 })
                 .effect(Effect::Seal { number, source: source.clone() }))
         }
-        Ask::Fund { max_fee, nonce, hash } => {
+        Ask::Fund { max_fee, nonce, hash, judge: listing } => {
             can(Verb::Fund)?;
-            escrow::fund(job, *max_fee, nonce, hash, world)
+            let door = judge::door(job, listing.as_deref(), world)?;
+            escrow::fund(job, *max_fee, door, (nonce, hash), world)
+        }
+        Ask::Dispute { reason } => {
+            can(Verb::Dispute)?;
+            judge::called(job, why(reason)?, world)
+        }
+        Ask::Object { reason } => {
+            can(Verb::Object)?;
+            judge::objected(job, why(reason)?, world)
         }
         Ask::Accept { .. } if job.escrow.is_some() => {
             can(Verb::Accept)?;
@@ -200,6 +244,7 @@ fn asked(job: &Job, ask: &Ask, world: &World) -> Result<Step, Refusal> {
         Ask::Audit => review::ask_again(job, world),
         Ask::Reject { reason } => {
             can(Verb::Reject)?;
+            judge::may_reject(job, world)?;
             let Some(record) = job.attempt.as_ref().and_then(|w| w.record.as_ref()) else {
                 return Err(Refusal::new("wrong-phase", "There is no delivery to reject."));
             };
@@ -278,7 +323,11 @@ fn tick(job: &Job, world: &World) -> Step {
     }
     if job.resend_at().is_some_and(|at| world.now >= at) {
         step.repeats = job.unacknowledged.len();
-        return step.fact(Fact::Resent);
+        step = step.fact(Fact::Resent);
+    }
+    if job.resend_to_judge_at().is_some_and(|at| world.now >= at) {
+        step.pleads = true;
+        step = step.fact(Fact::ResentToJudge);
     }
     step
 }

@@ -8,7 +8,7 @@ use nostr_sdk::{Alphabet, Event, JsonUtil, SingleLetterTag};
 
 use crate::engine::{RelayEvent, Want, WrapKey};
 use crate::market::{EventId, Pubkey, Span, Time};
-use crate::wire::network_name;
+use crate::wire::{FOLLOWS, PROOF, RECEIPT, network_name};
 
 /// No event is larger than this as JSON, whatever its kind: 128 KiB.
 pub const MAX_EVENT_BYTES: usize = 128 * 1024;
@@ -83,7 +83,7 @@ pub(super) fn admit(
     let size = frame.saturating_sub(100);
     let kind = event.kind.as_u16();
     let limit = match kind {
-        LISTING | WRAP | CHANNEL => MAX_PRIVATE_BYTES,
+        LISTING | WRAP | CHANNEL | PROOF | RECEIPT | FOLLOWS => MAX_PRIVATE_BYTES,
         _ => return Err(Refused::Unasked),
     };
     if size > limit || (kind == LISTING && event.content.len() > MAX_LISTING_CONTENT) {
@@ -117,6 +117,10 @@ fn meets<'a>(event: &'a Event, wanted: &'a Wanted) -> impl Iterator<Item = (Want
     let keys: Vec<Want> = match event.kind.as_u16() {
         CHANNEL => vec![Want::Channel(Pubkey(event.pubkey.to_bytes()))],
         WRAP => tags(event, Alphabet::P).filter_map(|p| p.parse().ok()).map(Want::Wraps).collect(),
+        PROOF | RECEIPT => {
+            tags(event, Alphabet::P).filter_map(|p| p.parse().ok()).map(Want::About).collect()
+        }
+        FOLLOWS => vec![Want::Follows(Pubkey(event.pubkey.to_bytes()))],
         LISTING if tags(event, Alphabet::Y).any(|y| y == "earnest") => wanted
             .keys()
             .filter(|w| matches!(w, Want::Listings(n) if tags(event, Alphabet::N).any(|t| t == network_name(*n))))

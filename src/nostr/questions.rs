@@ -17,7 +17,7 @@ use super::backoff;
 use super::inbox::{CHANNEL, LISTING, WRAP, Wanted};
 use crate::engine::Want;
 use crate::market::{Span, Time};
-use crate::wire::network_name;
+use crate::wire::{FOLLOWS, PROOF, RECEIPT, network_name};
 
 /// How many keys one question names.
 const KEYS: usize = 100;
@@ -264,7 +264,7 @@ impl Questions {
         match (want, to) {
             (Want::Listings(_), Some(to)) => from.max(to.before(Span::HOUR.times(2))),
             (Want::Wraps(_), Some(to)) => from.max(to.before(Span::DAY.times(7))),
-            (Want::Channel(_), _) | (_, None) => from,
+            (Want::Channel(_) | Want::About(_) | Want::Follows(_), _) | (_, None) => from,
         }
     }
 
@@ -468,6 +468,8 @@ fn grouped(wanted: &Wanted) -> BTreeMap<String, BTreeSet<Want>> {
             Want::Listings(_) => "l",
             Want::Wraps(_) => "w",
             Want::Channel(_) => "c",
+            Want::About(_) => "a",
+            Want::Follows(_) => "f",
         };
         let count = counts.entry(class).or_default();
         groups.entry(format!("{class}{}", *count / KEYS)).or_default().insert(want.clone());
@@ -480,11 +482,14 @@ fn grouped(wanted: &Wanted) -> BTreeMap<String, BTreeSet<Want>> {
 fn filter(wants: &BTreeSet<Want>) -> Filter {
     let (mut filter, mut authors, mut to, mut chains) =
         (Filter::new(), Vec::new(), Vec::new(), Vec::new());
+    let (mut about, mut lists) = (Vec::new(), Vec::new());
     for want in wants {
         match want {
             Want::Listings(network) => chains.push(network_name(*network).to_owned()),
             Want::Wraps(key) => to.push(key.to_string()),
             Want::Channel(key) => authors.push(PublicKey::from_byte_array(key.0)),
+            Want::About(key) => about.push(key.to_string()),
+            Want::Follows(key) => lists.push(PublicKey::from_byte_array(key.0)),
         }
     }
     let letter = SingleLetterTag::lowercase;
@@ -499,6 +504,13 @@ fn filter(wants: &BTreeSet<Want>) -> Filter {
     }
     if !authors.is_empty() {
         filter = filter.kind(Kind::Custom(CHANNEL)).authors(authors);
+    }
+    if !about.is_empty() {
+        let kinds = [Kind::Custom(PROOF), Kind::Custom(RECEIPT)];
+        filter = filter.kinds(kinds).custom_tags(letter(Alphabet::P), about);
+    }
+    if !lists.is_empty() {
+        filter = filter.kind(Kind::Custom(FOLLOWS)).authors(lists);
     }
     filter
 }

@@ -230,6 +230,7 @@ impl Drop for Ticket {
 
 /// A running relay; cut off when dropped.
 pub struct Relay {
+    database: Arc<dyn NostrDatabase>,
     address: SocketAddr,
     stop: watch::Sender<bool>,
     task: Option<JoinHandle<()>>,
@@ -293,8 +294,8 @@ impl Relay {
             config,
         });
         let (stop, stopped) = watch::channel(false);
-        let task = Some(tokio::spawn(accept(listener, front, database, stopped)));
-        Ok(Self { address, stop, task })
+        let task = Some(tokio::spawn(accept(listener, front, database.clone(), stopped)));
+        Ok(Self { address, database, stop, task })
     }
 
     /// Where it is, as `ws://`.
@@ -305,6 +306,11 @@ impl Relay {
     /// The port it got.
     pub fn port(&self) -> u16 {
         self.address.port()
+    }
+
+    /// How many events of a kind it keeps, whoever may read them.
+    pub async fn count(&self, kind: u16) -> anyhow::Result<u64> {
+        Ok(self.database.count(nostr::Filter::new().kind(kind.into())).await? as u64)
     }
 
     /// Cuts every connection and stops. What is in a directory stays.

@@ -7,7 +7,9 @@ use nostr::{Event, Filter, Kind, PublicKey, Tag};
 use serde::{Deserialize, Serialize};
 
 /// To whom gift wraps (kind 1059) are served.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema,
+)]
 #[serde(rename_all = "lowercase")]
 pub enum Wraps {
     /// To anyone.

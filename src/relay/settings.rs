@@ -28,7 +28,7 @@ pub enum SettingsError {
 }
 
 /// What an operator sets. What is left out is as in [`DEFAULT`].
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Settings {
     /// Where it listens, and to how many.
@@ -46,7 +46,7 @@ pub struct Settings {
 }
 
 /// Where it listens, and to how many.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Listen {
     /// `ip:port`.
@@ -64,7 +64,7 @@ pub struct Listen {
 }
 
 /// Where events are kept.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Storage {
     /// The directory of the database.
@@ -74,7 +74,7 @@ pub struct Storage {
 }
 
 /// What it says of itself. Empty texts are not said.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Info {
     /// Its name.
@@ -90,7 +90,7 @@ pub struct Info {
 }
 
 /// What holds for every event and every connection.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Limits {
     /// Bytes of a message.
@@ -118,7 +118,7 @@ pub struct Limits {
 }
 
 /// Who may read.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Reading {
     /// Whether reading takes a login, by any key (NIP-42).
@@ -130,7 +130,7 @@ pub struct Reading {
 }
 
 /// Some kinds and their rules. A zero is no limit of its own.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Kinds {
     /// Which.

@@ -197,7 +197,7 @@ pub async fn first<P: Part, F: Future<Output = anyhow::Result<P>>>(
             Err(why) => return Err(why.into()),
         }
         match own().await {
-            Ok(part) => return serve(dir, part).await.map(Door::Owner),
+            Ok(part) => return self::own(dir, part).await.map(Door::Owner),
             Err(why) if is_owned(&why) && begun.elapsed() < PATIENCE => {}
             Err(why) if is_owned(&why) => {
                 return Err(why.context("The owner of the directory does not answer on its socket"));
@@ -208,7 +208,11 @@ pub async fn first<P: Part, F: Future<Output = anyhow::Result<P>>>(
     }
 }
 
-async fn serve<P: Part>(dir: &Path, part: P) -> anyhow::Result<Owning> {
+/// Serves what already has the lock of the directory to everybody else.
+///
+/// # Errors
+/// The socket cannot be made; the part is stopped then.
+pub async fn own<P: Part>(dir: &Path, part: P) -> anyhow::Result<Owning> {
     match Server::start(Place::new(dir), part.handle().clone()) {
         Ok(server) => Ok(Owning { part: Box::new(part), server }),
         Err(why) => {

@@ -11,7 +11,7 @@ use super::chain::{Chain, ChainError};
 use super::methods::{self, RpcError};
 
 /// Where a chain's RPC is and who may call it: what `set_chain_source_bitcoind_rpc` asks for.
-#[derive(Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
 pub struct Endpoint {
     /// Host name or address.
     pub host: String,

@@ -42,7 +42,7 @@ pub struct MarketSetup {
 }
 
 /// Where everything of a market is.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, schemars::JsonSchema)]
 pub struct Places {
     /// Chain, relay and LSP.
     #[serde(flatten)]

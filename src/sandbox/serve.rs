@@ -11,7 +11,7 @@ use crate::sandbox::world::{World, WorldSetup};
 use crate::sandbox::{ChainControl, Endpoint, FaucetKey};
 
 /// Where everything of a served sandbox is.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Served {
     /// `ws://`.
     pub relay: String,

@@ -1,19 +1,31 @@
 //! Stories: one whole course of events on the real parts, step by step, that asserts by asking the parts.
 //! Demo, documentation and acceptance test at once.
 
+mod agent;
+mod audit;
 mod bots;
+mod cheat;
+mod check;
+mod course;
+mod crash;
 mod crash_bot;
+mod crook;
 mod escrow;
 mod first_job;
+mod judge;
+mod nwc;
 mod sabotage;
+mod tranches;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Instant;
 
+use anyhow::Context as _;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
+use crate::sandbox::Fronts;
 use crate::sandbox::world::Purse;
 
 pub(super) use sabotage::Sabotage;
@@ -33,8 +45,17 @@ pub struct Story {
 pub fn list() -> Vec<Story> {
     vec![
         first_job::STORY,
+        tranches::STORY,
+        audit::STORY,
+        cheat::STORY,
+        check::STORY,
         escrow::STORY,
         escrow::TIMEOUT,
+        judge::STORY,
+        judge::FRAUD,
+        crash::STORY,
+        agent::STORY,
+        nwc::STORY,
         bots::REQUESTER,
         bots::WORKER,
         crash_bot::STORY,
@@ -58,14 +79,14 @@ pub struct Play {
     pub seed: Option<u64>,
     /// How many jobs, in a story of many.
     pub jobs: Option<u32>,
-    /// The earnest binary, for a story with processes of their own.
-    pub program: Option<PathBuf>,
     /// What to break.
     pub break_way: Option<String>,
+    /// The program that parties run as processes of their own; this one when absent.
+    pub exe: Option<PathBuf>,
 }
 
 /// One step that was taken.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 pub struct StepTaken {
     /// What happened, in words.
     pub step: String,
@@ -74,7 +95,7 @@ pub struct StepTaken {
 }
 
 /// One thing that a story claims.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, schemars::JsonSchema)]
 pub struct Assert {
     /// What is claimed.
     pub name: String,
@@ -87,7 +108,7 @@ pub struct Assert {
 }
 
 /// One party, before and after.
-#[derive(Debug, Clone, Default, Serialize)]
+#[derive(Debug, Clone, Default, Serialize, schemars::JsonSchema)]
 pub struct PartySummary {
     /// Its identity; empty for a party that has none.
     pub npub: String,
@@ -104,7 +125,7 @@ pub struct PartySummary {
 }
 
 /// One payment.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, schemars::JsonSchema)]
 pub struct PaymentSummary {
     /// SHA-256 of the preimage.
     pub hash: String,
@@ -123,7 +144,7 @@ pub struct PaymentSummary {
 }
 
 /// One file that was handed over.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, schemars::JsonSchema)]
 pub struct FileSummary {
     /// As its owner had it.
     pub sent: PathBuf,
@@ -136,7 +157,7 @@ pub struct FileSummary {
 }
 
 /// Fees of a whole story.
-#[derive(Debug, Clone, Default, Serialize)]
+#[derive(Debug, Clone, Default, Serialize, schemars::JsonSchema)]
 pub struct Fees {
     /// Kept by the LSP for opening channels.
     pub lsp: u64,
@@ -147,7 +168,7 @@ pub struct Fees {
 }
 
 /// The last line of a story.
-#[derive(Debug, Clone, Default, Serialize)]
+#[derive(Debug, Clone, Default, Serialize, schemars::JsonSchema)]
 pub struct Summary {
     /// Whether every claim held.
     pub ok: bool,
@@ -236,6 +257,15 @@ pub async fn play(
     play: Play,
     on_step: &mut (dyn FnMut(StepTaken) + Send),
 ) -> anyhow::Result<Summary> {
+    play_with(play, None, on_step).await
+}
+
+/// The same, with the front ends that some stories are told through: those of the program that plays it.
+pub async fn play_with(
+    play: Play,
+    fronts: Option<&dyn Fronts>,
+    on_step: &mut (dyn FnMut(StepTaken) + Send),
+) -> anyhow::Result<Summary> {
     let Some(story) = list().into_iter().find(|s| s.name == play.name) else {
         let names: Vec<_> = list().iter().map(|s| s.name).collect();
         anyhow::bail!("there is no story `{}`; there are: {}", play.name, names.join(", "));
@@ -249,11 +279,24 @@ pub async fn play(
     let mut teller = Teller::new(story.name, on_step);
     teller.summary.breaks.extend(play.break_way.clone());
     match story.name {
+        "crash" => crash::tell(&play, &mut teller).await?,
         "escrow" => escrow::tell(&play, &mut teller, escrow::End::Released).await?,
         "escrow-timeout" => escrow::tell(&play, &mut teller, escrow::End::TimedOut).await?,
         "bot-requester" => bots::requester(&play, &mut teller).await?,
         "bot-worker" => bots::worker(&play, &mut teller).await?,
         "crash-bot" => crash_bot::tell(&play, &mut teller).await?,
+        "tranches" => tranches::tell(&play, &mut teller).await?,
+        "audit" => audit::tell(&play, &mut teller).await?,
+        "cheat" => cheat::tell(&play, &mut teller).await?,
+        "check" => check::tell(&play, &mut teller).await?,
+        "escrow-judge" => judge::tell(&play, &mut teller, judge::End::Released).await?,
+        "escrow-fraud" => judge::tell(&play, &mut teller, judge::End::Refused).await?,
+        "agent" => {
+            let fronts = fronts
+                .context("this story is told through front ends: play it with the program")?;
+            agent::tell(&play, fronts, &mut teller).await?;
+        }
+        "nwc" => nwc::tell(&play, &mut teller).await?,
         _ => first_job::tell(&play, &mut teller).await?,
     }
     Ok(teller.end())

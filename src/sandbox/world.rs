@@ -13,15 +13,15 @@ use zeroize::Zeroizing;
 use crate::app::App;
 use crate::engine::{Clock as _, Dice as _, Ports, Snapshot};
 use crate::keys::{Keys, OsDice, Phrase, Secrets, SystemClock};
-use crate::lightning::{self, Holdings};
-use crate::market::{Budget, Msat, Network};
+use crate::lightning::{Holdings, Node, WalletUri};
+use crate::market::{Budget, Msat};
 use crate::sandbox::control::Setup;
+use crate::sandbox::ground::Ground;
 use crate::sandbox::lsp::{FEE_PPM, Lsp, LspConfig};
 use crate::sandbox::{ChainControl, Relay, RelayConfig};
-use crate::transfer::{Bind, RelayChoice};
 
 /// What a party has, in msat.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 pub struct Purse {
     /// Coins on the chain.
     pub onchain: u64,
@@ -144,7 +144,7 @@ impl World {
         let random = || OsDice.nonce().0.iter().take(8).fold(0, |n, b| n << 8 | u64::from(*b));
         let seed = setup.seed.unwrap_or_else(random);
         let lsp = Lsp::start(LspConfig {
-            seed: secrets(seed, "lsp").phrase_seed(),
+            seed: node_seed(seed, "lsp"),
             dir: dir.join("lsp"),
             chain: chain.endpoint().clone(),
             runtime: tokio::runtime::Handle::current(),
@@ -184,6 +184,17 @@ impl World {
     pub fn relay_url(&self) -> &str {
         &self.url
     }
+    /// What a party must know of it.
+    pub(super) fn ground(&self) -> Ground {
+        Ground {
+            dir: self.dir.clone(),
+            relay: self.url.clone(),
+            chain: self.chain.endpoint().clone(),
+            lsp: self.lsp.peer().to_string(),
+            seed: self.seed,
+        }
+    }
+
     /// Starts a party on this world's relay (or on `relay`), with its ports changed by `change`.
     pub async fn party(
         &self,
@@ -191,49 +202,53 @@ impl World {
         relay: Option<String>,
         change: impl FnOnce(Ports) -> Ports,
     ) -> anyhow::Result<Party> {
-        self.party_with(name, &self.dir.join(name), relay, Budget::default(), change).await
+        self.party_with(name, relay, None, change).await
     }
 
-    /// The same, in this folder and with this budget for its bots.
-    pub async fn party_with(
+    /// Starts a party that pays through a wallet elsewhere (NIP-47).
+    pub async fn party_paid_by(&self, name: &'static str, wallet: &str) -> anyhow::Result<Party> {
+        let payer = WalletUri::read(wallet).context("no address of a wallet")?;
+        self.party_with(name, None, Some(payer), |ports| ports).await
+    }
+
+    async fn party_with(
         &self,
         name: &'static str,
-        dir: &Path,
         relay: Option<String>,
+        payer: Option<WalletUri>,
+        change: impl FnOnce(Ports) -> Ports,
+    ) -> anyhow::Result<Party> {
+        let own = self.ground();
+        let ground = Ground { relay: relay.unwrap_or_else(|| own.relay.clone()), ..own };
+        let app = ground.party_with(name, payer, change).await?;
+        Ok(Party { name, dir: self.dir.join(name), app })
+    }
+
+    /// How many events of each kind the relay keeps; of one that was started elsewhere, how many it shows.
+    pub async fn events_by_kind(&self) -> anyhow::Result<BTreeMap<String, u64>> {
+        let Some(relay) = &self.relay else { return shown_by_kind(&self.url).await };
+        let mut kinds = BTreeMap::new();
+        for kind in KINDS {
+            kinds.insert(kind.to_string(), relay.count(kind).await?);
+        }
+        Ok(kinds)
+    }
+
+    /// A party in a folder of this name below the world's, whose bots have this budget.
+    pub(super) async fn party_bound(
+        &self,
+        name: &'static str,
+        folder: &str,
         budget: Budget,
         change: impl FnOnce(Ports) -> Ports,
     ) -> anyhow::Result<Party> {
-        let dir = dir.to_owned();
-        let endpoint = self.chain.endpoint().clone();
-        let setup = crate::app::Setup {
-            dir: dir.clone(),
-            network: Network::Regtest,
-            relays: vec![relay.unwrap_or_else(|| self.url.clone())],
-            chain: lightning::Chain::Bitcoind {
-                host: endpoint.host,
-                port: endpoint.port,
-                user: endpoint.user,
-                password: endpoint.password,
-            },
-            lsp: Some(lightning::Lsp { peer: self.lsp.peer().clone(), token: None }),
-            listen: None,
-            lsp_fee_cap_ppm: 50_000,
-            bind: Bind::At(([127, 0, 0, 1], 0).into()),
-            relay: RelayChoice::Disabled,
-            budget,
-            what: "a party of the sandbox",
-        };
-        let secrets = secrets(self.seed, name).0;
-        let keys = Arc::new(Keys::new(&secrets, Arc::new(OsDice), Arc::new(SystemClock)));
-        let app = App::open_with(setup, keys, change)
-            .await
-            .with_context(|| format!("{name} did not start"))?;
-        Ok(Party { name, dir, app })
+        let app = self.ground().party_bound(folder, budget, change).await?;
+        Ok(Party { name, dir: self.dir.join(folder), app })
     }
 
     /// The keys of a party, for a process of its own.
-    pub(super) fn keys_of(&self, name: &str) -> Secrets {
-        secrets(self.seed, name).0
+    pub(super) fn keys_of(&self, folder: &str) -> Secrets {
+        secrets(self.seed, folder)
     }
 
     /// Pays coins to an address, on the books of the faucet.
@@ -257,13 +272,25 @@ impl World {
         self.sync(parties).await
     }
 
-    /// Has every node look at the chain now.
+    /// Has every node see all the blocks there are now.
     pub async fn sync(&self, parties: &[&Party]) -> anyhow::Result<()> {
-        if !self.lsp_stopped {
-            self.lsp.sync().await?;
-        }
-        for party in parties {
-            party.app.node().sync().await?;
+        let tip = self.chain.client().height().await?;
+        let mut nodes: Vec<&Node> = parties.iter().map(|party| &**party.app.node()).collect();
+        nodes.extend((!self.lsp_stopped).then(|| self.lsp.node()));
+        for node in nodes {
+            let seen = async {
+                // A look that had begun before the newest block is answered without it.
+                loop {
+                    node.sync().await?;
+                    if node.height() >= tip {
+                        return anyhow::Ok(());
+                    }
+                }
+            };
+            let patience = Duration::from_secs(60);
+            tokio::time::timeout(patience, seen)
+                .await
+                .context("a node does not see new blocks")??;
         }
         Ok(())
     }
@@ -359,33 +386,34 @@ async fn on_its_port(config: RelayConfig, kept: &Path) -> anyhow::Result<Relay> 
 const LSP_COINS: u64 = 20_000_000;
 
 /// The keys of one party.
-struct PartySecrets(Secrets);
-
-fn secrets(seed: u64, name: &str) -> PartySecrets {
+pub(super) fn secrets(seed: u64, name: &str) -> Secrets {
     let mut hasher = blake3::Hasher::new_derive_key("earnest/v1/sandbox-party");
     hasher.update(&seed.to_le_bytes());
     hasher.update(name.as_bytes());
-    // One seed names one world, but two runs of it must not share sessions.
-    let entropy = hasher.finalize().into();
-    PartySecrets(Secrets { phrase: Phrase::new(&entropy), imported: None })
+    Secrets { phrase: Phrase::new(&hasher.finalize().into()), imported: None }
 }
 
-impl PartySecrets {
-    fn phrase_seed(&self) -> Zeroizing<[u8; 64]> {
-        Keys::new(&self.0, Arc::new(OsDice), Arc::new(SystemClock)).lightning_seed()
-    }
+fn node_seed(seed: u64, name: &str) -> Zeroizing<[u8; 64]> {
+    let secrets = secrets(seed, name);
+    Keys::new(&secrets, Arc::new(OsDice), Arc::new(SystemClock)).lightning_seed()
 }
 
-/// How many events of each kind a relay keeps: asked of the relay itself.
-pub async fn events_by_kind(url: &str) -> anyhow::Result<BTreeMap<String, u64>> {
+/// Kinds of events that a story counts.
+const KINDS: [u16; 5] = [1059, 3920, 3922, 3923, 30402];
+
+/// How many events of each kind a relay shows to anybody: asked of the relay itself. Gift wraps are missing
+/// where they are shown to their recipient alone.
+async fn shown_by_kind(url: &str) -> anyhow::Result<BTreeMap<String, u64>> {
     let client = nostr_sdk::Client::default();
     client.add_relay(url).await?;
     client.connect().await;
     let mut kinds = BTreeMap::new();
-    for kind in [1059u16, 3920, 3922, 30402] {
+    for kind in KINDS {
         let filter = nostr_sdk::Filter::new().kind(nostr_sdk::Kind::from(kind)).limit(500);
-        let events = client.fetch_events(filter, Duration::from_secs(5)).await?;
-        kinds.insert(kind.to_string(), events.len() as u64);
+        let events = client.fetch_events(filter, Duration::from_secs(5)).await?.len() as u64;
+        if kind != 1059 || events > 0 {
+            kinds.insert(kind.to_string(), events);
+        }
     }
     client.shutdown().await;
     Ok(kinds)

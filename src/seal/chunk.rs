@@ -99,9 +99,9 @@ impl Slot {
         digest::CHUNK_CIPHER.hash(&[&self.room[BLIND..HEAD + self.len]])
     }
 
-    /// leaf_i = H("leaf", i, len_i, P_i, C_i).
+    /// leaf_i = H("leaf", i, len_i, mark_i, P_i, C_i).
     pub(super) fn leaf(&self) -> Hash32 {
-        leaf(self.index, self.len(), &self.promise, &self.cipher)
+        leaf(self.index, self.len(), self.starts_record, &self.promise, &self.cipher)
     }
 }
 
@@ -111,11 +111,19 @@ impl Drop for Slot {
     }
 }
 
-/// leaf_i = H("leaf", i, len_i, P_i, C_i).
-pub(super) fn leaf(i: u64, len: u32, promise: &Hash32, cipher: &Hash32) -> Hash32 {
+/// leaf_i = H("leaf", i, len_i, mark_i, P_i, C_i). The mark is in there so that a proof can show where a record
+/// begins and ends.
+pub(super) fn leaf(
+    i: u64,
+    len: u32,
+    starts_record: bool,
+    promise: &Hash32,
+    cipher: &Hash32,
+) -> Hash32 {
     digest::LEAF.hash(&[
         &i.to_le_bytes(),
         &len.to_le_bytes(),
+        &[u8::from(starts_record)],
         promise.as_bytes(),
         cipher.as_bytes(),
     ])

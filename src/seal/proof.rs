@@ -38,6 +38,8 @@ pub struct FraudProof {
     pub i: u64,
     /// len_i.
     pub len: u32,
+    /// mark_i: a record starts with the chunk.
+    pub starts_record: bool,
     /// c_i.
     pub ciphertext: Vec<u8>,
     /// P_i.
@@ -55,13 +57,18 @@ struct Form {
     ciphertext: String,
     i: u64,
     key: Hash32,
+    kind: String,
     len: u32,
     manifest: String,
+    mark: u8,
     path: String,
     promise: Hash32,
     secret: Hash32,
     v: u32,
 }
+
+/// What tells the JSON of this proof from that of others.
+const KIND: &str = "key";
 
 /// What the signatures vouch for, as `wire` found it. `seal` takes no event apart.
 #[derive(Clone, Debug)]
@@ -126,6 +133,21 @@ pub enum Flaw {
     /// The chunk opens to what was signed: the worker was honest about it.
     #[error("the chunk opens to exactly what the worker signed")]
     Opens,
+    /// In a check proof: the key does not open the chunk to what was signed, so nothing was looked at.
+    #[error("the key given does not open the chunk to what the worker signed")]
+    Closed,
+    /// In a check proof: the chunk is not a whole record, and not the whole delivery.
+    #[error("the chunk is not the whole of what the check looks at")]
+    Part,
+    /// In a check proof: not a check that the worker signed.
+    #[error("the check is not one of those that the worker signed")]
+    Unpinned,
+    /// In a check proof: the check passes the chunk.
+    #[error("the chunk passes the check")]
+    Passes,
+    /// In a check proof: the check cannot say. That proves nothing, for anybody.
+    #[error("the check says nothing of the chunk")]
+    NoVerdict,
 }
 
 impl Flaw {
@@ -141,6 +163,11 @@ impl Flaw {
             Self::Length => "proof.length",
             Self::Path => "proof.path",
             Self::Opens => "proof.opens",
+            Self::Closed => "proof.closed",
+            Self::Part => "proof.part",
+            Self::Unpinned => "proof.unpinned",
+            Self::Passes => "proof.passes",
+            Self::NoVerdict => "proof.no_verdict",
         }
     }
 }
@@ -186,7 +213,7 @@ fn judge<E: std::fmt::Display>(
     }
     let mut slot = Slot::new();
     slot.resize(len).copy_from_slice(&proof.ciphertext);
-    let leaf = leaf(proof.i, proof.len, &proof.promise, &slot.committed());
+    let leaf = leaf(proof.i, proof.len, proof.starts_record, &proof.promise, &slot.committed());
     if climb(leaf, proof.i, manifest.n, &proof.path) != Some(manifest.root) {
         return Err(Flaw::Path);
     }
@@ -253,6 +280,7 @@ pub fn prove(
             return Err(ProveError::Damaged);
         }
         slot.index = index;
+        slot.starts_record = entry.starts_record;
         slot.promise = entry.promise;
         slot.cipher = slot.committed();
         let leaf = slot.leaf();
@@ -272,6 +300,7 @@ pub fn prove(
         keys: keys.clone(),
         i,
         len: entry.len,
+        starts_record: entry.starts_record,
         ciphertext,
         promise: entry.promise,
         path: climbing.path(),
@@ -281,7 +310,7 @@ pub fn prove(
 /// Why bytes are no proof of this version.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error("not a fraud proof: {0}")]
-pub struct BadProof(String);
+pub struct BadProof(pub(super) String);
 
 impl FraudProof {
     /// Reads a proof of at most [`MAX_PROOF_JSON`] bytes. Whether it proves anything, [`verify`] says.
@@ -292,6 +321,9 @@ impl FraudProof {
         }
         let form: Form =
             serde_json::from_slice(bytes).map_err(|error| BadProof(error.to_string()))?;
+        if form.kind != KIND || form.mark > 1 {
+            return Err(bad("it is of another kind, or its mark is none"));
+        }
         if form.v != PROOF_VERSION {
             return Err(bad("its version is unknown here; a newer earnest may read it"));
         }
@@ -311,6 +343,7 @@ impl FraudProof {
             },
             i: form.i,
             len: form.len,
+            starts_record: form.mark == 1,
             ciphertext,
             promise: form.promise,
             path: siblings.iter().copied().map(Hash32::new).collect(),
@@ -325,8 +358,10 @@ impl FraudProof {
             ciphertext: STANDARD.encode(&self.ciphertext),
             i: self.i,
             key: Hash32::new(*self.keys.key.expose()),
+            kind: KIND.to_owned(),
             len: self.len,
             manifest: self.manifest.clone(),
+            mark: u8::from(self.starts_record),
             path: STANDARD.encode(path),
             promise: self.promise,
             secret: Hash32::new(*self.keys.secret.expose()),

@@ -140,6 +140,7 @@ fn told(case: &Case) -> Value {
             let mut slot = Slot::new();
             slot.index = i;
             slot.promise = entry.promise;
+            slot.starts_record = entry.starts_record;
             slot.resize(cipher.len()).copy_from_slice(cipher);
             slot.cipher = slot.committed();
             json!({

@@ -13,9 +13,9 @@ use super::peer::Peer;
 use super::relay::RelayNet;
 use crate::engine::{Channel, Core, Store, Trouble};
 use crate::market::{
-    Actor, Ask, Body, Deadlines, Draft, EscrowTerms, GigDraft, Job, Lock, Mode, Msat, Network,
-    PaymentHash, Phase, Preimage, Quality, Query, Role, Side, Sort, Span, Verb, WINDOW, Wish, Work,
-    may,
+    Actor, Ask, Body, Case, CasePhase, DETERMINISTIC, Deadlines, Draft, EscrowTerms, GigDraft, Job,
+    JudgeTerms, Lock, Mode, Msat, Network, Phase, Post, Preimage, Quality, Query, Role, Side, Sort,
+    Span, Verb, WINDOW, Wish, Work, may,
 };
 use crate::text::Raw;
 
@@ -35,6 +35,7 @@ impl Stage {
 
     /// One look at the screen.
     pub(super) fn act(&self, peer: &mut Peer, gigs: usize) {
+        self.judge(peer);
         if !self.closing {
             self.post(peer, gigs);
             self.bid(peer);
@@ -62,7 +63,8 @@ impl Stage {
     fn post(&self, peer: &mut Peer, gigs: usize) {
         let mut draw = self.draw("post", peer, 0);
         let Some(core) = &mut peer.core else { return };
-        if core.posts().len() >= gigs || draw.permille(500) {
+        let own = core.posts().values().filter_map(Post::gig);
+        if own.filter(|gig| gig.offer.work != Work::Judge).count() >= gigs || draw.permille(500) {
             return;
         }
         let modes = match draw.range(0, 10) {
@@ -72,6 +74,7 @@ impl Stage {
             _ => vec![Mode::Sealed],
         };
         let escrow = modes.contains(&Mode::Escrow);
+        let judge = a_judge(core, draw.next());
         let draft = GigDraft {
             quality: Quality::default(),
             title: format!("Gig {} of {}", core.posts().len(), peer.n),
@@ -89,7 +92,7 @@ impl Stage {
             },
             escrow: Some(EscrowTerms {
                 window: u32::try_from(draw.range(144, 289)).unwrap_or(WINDOW),
-                judge: None,
+                judge: judge.filter(|_| draw.permille(700)),
             })
             .filter(|_| escrow),
             pow: u8::try_from(draw.range(0, 4)).unwrap_or(0),
@@ -106,6 +109,44 @@ impl Stage {
         }
         if let Some(core) = &mut peer.core {
             let _ = core.post(&draft, inputs);
+        }
+    }
+
+    /// Some judge: one by a program, one by hand, one who is rarely there.
+    fn judge(&self, peer: &mut Peer) {
+        let nature = self.seed.draw("judge", &[peer.n as u64]).range(0, 4);
+        let now = core_time(peer);
+        let mut draw = self.draw("ruling", peer, 1);
+        let Some(core) = &mut peer.core else { return };
+        let listed = |post: &Post| post.gig().is_some_and(|gig| gig.offer.work == Work::Judge);
+        if nature < 3 && !self.closing && !core.posts().values().any(listed) {
+            let tags = if nature < 2 { DETERMINISTIC } else { "by-hand" };
+            let draft = GigDraft {
+                quality: Quality::default(),
+                title: format!("Judge {}", peer.n),
+                summary: String::new(),
+                content: "I rule.".into(),
+                tags: vec![tags.into()],
+                work: Work::Judge,
+                modes: vec![Mode::Direct],
+                slots: 1,
+                price: Msat::sats(10).unwrap_or_default(),
+                max_bytes: 1,
+                deadlines: Deadlines { deliver: Span::DAY, pay: Span::DAY },
+                escrow: None,
+                pow: 0,
+                expires_at: now.after(Span::DAY.times(2)),
+            };
+            let _ = core.post(&draft, Vec::new());
+        }
+        let open = |case: &&Case| case.phase == CasePhase::Disputed && !case.is_deterministic();
+        let ids: Vec<_> = core.cases().values().filter(open).map(|case| case.id).collect();
+        for id in ids {
+            // By hand, and so late, or never.
+            if draw.permille(60) {
+                let whose = if draw.permille(500) { Role::Worker } else { Role::Requester };
+                let _ = core.rule(&id, whose, "so".into());
+            }
         }
     }
 
@@ -182,6 +223,13 @@ impl Stage {
                 self.forge(peer, job, &mut draw);
                 Ok(())
             }
+            (Asker::Good | Asker::Picky, Phase::Disputed)
+                if can(Verb::Object) && draw.permille(300) =>
+            {
+                core.ask(&job.id, Ask::Object { reason: reason() })
+            }
+            // Who has read the work and means no harm pays, sooner or later; some forget.
+            (Asker::Good, Phase::Delivered) if job.judge().is_some() && forgetful(job) => Ok(()),
             (_, Phase::Awarded) if can(Verb::Fund) => {
                 let max_fee = fee(&bot);
                 asked(core, &bot, |core| core.fund(&job.id, max_fee))
@@ -214,6 +262,9 @@ impl Stage {
             (Doer::Hostile, Phase::Delivered | Phase::Paying) if draw.permille(500) => {
                 self.forge(peer, job, &mut draw);
                 Ok(())
+            }
+            (_, Phase::Working) if can(Verb::Dispute) && draw.permille(300) => {
+                core.ask(&job.id, Ask::Dispute { reason: "it is good".into() })
             }
             (_, Phase::Working) if can(Verb::Deliver) => {
                 self.deliver(peer, job, &mut draw);
@@ -275,14 +326,14 @@ impl Stage {
         let locked = job.escrow.as_ref().map(|escrow| escrow.lock);
         let body = match draw.range(0, if locked.is_some() { 12 } else { 8 }) {
             8 => Body::Funded { attempt: 0, deadline: u32::MAX >> 4 },
-            9 => Body::Holding { hash: locked.map_or(PaymentHash([1; 32]), |lock| lock.hash) },
-            10 => Body::Accept { manifest, x: Some(Preimage::new([9; 32])) },
+            9 => Body::Lodged { record: String::new(), height: 800_001 },
+            10 => Body::Accept { manifest, x: Some(Preimage::new([9; 32])), receipt: None },
             11 => match locked {
                 Some(lock) => Body::Lock(Lock { attempt: lock.attempt + 1, ..lock }),
                 None => Body::Note { text: Raw("no lock".into()) },
             },
-            0 => Body::Settled { manifest },
-            1 => Body::Accept { manifest, x: None },
+            0 => Body::Settled { manifest, receipt: None },
+            1 => Body::Accept { manifest, x: None, receipt: None },
             2 => Body::Ready { manifest, tranche: 0 },
             3 => Body::Reject { manifest, reason: Raw("forged".into()), next: None },
             4 => Body::Note { text: Raw("one of two".into()) },
@@ -308,6 +359,25 @@ impl Stage {
             let _ = lock(&self.relays).publish(peer.n, &event, &job.relays);
         }
     }
+}
+
+/// A judge of somebody else's, if the book has one.
+fn a_judge<S: Store>(core: &Core<S>, which: u64) -> Option<JudgeTerms> {
+    let query = Query {
+        work: Some(Work::Judge),
+        side: Some(Side::Service),
+        ..Query::everything(Network::Regtest)
+    };
+    let mut found = core.find(&query).ok()?.gigs;
+    found.retain(|gig| gig.author != core.identity());
+    let count = u64::try_from(found.len()).ok().filter(|count| *count > 0)?;
+    let gig = found.get(usize::try_from(which % count).ok()?)?;
+    Some(JudgeTerms { identity: gig.author, listing: gig.id })
+}
+
+/// A quarter of all jobs.
+fn forgetful(job: &Job) -> bool {
+    job.id.0[1] < 64
 }
 
 /// Asks as a bot or as a person.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 
 use crate::engine::{Commit, Committed, EffectRow, FactRow, Fault, LedgerRow, PendingRow, Store};
-use crate::market::{EventId, Gig, Page, PaymentHash, Pubkey, Query, Time};
+use crate::market::{EventId, Gig, Page, PaymentHash, Pubkey, Query, Testimony, Time};
 use crate::store::Database;
 
 /// How the machine will die, shared with the world.
@@ -168,5 +168,11 @@ impl Store for Brittle {
     }
     fn mutes(&self) -> Result<Vec<(Pubkey, Time)>, Fault> {
         self.db.mutes()
+    }
+    fn testimonies(&self, about: &Pubkey) -> Result<Vec<Testimony>, Fault> {
+        self.db.testimonies(about)
+    }
+    fn follows(&self) -> Result<Vec<Pubkey>, Fault> {
+        self.db.follows()
     }
 }

@@ -13,8 +13,8 @@ use super::chance::{Seed, word};
 use super::clock::{Clockwork, lock};
 use super::mood::{Honesty, honesty};
 use crate::engine::{
-    Fault, FetchOrder, Files, Grant, Inspection, OpenedTranche, SealOrder, SealTerms, SealedAt,
-    SealedFiles, Transfer,
+    Fault, FetchOrder, Files, Grant, Inspection, OpenedTranche, ProofOrder, SealOrder, SealTerms,
+    SealedAt, SealedFiles, Shows, Transfer,
 };
 use crate::market::{
     Address, Attachment, Audited, Checked, Digest, EndpointId, EventId, LEAST_PRICE, Mode, Pinned,
@@ -25,6 +25,7 @@ use crate::seal::{
     TrancheKeys, TrancheSecret,
 };
 use crate::text::Raw;
+use crate::wire;
 
 const ONE: NonZeroUsize = NonZeroUsize::MIN;
 /// Every deliverable is made of items this long, each a chunk: small work in several tranches.
@@ -327,21 +328,25 @@ impl Files for PeerDisk {
     ) -> Result<Vec<Checked>, Fault> {
         Err(Fault::Never(NO_QUALITY.into()))
     }
-    async fn prove(
-        &self,
-        at: &SealedAt,
-        t: u32,
-        key: &Preimage,
-        chunk: u64,
-        certificate: &str,
-        record: &str,
-    ) -> Result<PathBuf, Fault> {
-        let keys = keys_of(at, t, key).ok_or_else(|| Fault::Never("no such tranche".into()))?;
-        let (blob, vector) = (self.read(&at.blob)?, self.read(&at.vector)?);
-        let proof = seal::prove(certificate, record, &at.manifest, &keys, chunk, blob, vector)
-            .map_err(|e| Fault::Never(e.to_string()))?;
-        let path = self.folder(&at.terms.log).join("proof.json");
-        self.put(&path, proof.to_json());
+    async fn prove(&self, order: &ProofOrder) -> Result<PathBuf, Fault> {
+        let (certificate, record) = (&order.certificate, &order.record);
+        let (name, json) = match &order.shows {
+            Shows::Key { at, t, key, chunk } => {
+                let keys = keys_of(at, *t, key);
+                let keys = keys.ok_or_else(|| Fault::Never("no such tranche".into()))?;
+                let (blob, vector) = (self.read(&at.blob)?, self.read(&at.vector)?);
+                let m = &at.manifest;
+                let proof = seal::prove(certificate, record, m, &keys, *chunk, blob, vector)
+                    .map_err(|e| Fault::Never(e.to_string()))?;
+                ("proof.json", proof.to_json())
+            }
+            Shows::Check { .. } => return Err(Fault::Never(NO_QUALITY.into())),
+            Shows::Pair { before } => {
+                ("pair-proof.json", wire::pair_proof(certificate, before, record).into_bytes())
+            }
+        };
+        let path = self.folder(&order.log).join(name);
+        self.put(&path, json);
         Ok(path)
     }
 

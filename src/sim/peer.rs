@@ -280,8 +280,10 @@ impl Peer {
     /// What a run is to do, with the job as it is when the run begins.
     pub(super) fn work(&self, run: u64) -> Option<(EffectRow, Effect, Workbench)> {
         let (row, effect) = self.busy.get(&run)?.clone();
-        let job = self.core.as_ref()?.job(&row.log).cloned();
-        let work = Workbench { ports: self.ports.clone(), job, progress: Progress::default() };
+        let core = self.core.as_ref()?;
+        let (job, case) = (core.job(&row.log).cloned(), core.case(&row.log).cloned());
+        let progress = Progress::default();
+        let work = Workbench { ports: self.ports.clone(), job, case, progress };
         Some((row, effect, work))
     }
 

@@ -46,8 +46,20 @@ fn every_job_ended(world: &World, n: usize) -> Result<(), Broken> {
         if job.escrow.as_ref().is_some_and(|escrow| escrow.is_locked()) {
             return broken(peer, "it is over, and a payment died unnoticed", &job.id);
         }
+        if job.escrow.as_ref().is_some_and(|e| e.x.is_some() && e.hearing.ruling == Some(false)) {
+            return broken(peer, "ruled for the requester, and paid", &job.id);
+        }
         if job.phase == Phase::Cheated && job.attempt.as_ref().is_none_or(|a| a.proof.is_none()) {
             return broken(peer, "cheated, and no proof was made", &job.id);
+        }
+    }
+    for case in core.cases().values() {
+        if !case.phase.is_over() {
+            return broken(peer, &format!("a case is {:?} for ever", case.phase), &case.id);
+        }
+        // A hash is held by one judge of one case, and a judge is paid by none.
+        if core.store().payment(&case.lock.hash).map_err(|e| e.to_string())?.is_some() {
+            return broken(peer, "a judge has a payment of its own case", &case.id);
         }
     }
     let (waiting, parked) = core.store().outbox().map_err(|e| e.to_string())?;
@@ -269,6 +281,11 @@ fn settled_is_what_was_made(world: &World, peer: &Peer, job: &Job) -> Result<(),
     let Some((n, worker)) = other_side(world, job) else {
         return broken(peer, "settled with nobody", id);
     };
+    let ruled = job.escrow.as_ref().is_some_and(|e| e.hearing.ruling == Some(true));
+    if ruled && !is_deterministic(world, job) {
+        // A person who judges at random may well pay for garbage: that is said before funding.
+        return Ok(());
+    }
     let disks = lock(&world.disks);
     let got = job.attempt.as_ref().and_then(|w| disks.read(peer.n, w.output.as_ref()?));
     let made = worker.attempt.as_ref().and_then(|w| disks.read(n, w.source.as_ref()?));
@@ -287,6 +304,12 @@ fn settled_is_what_was_made(world: &World, peer: &Peer, job: &Job) -> Result<(),
         return broken(peer, "settled here, and the worker was not paid", id);
     }
     Ok(())
+}
+
+/// Whether the judge of this job rules by what can be computed.
+fn is_deterministic(world: &World, job: &Job) -> bool {
+    let judged = |peer: &Peer| Some(peer.core.as_ref()?.case(&job.case()?)?.is_deterministic());
+    world.peers.iter().find_map(judged).unwrap_or(false)
 }
 
 fn the_cheat_is_guilty(world: &World, peer: &Peer, job: &Job) -> Result<(), Broken> {
@@ -383,6 +406,15 @@ fn count(world: &mut World) {
         let Some(core) = &peer.core else { continue };
         world.report.notices += peer.notices;
         world.report.replays += peer.replays;
+        for case in core.cases().values() {
+            let end = match &case.ruling {
+                Some((Role::Worker, _)) => "judged for the worker",
+                Some((Role::Requester, _)) => "judged for the requester",
+                None if case.dispute.is_some() => "never judged",
+                None => "never called",
+            };
+            *world.report.cases.entry(end).or_default() += 1;
+        }
         for job in core.jobs().values().filter(|job| job.role == Role::Requester) {
             world.report.bids += 1;
             world.report.jobs += u64::from(job.job.is_some());

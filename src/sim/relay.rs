@@ -219,6 +219,8 @@ impl RelayNet {
                 Want::Listings(_) => Key::Listings,
                 Want::Wraps(key) => Key::Wraps(*key),
                 Want::Channel(key) => Key::Channel(*key),
+                // Nobody looks at anybody here.
+                Want::About(_) | Want::Follows(_) => continue,
             };
             for relay in 0..self.relays.len() {
                 let there = subscription.relays.contains(&self.relays[relay].url);

@@ -14,7 +14,7 @@ use super::relay::{Manners, PeerRelays, RelayNet};
 use super::{Plan, Report};
 use crate::engine::{Me, Ports, perform};
 use crate::keys::{Keys, Phrase, Secrets};
-use crate::market::{Address, Effect, EndpointId, Msat, Network};
+use crate::market::{Address, Effect, EndpointId, Msat, Network, Policy};
 
 const HOUR: Ms = 3_600_000;
 /// Hours after the end of chaos: longer than every deadline, resend, HTLC and lease together.
@@ -80,6 +80,8 @@ impl World {
                 network: Network::Regtest,
                 spendable: Msat::ZERO,
                 least_first: Some(Msat::ZERO),
+                receivable: Msat::MAX,
+                policy: Policy { receipts: true, ..Policy::default() },
             };
             peers.push(Peer::new(i, clockwork.clone(), clock, ports, me));
         }

@@ -4,7 +4,7 @@ use rusqlite::{Connection, OptionalExtension as _, Transaction, TransactionBehav
 
 use super::fault::fault;
 use super::read::{direction, int, ledger_row};
-use super::{listing, outbox};
+use super::{listing, outbox, people};
 use crate::engine::{Commit, Committed, FactRow, Fault, LedgerRow, Mark};
 use crate::market::{Msat, PaymentHash};
 
@@ -60,6 +60,12 @@ pub(super) fn commit(conn: &mut Connection, commit: &Commit) -> Result<Committed
                 .and_then(|mut sql| sql.execute([author.0])),
         }
         .map_err(fault)?;
+    }
+    for testimony in &commit.testimonies {
+        people::put(&tx, testimony)?;
+    }
+    if let Some(follows) = &commit.follows {
+        people::follow(&tx, follows)?;
     }
     tx.commit().map_err(fault)?;
     Ok(Committed::New)

@@ -8,8 +8,12 @@ use super::open::NotOpen;
 const APPLICATION: i32 = 0x6561_726e;
 
 /// Step `i` takes a database from version `i` to `i + 1`. A released step is never edited.
-const STEPS: &[&str] =
-    &[include_str!("schema.sql"), include_str!("marks.sql"), include_str!("mute.sql")];
+const STEPS: &[&str] = &[
+    include_str!("schema.sql"),
+    include_str!("marks.sql"),
+    include_str!("mute.sql"),
+    include_str!("people.sql"),
+];
 
 /// The version this program writes.
 pub const VERSION: usize = STEPS.len();

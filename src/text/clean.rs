@@ -72,7 +72,7 @@ impl fmt::Debug for Raw {
 /// Only cleaning makes one, so holding it is the proof. Its `Deserialize` cleans again, within
 /// [`Limit::AGAIN`]: what comes from outside is as raw as ever, also when we once wrote it, and what
 /// was clean already stays as it is.
-#[derive(Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, schemars::JsonSchema)]
 #[serde(transparent)]
 pub struct Clean(String);
 

@@ -170,6 +170,8 @@ pub const KEYMAP: &[Bind] = &[
     bind(On(Jobs), &["d"], Act::Verb(Verb::Deliver), "deliver", Some(0)),
     bind(On(Jobs), &["u"], Act::Verb(Verb::Fund), "lock the money", Some(0)),
     bind(On(Jobs), &["r"], Act::Verb(Verb::Reject), "reject", Some(2)),
+    bind(On(Jobs), &["c"], Act::Verb(Verb::Dispute), "call the judge", Some(2)),
+    bind(On(Jobs), &["o"], Act::Verb(Verb::Object), "answer to the judge", Some(1)),
     bind(On(Jobs), &["e"], Act::Verb(Verb::Decline), "decline", Some(2)),
     bind(On(Jobs), &["z"], Act::Verb(Verb::Withdraw), "withdraw", Some(2)),
     bind(On(Jobs), &["o"], Act::Verb(Verb::Approve), "let the bot do it", Some(1)),

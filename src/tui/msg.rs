@@ -39,7 +39,7 @@ pub enum Msg {
     /// A window on the book, for the question of that number.
     Found(u64, Result<Found, Said>),
     /// A gig by its id.
-    Gig(EventId, Result<Option<GigView>, Said>),
+    Gig(EventId, Result<Option<Box<GigView>>, Said>),
     /// A job's history.
     History(BidId, Result<Vec<FactView>, Said>),
     /// What the wallet says: to a command by hand under its number, else under 0.
@@ -66,6 +66,8 @@ pub struct Found {
 pub enum Do {
     /// Ask the engine.
     Ask(u64, Box<Command>),
+    /// Hand over an answer: the job, the document and a message.
+    Answer(u64, BidId, String, String),
     /// Ask the book.
     Find(u64, Box<Query>),
     /// Ask for a gig.

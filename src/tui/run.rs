@@ -11,10 +11,10 @@ use futures::StreamExt as _;
 use tokio::sync::{broadcast, watch};
 use tokio::task::JoinSet;
 
-use crate::engine::{Command, Handle, Notice, Snapshot};
-use crate::market::{Attachment, Digest, LONGEST_DRAFT, Msat, Network, Time, WrittenGig};
+use crate::engine::{Notice, Snapshot};
+use crate::market::{Msat, Network, Time};
 use crate::rpc::Door;
-use crate::text::Raw;
+use crate::tui::errand::ask;
 use crate::tui::terminal::Terminal;
 use crate::tui::theme::{Depth, Theme};
 use crate::tui::{Do, Model, Moment, Msg, Said, Settings, draw, update};
@@ -291,96 +291,7 @@ impl Front {
         let Some(handle) = self.engine.as_ref().map(|engine| engine.door.handle().clone()) else {
             return;
         };
-        self.asked.spawn(async move {
-            match what {
-                Do::Ask(id, command) => {
-                    let answer = handle.ask(at_home(*command)).await;
-                    Msg::Answered(id, answer.map_err(Said::from))
-                }
-                Do::Find(id, query) => {
-                    let page = handle.find(*query).await;
-                    Msg::Found(id, page.map(Into::into).map_err(Said::from))
-                }
-                Do::Gig(id) => Msg::Gig(id, handle.gig(id).await.map_err(Said::from)),
-                Do::History(job) => {
-                    Msg::History(job, handle.history(job).await.map_err(Said::from))
-                }
-                Do::Wallet(id, command) => {
-                    Msg::Wallet(id, handle.wallet(*command).await.map_err(Said::from))
-                }
-                Do::Payments => Msg::Payments(handle.payments().await.map_err(Said::from)),
-                Do::Preview(id, gig) => Msg::Previewed(id, preview(&handle, *gig).await),
-                _ => Msg::Wake,
-            }
-        });
-    }
-}
-
-/// What strangers would see, with the files that the text names read and hashed.
-async fn preview(
-    handle: &Handle,
-    gig: WrittenGig,
-) -> Result<Box<(WrittenGig, crate::engine::GigView)>, Said> {
-    let read = tokio::task::spawn_blocking(move || with_files(gig)).await;
-    let (gig, inputs) = read.map_err(|why| Said::new(why.to_string()))?.map_err(Said::new)?;
-    let seen = handle.preview(gig.draft.clone(), inputs).await.map_err(Said::from)?;
-    Ok(Box::new((gig, crate::engine::GigView::of(&seen))))
-}
-
-fn with_files(mut gig: WrittenGig) -> Result<(WrittenGig, Vec<Attachment>), String> {
-    let failed = |path: &Path, why: &dyn std::fmt::Display| format!("{}: {why}", path.display());
-    if let Some((path, _)) = gig.content_file.take() {
-        let path = home(path);
-        let size = std::fs::metadata(&path).map_err(|why| failed(&path, &why))?.len();
-        if size > LONGEST_DRAFT {
-            return Err(failed(&path, &"longer than a listing can be"));
-        }
-        gig.draft.content = std::fs::read_to_string(&path).map_err(|why| failed(&path, &why))?;
-    }
-    for (path, _) in std::mem::take(&mut gig.checks) {
-        let path = home(path);
-        let size = std::fs::metadata(&path).map_err(|why| failed(&path, &why))?.len();
-        if size > crate::verify::MAX_CHECK as u64 {
-            return Err(failed(&path, &"longer than a check can be"));
-        }
-        let bytes = std::fs::read(&path).map_err(|why| failed(&path, &why))?;
-        let pinned = crate::engine::pin(&bytes).map_err(|why| failed(&path, &why))?;
-        if pinned.body.is_none() {
-            gig.inputs.push(path);
-        }
-        gig.draft.quality.checks.push(pinned);
-    }
-    let mut inputs = Vec::new();
-    for path in &mut gig.inputs {
-        *path = home(std::mem::take(path));
-        let file = std::fs::File::open(&*path).map_err(|why| failed(path, &why))?;
-        let size = file.metadata().map_err(|why| failed(path, &why))?.len();
-        if size > crate::engine::MOST_INPUT {
-            return Err(failed(path, &"too large for an input file"));
-        }
-        let mut hasher = blake3::Hasher::new();
-        hasher.update_reader(file).map_err(|why| failed(path, &why))?;
-        let name =
-            path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-        inputs.push(Attachment { blob: Digest(hasher.finalize().into()), size, name: Raw(name) });
-    }
-    Ok((gig, inputs))
-}
-
-/// `~/` is where a person lives: a field of ours has no shell to say so.
-fn home(path: PathBuf) -> PathBuf {
-    match (path.strip_prefix("~"), std::env::home_dir()) {
-        (Ok(rest), Some(home)) => home.join(rest),
-        _ => path,
-    }
-}
-
-fn at_home(command: Command) -> Command {
-    match command {
-        Command::Deliver { job, file, message } => {
-            Command::Deliver { job, file: home(file), message }
-        }
-        other => other,
+        self.asked.spawn(ask(handle, what));
     }
 }
 

@@ -56,7 +56,7 @@ pub fn update(model: &mut Model, snapshot: &Snapshot, at: Moment, msg: Msg) -> V
         }
         // A gig that is not in the book any more is just not shown.
         Msg::Gig(id, answer) => {
-            model.gigs.insert(id, answer.unwrap_or(None));
+            model.gigs.insert(id, answer.unwrap_or(None).map(|gig| *gig));
             Vec::new()
         }
         Msg::History(id, answer) => {
@@ -239,6 +239,13 @@ fn submitted(model: &mut Model, snapshot: &Snapshot, form: &Form) -> Result<Vec<
                 .map(|(command, doing)| by_hand(model, command, doing))
                 .into_iter()
                 .collect());
+        }
+        Purpose::Answer(job) => {
+            let document = jobs::answered(snapshot, job, form)?;
+            let id = model.fresh();
+            let done = "The answer is being sealed.".into();
+            model.asked.insert(id, Pending { done, posts: false });
+            return Ok(vec![Do::Answer(id, job, document, String::new())]);
         }
         Purpose::Bid(_) => gigs::submit(form, model)?,
         _ => jobs::submit(form)?,

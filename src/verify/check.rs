@@ -56,7 +56,9 @@ impl<'de> Deserialize<'de> for CheckHash {
 }
 
 /// What a check looks at, each time anew.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, schemars::JsonSchema,
+)]
 #[serde(rename_all = "lowercase")]
 pub enum Scope {
     /// Every record that the delivery's cut makes, by itself: what an audit opens and a proof can show.

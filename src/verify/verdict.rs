@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 /// What a check says. The texts hold our own words, numbers and names from the check: whoever shows them
 /// cleans them first, as the check may be a stranger's.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(tag = "verdict", rename_all = "lowercase")]
 pub enum Verdict {
     /// The bytes are what the check asks for.

@@ -12,8 +12,8 @@ use super::limits::{
 };
 use super::rejected::{Code, Rejected};
 use crate::market::{
-    Address, Attachment, Body, Deadlines, EscrowTerms, Lock, MOST_AUDITED, Mode, Msat, Offer,
-    Quality, Terms,
+    Address, Attachment, Body, Deadlines, EscrowTerms, LODGED_BYTES, Lock, MOST_AUDITED, Mode,
+    Msat, Offer, Quality, Terms, nested,
 };
 use crate::text::Raw;
 
@@ -220,10 +220,15 @@ pub(crate) fn check(body: &Body) -> Result<(), Rejected> {
             award.lock.as_ref().map_or(Ok(()), lock)?;
             inputs(&award.inputs)
         }
+        Body::Dispute { reason, secrets, .. } => {
+            if secrets.len() > TRANCHES as usize {
+                return Err(Rejected::limit("a dispute has more secrets than tranches"));
+            }
+            text("a reason", reason, REASON_BYTES)
+        }
         Body::Decline { reason }
         | Body::Withdraw { reason }
         | Body::Reject { reason, .. }
-        | Body::Dispute { reason, .. }
         | Body::Objection { reason, .. }
         | Body::Ruling { reason, .. }
         | Body::Cancel { reason } => text("a reason", reason, REASON_BYTES),
@@ -249,9 +254,11 @@ pub(crate) fn check(body: &Body) -> Result<(), Rejected> {
             attempts(*attempt)?;
             height("the deadline", *deadline)
         }
-        Body::Lodged { height: at, .. } => height("the tip", *at),
+        Body::Lodge { record } => lodged(record),
+        Body::Lodged { record, height: at } => lodged(record).and_then(|()| height("the tip", *at)),
+        Body::Holding { address: at, .. } => address(at),
         // What travels inside is judged when it is read.
-        Body::Appoint { .. } | Body::Holding { .. } => Ok(()),
+        Body::Appoint { .. } => Ok(()),
         Body::Rate { stars, comment } => {
             if !(1..=5).contains(stars) {
                 return Err(Rejected::limit("a rating is not one to five"));
@@ -261,6 +268,14 @@ pub(crate) fn check(body: &Body) -> Result<(), Rejected> {
         Body::Note { text: note } => text("a note", note, NOTE_BYTES),
         Body::Audit { .. } | Body::Accept { .. } | Body::Settled { .. } => Ok(()),
     }
+}
+
+/// A signed record inside another: what is in it is judged when it is read.
+fn lodged(record: &str) -> Result<(), Rejected> {
+    if nested(record, 2) <= LODGED_BYTES {
+        return Ok(());
+    }
+    Err(Rejected::limit("a record is too long to be handed to a judge"))
 }
 
 fn attempts(attempt: u32) -> Result<(), Rejected> {

@@ -5,7 +5,10 @@ use nostr::Tag;
 use super::event::{self, SigningKey};
 use super::limits::CERTIFICATE_BYTES;
 use super::rejected::{Code, Rejected};
-use crate::market::{Certificate, Digest, EndpointId, Network, NodeId, Nonce, Pubkey, Role, Time};
+use crate::market::{
+    Certificate, Digest, EndpointId, JobId, JudgeCertificate, Network, NodeId, Nonce, Pubkey, Role,
+    Time,
+};
 
 /// The kind of a certificate.
 pub const CERTIFICATE: u16 = 3924;
@@ -106,6 +109,100 @@ pub fn read_certificate(json: &str) -> Result<Certificate, Rejected> {
         terms: what.terms,
         nonce: what.nonce,
         node: what.node,
+        endpoint: what.endpoint,
+        network: what.network,
+        event: event::to_json(&event)?,
+    })
+}
+
+/// What whoever holds a judge's identity reads before signing. Always the same.
+const JUDGES: &str =
+    "The key below judges one earnest job in my name, between these two and on these terms only.";
+
+/// What a judge's certificate says, without the identity that signs it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Judging {
+    /// The key that is certified.
+    pub session: Pubkey,
+    /// The requester's identity.
+    pub requester: Pubkey,
+    /// The worker's identity.
+    pub worker: Pubkey,
+    /// J.
+    pub job: JobId,
+    /// Hash of the canonical terms.
+    pub terms: Digest,
+    /// What the session key was derived from.
+    pub nonce: Nonce,
+    /// The endpoint.
+    pub endpoint: EndpointId,
+    /// Which chain.
+    pub network: Network,
+    /// When.
+    pub at: Time,
+}
+
+impl Judging {
+    /// The tags, in the only order there is.
+    fn tags(&self) -> Vec<Tag> {
+        vec![
+            event::tag("v", ["1"]),
+            event::tag("session", [&self.session.to_string()]),
+            event::tag("role", ["judge"]),
+            event::tag("requester", [&self.requester.to_string()]),
+            event::tag("worker", [&self.worker.to_string()]),
+            event::tag("job", [&self.job.to_string()]),
+            event::tag("terms", [&self.terms.to_string()]),
+            event::tag("nonce", [&self.nonce.to_string()]),
+            event::tag("endpoint", [&self.endpoint.to_string()]),
+            event::tag("network", [super::network_name(self.network)]),
+        ]
+    }
+}
+
+/// Signs a judge's certificate with an identity. The same words give the same event.
+pub fn certify_judge(identity: &SigningKey, what: &Judging) -> Result<JudgeCertificate, Rejected> {
+    let content = JUDGES.to_owned();
+    let draft = event::unsigned(identity.pubkey(), what.at, CERTIFICATE, what.tags(), content);
+    read_judge_certificate(&event::to_json(&identity.sign(draft)?)?)
+}
+
+/// Reads a judge's certificate. Its tags are the ten that PROTOCOL.md lists, in that order, and nothing else.
+pub fn read_judge_certificate(json: &str) -> Result<JudgeCertificate, Rejected> {
+    let event = event::read(json, CERTIFICATE_BYTES, CERTIFICATE, "the certificate")?;
+    if event::one(&event, "v")? != "1" {
+        let sentence = "the certificate has a version that this program does not speak";
+        return Err(Rejected::new(Code::UnknownVersion, sentence));
+    }
+    if event::one(&event, "role")? != "judge" {
+        return Err(Rejected::tag("role", "is not a judge's"));
+    }
+    let what = Judging {
+        session: id(&event, "session")?,
+        requester: id(&event, "requester")?,
+        worker: id(&event, "worker")?,
+        job: id(&event, "job")?,
+        terms: id(&event, "terms")?,
+        nonce: id(&event, "nonce")?,
+        endpoint: id(&event, "endpoint")?,
+        network: super::listing::network(event::one(&event, "network")?)?,
+        at: event::at(&event),
+    };
+    if event.tags.as_slice() != what.tags().as_slice() || event.content != JUDGES {
+        let sentence = "the certificate has a field that this version does not know";
+        return Err(Rejected::new(Code::BadField, sentence));
+    }
+    if ![what.session, what.requester, what.worker].iter().all(event::is_point) {
+        return Err(Rejected::tag("session", "or a side is not a public key"));
+    }
+    Ok(JudgeCertificate {
+        identity: event::author(&event),
+        session: what.session,
+        requester: what.requester,
+        worker: what.worker,
+        job: what.job,
+        terms: what.terms,
+        nonce: what.nonce,
         endpoint: what.endpoint,
         network: what.network,
         event: event::to_json(&event)?,

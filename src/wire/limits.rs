@@ -17,6 +17,8 @@ pub const CERTIFICATE_BYTES: usize = 2 * 1024;
 /// A fraud proof, in bytes: a 16 KiB chunk in base64, certificate, manifest and path, with room to be
 /// escaped inside an event of [`OUTER_BYTES`].
 pub const PROOF_BYTES: usize = 48 * 1024;
+/// A receipt of a job, the event.
+pub const RECEIPT_BYTES: usize = 8 * 1024;
 /// Nesting of canonical JSON. Our deepest structure needs six.
 pub const DEPTH: usize = 16;
 /// Integers stay below this: a reader that keeps numbers as doubles must see what we wrote.

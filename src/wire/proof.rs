@@ -9,16 +9,21 @@ use crate::market::{EventId, Pubkey, Time};
 pub const PROOF: u16 = 3922;
 
 /// Signs the event that carries a proof, with the accuser's identity. What the proof shows is in its
-/// content alone: the signature only says who published it.
+/// content alone: the signature only says who published it, and the tag where to look for it.
 pub fn proof_event(
     identity: &SigningKey,
     proof: &str,
+    against: &Pubkey,
     now: Time,
 ) -> Result<(EventId, String), Rejected> {
     if proof.len() > PROOF_BYTES {
         return Err(Rejected::too_large("the fraud proof", proof.len(), PROOF_BYTES));
     }
-    let tags = vec![event::tag("v", ["1"]), event::tag("y", [super::CLIENT])];
+    let tags = vec![
+        event::tag("v", ["1"]),
+        event::tag("y", [super::CLIENT]),
+        event::tag("p", [&against.to_string()]),
+    ];
     let draft = event::unsigned(identity.pubkey(), now, PROOF, tags, proof.to_owned());
     let json = event::to_json(&identity.sign(draft)?)?;
     read_proof_event(&json)?;

@@ -13,7 +13,7 @@ use crate::market::{Body, Draft, JobId, Record};
 pub const RECORD: u16 = 3921;
 
 /// Bodies of this version. Any other is refused, never guessed.
-const BODIES: [&str; 25] = [
+const BODIES: [&str; 26] = [
     "bid",
     "decline",
     "award",
@@ -31,6 +31,7 @@ const BODIES: [&str; 25] = [
     "funded",
     "appoint",
     "holding",
+    "lodge",
     "lodged",
     "dispute",
     "objection",

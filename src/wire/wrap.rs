@@ -3,7 +3,7 @@
 use nostr::nips::nip44::v2::ConversationKey;
 use nostr::{JsonUtil as _, PublicKey, UnsignedEvent};
 
-use super::certificate::read_certificate;
+use super::certificate::{read_certificate, read_judge_certificate};
 use super::chance::Chance;
 use super::channel::{decrypt, encrypt};
 use super::event::{self, SigningKey};
@@ -13,7 +13,7 @@ use super::pow;
 use super::record::{RECORD, read_record};
 use super::rejected::{Code, Rejected};
 use crate::market::{
-    Address, Body, Certificate, Digest, EventId, Pubkey, Record, Role, Span, Time,
+    Address, Body, Certificate, Digest, EventId, JudgeCertificate, Pubkey, Record, Role, Span, Time,
 };
 
 /// The kind of a gift wrap (NIP-59).
@@ -35,10 +35,12 @@ pub struct Wrapping {
 /// What a first contact turned out to be, everything in it verified.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Opened {
-    /// The signed record: a bid, an award, a decline or a withdraw.
+    /// The signed record: a bid, an award, a decline, a withdraw, an appointment or a judge's `holding`.
     pub record: Record,
     /// The certificate inside a bid or an award.
     pub certificate: Option<Certificate>,
+    /// The certificate inside a judge's first word.
+    pub judge: Option<JudgeCertificate>,
     /// The canonical hash of a bid's terms.
     pub terms: Option<Digest>,
 }
@@ -147,6 +149,7 @@ fn rumor(record: &Record) -> UnsignedEvent {
 
 /// Checks that a record may begin a conversation, and the certificate that comes with it.
 fn first_contact(record: Record) -> Result<Opened, Rejected> {
+    let mut judge = None;
     let (certificate, terms) = match &record.draft.body {
         Body::Bid(bid) => {
             let terms = terms_hash(&bid.terms);
@@ -162,13 +165,31 @@ fn first_contact(record: Record) -> Result<Opened, Rejected> {
                 certified(&record, &award.certificate, Role::Requester, &award.address)?;
             (Some(certificate), None)
         }
-        Body::Decline { .. } | Body::Withdraw { .. } => (None, None),
+        Body::Holding { certificate, address, .. } => {
+            judge = Some(seated(&record, certificate, address)?);
+            (None, None)
+        }
+        Body::Decline { .. } | Body::Withdraw { .. } | Body::Appoint { .. } => (None, None),
         _ => {
-            let sentence = "only a bid, an award, a decline or a withdrawal can be a first contact";
+            let sentence = "only a bid, an award, a decline, a withdrawal, an appointment or a judge's \
+                            first word can be a first contact";
             return Err(Rejected::new(Code::WrongKind, sentence));
         }
     };
-    Ok(Opened { record, certificate, terms })
+    Ok(Opened { record, certificate, judge, terms })
+}
+
+fn seated(
+    record: &Record,
+    certificate: &str,
+    address: &Address,
+) -> Result<JudgeCertificate, Rejected> {
+    let certificate = read_judge_certificate(certificate)?;
+    if certificate.session != record.author || certificate.endpoint != address.endpoint {
+        let sentence = "the judge's certificate is for another key, or binds another endpoint";
+        return Err(Rejected::new(Code::WrongCertificate, sentence));
+    }
+    Ok(certificate)
 }
 
 fn certified(

@@ -6,8 +6,8 @@ use std::thread;
 use earnest::engine::{Clock as _, Core, Me, Relays as _};
 use earnest::keys::{Keys, OsDice, Phrase, Secrets, SystemClock};
 use earnest::market::{
-    Address, Deadlines, EndpointId, Gig, Inbox, Mode, Msat, Network, NodeId, Offer, Quality, Query,
-    Side, Span, Status, Work,
+    Address, Deadlines, EndpointId, Gig, Inbox, Mode, Msat, Network, NodeId, Offer, Policy,
+    Quality, Query, Side, Span, Status, Work,
 };
 use earnest::nostr::{Pool, PoolConfig};
 use earnest::sandbox::{Relay, RelayConfig};
@@ -70,6 +70,8 @@ async fn index(url: &str) -> std::time::Duration {
         network: Network::Regtest,
         spendable: Msat::ZERO,
         least_first: None,
+        receivable: Msat::ZERO,
+        policy: Policy::default(),
     };
     let mut core = Core::open(store, keys, Arc::new(SystemClock), Arc::new(OsDice), me).unwrap();
     // The quota for strangers is what a relay may cost us a second; it is not what is measured here.

@@ -89,7 +89,7 @@ impl Case {
         let worker = certificate(Role::Worker);
         // What is sold is another key than the one that sealed.
         let guilty = shown([101; 32], &worker);
-        let (_, event) = wire::proof_event(&key(3), &guilty, AT).unwrap();
+        let (_, event) = wire::proof_event(&key(3), &guilty, &key(2).pubkey(), AT).unwrap();
         Self {
             event,
             honest: shown([100; 32], &worker),

@@ -172,6 +172,7 @@ impl Stage {
             slots_left: 1,
             hash_known: false,
             height: 0,
+            limits: earnest::market::Limits::NONE,
         };
         let verb = match &ask {
             Ask::Accept { .. } => Verb::Accept,

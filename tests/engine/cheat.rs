@@ -3,8 +3,7 @@
 
 use earnest::engine::Store as _;
 use earnest::market::*;
-use earnest::seal::Verdict;
-use earnest::wire::verify_proof;
+use earnest::wire::{Judgement, verify_proof};
 
 use crate::crash::live_until;
 use crate::pair::*;
@@ -40,8 +39,8 @@ fn assert_convicted(pair: &Pair, tranches: u32, cheats: u32) {
     let proof = std::fs::read(work.proof.unwrap()).unwrap();
     let published = pair.events.iter().find(|event| event.kind == PROOF).expect("it is published");
     for proof in [proof.as_slice(), published.json.as_bytes()] {
-        let Ok(Verdict::Guilty { identity, t, .. }) = verify_proof(proof) else { panic!() };
-        assert_eq!((identity.as_bytes(), t), (&pair.core(Worker).identity().0, cheats));
+        let Ok(Judgement::Guilty { against, tranche, .. }) = verify_proof(proof) else { panic!() };
+        assert_eq!((against, tranche), (pair.core(Worker).identity(), Some(cheats)));
     }
     for who in [Requester, Worker] {
         assert_eq!(pair.core(who).store().outbox().unwrap().1, 0, "nothing is given up");

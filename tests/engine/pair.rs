@@ -1,4 +1,4 @@
-//! Two people: each a real core, real keys, a real store in memory and real files. What lies between
+//! Two people, and a judge whom most tests do not call: each a real core, real keys, a real store in memory and real files. What lies between
 //! them (relay, node, transfer) is done by hand, one event at a time, so that a test can bend it.
 
 #[path = "pair/between.rs"]
@@ -30,12 +30,17 @@ pub(crate) const START: u64 = 1_790_000_000;
 pub(crate) enum Who {
     Requester,
     Worker,
+    Judge,
 }
-pub(crate) use Who::{Requester, Worker};
+pub(crate) use Who::{Judge, Requester, Worker};
 
 impl Who {
     pub(crate) fn other(self) -> Self {
-        if self == Requester { Worker } else { Requester }
+        match self {
+            Requester => Worker,
+            Worker => Requester,
+            Judge => Judge,
+        }
     }
     pub(crate) fn at(self) -> usize {
         self as usize
@@ -89,7 +94,14 @@ pub(crate) struct Side {
     pub(crate) said: Vec<NodeEvent>,
 }
 
-/// The two of them.
+impl Side {
+    /// Has heard no more than this many events.
+    pub(crate) fn hears_from(&mut self, heard: usize) {
+        self.heard = self.heard.min(heard);
+    }
+}
+
+/// The two of them, and the judge.
 pub(crate) struct Pair {
     pub(crate) clock: Arc<Hands>,
     dice: Arc<Counting>,
@@ -97,7 +109,7 @@ pub(crate) struct Pair {
     rt: tokio::runtime::Runtime,
     pub(crate) events: Vec<RelayEvent>,
     pub(crate) nodes: Nodes,
-    pub(crate) sides: [Side; 2],
+    pub(crate) sides: [Side; 3],
     pub(crate) restarts: u32,
     /// Everything is told twice: outcomes, events, what the node says.
     pub(crate) twice: bool,
@@ -141,7 +153,7 @@ impl Pair {
                 said: Vec::new(),
             }
         };
-        let sides = [side(Requester), side(Worker)];
+        let sides = [side(Requester), side(Worker), side(Judge)];
         let mut pair = Self {
             clock,
             dice,
@@ -153,7 +165,7 @@ impl Pair {
             restarts: 0,
             twice: false,
         };
-        for who in [Requester, Worker] {
+        for who in [Requester, Worker, Judge] {
             let store = Frail(Database::memory().unwrap(), pair.side(who).death.clone());
             pair.open(who, store);
         }
@@ -179,6 +191,8 @@ impl Pair {
             network: Network::Regtest,
             spendable: sats(10_000_000),
             least_first: Some(sats(1)),
+            receivable: sats(10_000_000),
+            policy: Policy::default(),
         }
     }
 
@@ -268,6 +282,11 @@ impl Pair {
         self.told_by_nodes();
     }
 
+    /// The payee's node claims with a secret that its engine was never told.
+    pub(crate) fn claims_by_itself(&mut self, hash: &PaymentHash, key: &Preimage) {
+        self.claim(Worker, hash, key);
+    }
+
     pub(crate) fn fail(&mut self, hash: &PaymentHash) {
         self.nodes.fail(hash);
         self.told_by_nodes();
@@ -300,10 +319,13 @@ impl Pair {
         let lent = Lent {
             nodes: std::mem::take(&mut self.nodes),
             events: std::mem::take(&mut self.events),
-            grants: match self.side(who.other()) {
-                Side { away: false, core: Some(core), .. } => core.grants(),
-                _ => Vec::new(),
-            },
+            grants: self
+                .sides
+                .iter()
+                .filter(|side| !side.away)
+                .filter_map(|side| Some((side.endpoint, side.core.as_ref()?.grants())))
+                .flat_map(|(of, grants)| grants.into_iter().map(move |grant| (of, grant)))
+                .collect(),
         };
         let lent = Arc::new(Mutex::new(lent));
         let port = Arc::new(Port { who, me: self.me(who), now: self.now(), lent: lent.clone() });
@@ -324,6 +346,7 @@ impl Pair {
                 dice: self.dice.clone(),
             },
             job: self.core(who).job(&row.log).cloned(),
+            case: self.core(who).case(&row.log).cloned(),
             progress: Progress::default(),
         };
         let done = self.rt.block_on(perform(&work, &row.log, effect));
@@ -426,7 +449,7 @@ impl Pair {
     pub(crate) fn quiet(&mut self) {
         for _ in 0..400 {
             let mut any = false;
-            for who in [Requester, Worker] {
+            for who in [Requester, Worker, Judge] {
                 if self.side(who).away {
                     continue;
                 }

@@ -45,7 +45,13 @@ fn our_own_jobs_say_what_somebody_is_to_us() {
     assert_eq!((us.paid, us.received), (Msat::ZERO, sats(21_000).saturating_sub(lsp)));
     assert_eq!((them.heard_at, us.heard_at), (Some(pair.now()), Some(pair.now())));
     let nobody = Pubkey([5; 32]);
-    assert_eq!(pair.core(Worker).people(Some(&nobody), 9), [PersonView::of(nobody)]);
+    let known = pair.core(Worker).people(Some(&nobody), 9);
+    let [PersonView { standing: Some(standing), limits: Some(limits), .. }] = &known[..] else {
+        panic!("{known:?}")
+    };
+    assert_eq!((standing.score, limits.tranche), (0, Policy::default().tranche));
+    let known = PersonView { standing: None, limits: None, ..known[0].clone() };
+    assert_eq!(known, PersonView::of(nobody));
 }
 
 #[test]

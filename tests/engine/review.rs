@@ -6,6 +6,7 @@ use earnest::engine::Scribe as _;
 use earnest::market::*;
 use earnest::seal::Cut;
 use earnest::verify::{Check, Kind, Scope, Unit};
+use earnest::wire::{Judgement, PROOF, verify_proof};
 
 use crate::pair::*;
 
@@ -114,6 +115,7 @@ fn a_worker_who_opens_with_wrong_keys_is_refused_and_a_new_delivery_needs_a_new_
         slots_left: 1,
         hash_known: false,
         height: 0,
+        limits: Limits::NONE,
     };
     let answer = step(&job, &heard, &world).unwrap();
     assert!(answer.effects.is_empty() && answer.says.is_empty(), "{answer:?}");
@@ -259,6 +261,36 @@ fn what_fails_after_payment_is_not_paid_any_further() {
     let failed = job.attempt.unwrap().review.results.into_iter().find(Checked::failed).unwrap();
     assert_eq!(failed.chunk, Some(0));
     assert_eq!(refused(pair.accept()), "wrong-phase");
+    // What the worker signed convicts it, by the very check that it signed.
+    let proof = std::fs::read(pair.job(Requester).attempt.unwrap().proof.unwrap()).unwrap();
+    let event = pair.events.iter().find(|event| event.kind == PROOF).expect("it is published");
+    for proof in [&proof[..], event.json.as_bytes()] {
+        let Ok(Judgement::Guilty { against, offence, tranche, .. }) = verify_proof(proof) else {
+            panic!("it proves nothing")
+        };
+        assert_eq!(against, pair.core(Worker).identity());
+        assert_eq!((offence, tranche), (Offence::Check, Some(0)));
+    }
+    // Another check, another record, another boundary, another key: nothing.
+    let text = String::from_utf8(proof).unwrap();
+    let mut value: serde_json::Value = serde_json::from_str(&text).unwrap();
+    let invalid = |value: &serde_json::Value| match verify_proof(value.to_string().as_bytes()) {
+        Ok(Judgement::Invalid { code, .. }) => code,
+        other => panic!("{other:?}"),
+    };
+    let bend = |key: &str, to: serde_json::Value| {
+        let mut bent = value.clone();
+        bent[key] = to;
+        invalid(&bent)
+    };
+    let easy = value["check"].as_str().unwrap().replace("\"dog", "\"owl");
+    assert_eq!(bend("check", easy.into()), "proof.unpinned");
+    assert_eq!(bend("i", 1.into()), "proof.path");
+    assert_eq!(bend("mark", 0.into()), "proof.path");
+    assert_eq!(bend("key", "00".repeat(32).into()), "proof.closed");
+    assert_eq!(bend("certificate", value["manifest"].clone()), "proof.unsigned");
+    value.as_object_mut().unwrap().remove("next");
+    assert_eq!(invalid(&value), "proof.part");
 }
 
 #[test]

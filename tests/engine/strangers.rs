@@ -33,12 +33,12 @@ fn the_outer_key_is_not_taken_for_the_author() {
     let of_the_worker = [
         Body::Deliver(delivery),
         Body::Bill { manifest, tranche: 0, invoice: "lnbcrt1".into() },
-        Body::Settled { manifest },
+        Body::Settled { manifest, receipt: None },
         Body::Withdraw { reason: reason() },
     ];
     let of_the_requester = [
         Body::Ready { manifest, tranche: 0 },
-        Body::Accept { manifest, x: None },
+        Body::Accept { manifest, x: None, receipt: None },
         Body::Reject { manifest, reason: reason(), next: None },
         Body::Decline { reason: reason() },
     ];
@@ -392,6 +392,8 @@ fn bid_by(
         now: gig.at,
         open: false,
         least_first: Some(sats(1)),
+        receivable: sats(1_000_000),
+        limits: Limits::NONE,
     };
     let (terms, _) = propose(gig, Wish::default(), &bidder).unwrap();
     let mut certify = CertificateDraft {

@@ -214,7 +214,7 @@ fn a_released_secret_is_beaten_by_nothing() {
 }
 
 #[test]
-fn an_escrow_that_names_a_judge_is_refused_in_a_sentence() {
+fn a_judge_whom_nobody_knows_cannot_be_named() {
     let mut pair = Pair::new();
     let judge = Some(JudgeTerms { identity: Pubkey([1; 32]), listing: EventId([2; 32]) });
     let mut draft = pair.draft();
@@ -222,8 +222,8 @@ fn an_escrow_that_names_a_judge_is_refused_in_a_sentence() {
     draft.escrow = Some(EscrowTerms { window: WINDOW, judge });
     match pair.core_mut(Requester).post(&draft, Vec::new()) {
         Err(Trouble::Refused(why)) => {
-            assert_eq!(why.code, "no-judges-yet");
-            assert!(why.sentence.contains("Nothing was published"), "{}", why.sentence);
+            assert_eq!(why.code, "judge-unknown");
+            assert!(why.sentence.contains("Nothing was sent"), "{}", why.sentence);
         }
         other => panic!("{other:?}"),
     }

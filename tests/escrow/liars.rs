@@ -20,10 +20,15 @@ fn nobody_speaks_in_the_other_sides_name_or_in_the_judges() {
         let lock = escrow(&pair, Worker).lock;
         let manifest = EventId([3; 32]);
         let x = pair.side(Requester).keys.escrow_key(&lock.nonce);
+        let holding = Body::Holding {
+            hash: lock.hash,
+            certificate: String::new(),
+            address: pair.me(Judge).address,
+        };
         let judges = || {
             vec![
-                Body::Holding { hash: lock.hash },
-                Body::Lodged { record: manifest, height: 1000 },
+                holding.clone(),
+                Body::Lodged { record: "{}".into(), height: 1000 },
                 Body::Ruling { dispute: manifest, x: None, reason: "so".into() },
                 Body::Ruling { dispute: manifest, x: Some(x), reason: "so".into() },
             ]
@@ -31,14 +36,14 @@ fn nobody_speaks_in_the_other_sides_name_or_in_the_judges() {
         let mut workers = judges();
         workers.push(Body::Funded { attempt: 0, deadline: 5000 });
         workers.push(Body::Fund { attempt: 0, invoice: "lnbcrt1".into(), height: 1288 });
-        workers.push(Body::Settled { manifest });
+        workers.push(Body::Settled { manifest, receipt: None });
         if let Some(record) = pair.job(Worker).attempt.and_then(|work| work.record) {
             workers.push(record.draft.body);
         }
         let mut requesters = judges();
         let next = Lock { attempt: 1, hash: PaymentHash([9; 32]), ..lock };
         requesters.push(Body::Lock(next));
-        requesters.push(Body::Accept { manifest, x: Some(x) });
+        requesters.push(Body::Accept { manifest, x: Some(x), receipt: None });
         requesters.push(Body::Reject { manifest, reason: "no".into(), next: None });
         for (liar, bodies) in [(Requester, workers), (Worker, requesters)] {
             let hearer = liar.other();
@@ -178,13 +183,13 @@ fn a_wrong_secret_claims_nothing_and_changes_nothing() {
     let mut pair = delivered();
     let manifest = pair.job(Worker).attempt.unwrap().record.unwrap().id;
     let x = Some(Preimage::new([7; 32]));
-    assert_eq!(pair.say(Requester, Body::Accept { manifest, x }), Taken::New);
+    assert_eq!(pair.say(Requester, Body::Accept { manifest, x, receipt: None }), Taken::New);
     pair.quiet();
     assert_eq!(pair.phase(Worker), Phase::Delivered);
     assert!(pair.job(Worker).stuck.iter().any(|s| s.contains("does not open")));
     assert!(escrow(&pair, Worker).is_locked());
     // Nor does acceptance without one.
-    assert_eq!(pair.say(Requester, Body::Accept { manifest, x: None }), Taken::New);
+    assert_eq!(pair.say(Requester, Body::Accept { manifest, x: None, receipt: None }), Taken::New);
     pair.quiet();
     assert_eq!(pair.phase(Worker), Phase::Delivered);
     assert_eq!(pair.nodes.earned, [0, 0]);

@@ -82,6 +82,11 @@ async fn a_worker_with_nothing_is_paid_and_paid_again() {
     let (preimage, hash) = secret(12);
     let price = Msat::new(19_999_777).unwrap();
     let billed = worker.bill(&order(hash, price, None)).await.unwrap();
+    assert_eq!(
+        wire::decode(&billed.invoice).unwrap().min_final_cltv,
+        FINAL_CLTV,
+        "a payer that is a few blocks behind can pay it"
+    );
     assert_eq!(billed.lsp_fee, Msat::ZERO);
     requester.pay(&payment(&billed.invoice, hash, price)).await.unwrap();
     let (got, _) = claimable(&worker, hash).await;

@@ -64,9 +64,9 @@ async fn an_lsp_without_coins_costs_time_and_no_money() {
     })
     .await;
     assert_eq!(requester.holdings().await.unwrap().held, sats(50_000));
-    // The LSP sends back what it cannot forward 39 blocks before it would expire there: of the 44 that
-    // the invoice asked for, ten blocks are more than enough.
-    world.mine(10, &[&requester, &worker]).await;
+    // The LSP sends back what it cannot forward 39 blocks before it would expire there: of the 54 that
+    // the invoice asked for, and the three of the route, twenty blocks are enough.
+    world.mine(20, &[&requester, &worker]).await;
     until("it comes back", || async {
         requester.lookup(&hash).await != Ok(PaymentState::InFlight)
     })

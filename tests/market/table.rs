@@ -177,7 +177,14 @@ pub(crate) fn stages() -> Vec<(Job, Time)> {
 }
 
 fn world(now: Time) -> World {
-    World { now, spendable: sats(1_000_000), slots_left: 1, hash_known: false, height: 100 }
+    World {
+        now,
+        spendable: sats(1_000_000),
+        slots_left: 1,
+        hash_known: false,
+        height: 100,
+        limits: Limits::NONE,
+    }
 }
 
 /// One ask for each verb.
@@ -307,9 +314,9 @@ pub(crate) fn inputs(job: &Job, stages: &[(Job, Time)]) -> Vec<Input> {
     }
     bodies.push(Body::Holding { hash: PaymentHash([8; 32]) });
     for manifest in [manifest.unwrap_or(EventId([4; 32])), EventId([5; 32])] {
-        bodies.push(Body::Accept { manifest, x: None });
-        bodies.push(Body::Accept { manifest, x: Some(Preimage::new([3; 32])) });
-        bodies.push(Body::Settled { manifest });
+        bodies.push(Body::Accept { manifest, x: None, receipt: None });
+        bodies.push(Body::Accept { manifest, x: Some(Preimage::new([3; 32])), receipt: None });
+        bodies.push(Body::Settled { manifest, receipt: None });
         bodies.push(Body::Audit { manifest, seed: Preimage::new([3; 32]) });
         bodies.push(Body::Open { manifest, keys: "x".into() });
         bodies.push(Body::Reject { manifest, reason: reason(), next: None });
@@ -384,7 +391,14 @@ fn outcomes(job: &Job) -> Vec<Input> {
         (Effect::Check { tranche: u32::MAX }, failed()),
         (Effect::Open { tranche: u32::MAX }, opened),
         (Effect::Open { tranche: u32::MAX }, Outcome::Mismatch { chunk: u64::MAX }),
-        (Effect::Prove { tranche: u32::MAX, chunk: 0 }, Outcome::Proven { path: "/x".into() }),
+        (
+            Effect::Prove { tranche: u32::MAX, chunk: 0, check: None },
+            Outcome::Proven { path: "/x".into() },
+        ),
+        (
+            Effect::Prove { tranche: 0, chunk: 0, check: Some(Digest([1; 32])) },
+            Outcome::Proven { path: "/x".into() },
+        ),
         (Effect::Bill { tranche: u32::MAX, order: order.clone() }, failed()),
         (
             Effect::Pay { tranche: 0, order: pay(PaymentHash([9; 32])) },

@@ -85,6 +85,19 @@ impl Peer {
         Ended::of(&format!("{}: {}", self.name, args.join(" ")), child)
     }
 
+    /// The same as a person reads it.
+    pub(crate) fn told(&self, args: &[&str]) -> Ended {
+        let mut command = self.home.command("");
+        command.args(args).args(&self.flags).arg("--no-input");
+        let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        Ended::of(&format!("{}: {}", self.name, args.join(" ")), child)
+    }
+
+    /// The flags that make it a part of the sandbox.
+    pub(crate) fn flags(&self) -> String {
+        self.flags.join(" ")
+    }
+
     /// The records of a verb that succeeds.
     pub(crate) fn rows(&self, args: &[&str]) -> Vec<Value> {
         let out = self.verb(args).ok();

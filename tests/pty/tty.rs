@@ -22,6 +22,7 @@ pub(crate) struct Tty {
     keys: Box<dyn Write + Send>,
     child: Box<dyn Child + Send + Sync>,
     shown: Shown,
+    sent: Arc<Mutex<Vec<u8>>>,
     reader: Option<std::thread::JoinHandle<()>>,
 }
 
@@ -43,17 +44,25 @@ impl Tty {
         }
         let child = pty.slave.spawn_command(command).unwrap();
         let shown: Shown = Arc::new((Mutex::new(vt100::Parser::new(24, 80, 0)), Condvar::new()));
+        let sent = Arc::<Mutex<Vec<u8>>>::default();
+        let all = Arc::clone(&sent);
         let mut from = pty.master.try_clone_reader().unwrap();
         let to = Arc::clone(&shown);
         let reader = std::thread::spawn(move || {
             let mut bytes = [0; 4096];
             while let Ok(n @ 1..) = from.read(&mut bytes) {
+                all.lock().unwrap().extend(&bytes[..n]);
                 to.0.lock().unwrap().process(&bytes[..n]);
                 to.1.notify_all();
             }
         });
         let keys = pty.master.take_writer().unwrap();
-        Self { master: pty.master, keys, child, shown, reader: Some(reader) }
+        Self { master: pty.master, keys, child, shown, sent, reader: Some(reader) }
+    }
+
+    /// Every byte that the terminal was sent, as text.
+    pub(crate) fn raw(&self) -> String {
+        String::from_utf8_lossy(&self.sent.lock().unwrap()).into_owned()
     }
 
     pub(crate) fn text(&self) -> String {

@@ -147,6 +147,8 @@ impl Small {
             network: Network::Regtest,
             spendable: Msat::ZERO,
             least_first: None,
+            receivable: Msat::ZERO,
+            policy: Policy::default(),
         };
         let core = Core::open(store, keys, clock, dice, me)?;
         let (handle, task) = earnest::engine::start(core, ports);

@@ -144,7 +144,8 @@ pub(crate) fn root_by_hand(delivery: &Delivery) -> Hash32 {
             let cipher = &delivery.blob[offset..offset + len];
             offset += len;
             let c = tagged("earnest/v1/chunk-ciphertext", &[&entry[..4], cipher]);
-            tagged("earnest/v1/leaf", &[&i.to_le_bytes(), &entry[..4], &entry[5..], &c])
+            // Number, length and mark, then both commitments.
+            tagged("earnest/v1/leaf", &[&i.to_le_bytes(), &entry[..5], &entry[5..], &c])
         })
         .collect();
     fn root(leaves: &[[u8; 32]]) -> [u8; 32] {

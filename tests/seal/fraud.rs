@@ -3,8 +3,9 @@
 use std::io::Cursor;
 
 use earnest::seal::{
-    Flaw, FraudProof, Hash32, MAX_CHUNK, Manifest, Mode, OpenError, Plan, ProveError, Signed,
-    TrancheKey, TrancheKeys, TrancheSecret, Verdict, prove, verify,
+    CheckProof, ChunkKey, Flaw, FraudProof, Hash32, Looked, MAX_CHUNK, Manifest, Mode, OpenError,
+    Plan, ProveError, Signed, TrancheKey, TrancheKeys, TrancheSecret, Verdict, prove, refute,
+    verify, verify_check,
 };
 use proptest::prelude::*;
 
@@ -76,6 +77,99 @@ fn unrelated_chunk_keys_pass_inspection_fail_to_open_and_convict() {
         let honest = prove_chunk(&cheat, (i + 1) % 19).unwrap();
         assert_eq!(verify(&honest, resolve(cheat.manifest())), Verdict::Invalid(Flaw::Opens));
     }
+}
+
+#[test]
+#[expect(clippy::disallowed_methods, reason = "how long it takes is what is tested")]
+fn a_proof_about_a_gibibyte_is_judged_in_milliseconds() {
+    // A gibibyte is 65,536 chunks: the path has 16 steps. What is judged is one chunk and its path, so that a
+    // delivery of as many chunks of one byte is judged alike; the chunk that is shown is a full one.
+    let len = MAX_CHUNK + 65_535;
+    let starts: Vec<u64> = std::iter::once(0).chain(MAX_CHUNK as u64..len as u64).collect();
+    let keys = keys(1);
+    let plan = Plan { cut: earnest::seal::Cut::Files, starts: &starts, ..plan(len) };
+    let mut delivery = deliver_as(work(len), &plan, keys);
+    assert_eq!(delivery.manifest().n, 65_536);
+    // What is sold is another key than the one that sealed.
+    delivery.keys[0].key = TrancheKey::new([7; 32]);
+    delivery.sealed.manifest.h[0] = delivery.keys[0].key.hash();
+    let proof = prove_chunk(&delivery, 0).unwrap();
+    assert_eq!((proof.ciphertext.len(), proof.path.len()), (MAX_CHUNK, 16));
+    let json = proof.to_json();
+    let once = || {
+        let begun = std::time::Instant::now();
+        let proof = FraudProof::from_json(&json).unwrap();
+        let verdict = verify(&proof, resolve(delivery.manifest()));
+        assert!(matches!(verdict, Verdict::Guilty { .. }), "{verdict:?}");
+        begun.elapsed()
+    };
+    // The best of some: another program may have the core.
+    let best = (0..20).map(|_| once()).min().unwrap();
+    assert!(best < std::time::Duration::from_millis(10), "{best:?}");
+}
+
+/// A check proof of chunk `i`, for a check whose body is `body`.
+fn refute_chunk(delivery: &Delivery, body: &str, i: u64) -> Result<CheckProof, ProveError> {
+    let t = delivery.manifest().tranche_of(i).unwrap();
+    let (blob, vector) = (Cursor::new(&delivery.blob), Cursor::new(&delivery.vector));
+    let (keys, manifest) = (&delivery.keys[t as usize], delivery.manifest());
+    refute("worker's certificate", "record", body, manifest, keys, i, blob, vector)
+}
+
+#[test]
+fn a_record_that_the_pinned_check_refuses_convicts_and_nothing_else_does() {
+    const BODY: &str = "a check";
+    let pinned = Hash32::from(blake3::hash(BODY.as_bytes()));
+    let text = work(3 * MAX_CHUNK + 100);
+    let starts = [0, MAX_CHUNK as u64, 3 * MAX_CHUNK as u64];
+    let plan = Plan {
+        cut: earnest::seal::Cut::Files,
+        starts: &starts,
+        checks: vec![hash(2), pinned],
+        ..plan(text.len())
+    };
+    let delivery = deliver_as(text.clone(), &plan, keys(1));
+    let judge = |proof: &CheckProof, says: Looked| {
+        let read = CheckProof::from_json(&proof.to_json()).unwrap();
+        verify_check(&read, resolve(delivery.manifest()), |body, record, whole| {
+            assert_eq!((body, whole), (BODY, false));
+            assert_eq!(record, &text[..MAX_CHUNK]);
+            says
+        })
+        .map(|signed| signed.identity)
+    };
+    let proof = refute_chunk(&delivery, BODY, 0).unwrap();
+    assert_eq!(judge(&proof, Looked::Fails), Ok(hash(70)));
+    assert_eq!(judge(&proof, Looked::Passes), Err(Flaw::Passes));
+    // A trap or exhausted fuel is no verdict, and proves nothing.
+    assert_eq!(judge(&proof, Looked::Nothing), Err(Flaw::NoVerdict));
+    // The second record spans two chunks: no proof shows it, and half of it is not it.
+    assert!(matches!(refute_chunk(&delivery, BODY, 1), Err(ProveError::Chunk(1))));
+    assert!(matches!(refute_chunk(&delivery, BODY, 2), Err(ProveError::Chunk(2))));
+    assert!(refute_chunk(&delivery, BODY, 3).unwrap().next.is_none());
+
+    let bent = |bend: &dyn Fn(&mut CheckProof)| {
+        let mut proof = proof.clone();
+        bend(&mut proof);
+        let never = |_: &str, _: &[u8], _: bool| -> Looked { panic!("the check was asked") };
+        verify_check(&proof, resolve(delivery.manifest()), never).unwrap_err()
+    };
+    assert_eq!(bent(&|p| p.check.push(' ')), Flaw::Unpinned);
+    assert_eq!(bent(&|p| p.i = 1), Flaw::Path);
+    assert_eq!(bent(&|p| p.i = 9), Flaw::NoChunk(9));
+    assert_eq!(bent(&|p| p.starts_record = false), Flaw::Path);
+    assert_eq!(bent(&|p| p.next = None), Flaw::Part);
+    assert_eq!(bent(&|p| p.key = ChunkKey::new([1; 32])), Flaw::Closed);
+    assert_eq!(bent(&|p| flip(&mut p.ciphertext, 3)), Flaw::Path);
+    assert_eq!(bent(&|p| flip_hash(&mut p.promise, 3)), Flaw::Path);
+    assert_eq!(bent(&|p| p.ciphertext.clear()), Flaw::Length);
+    assert_eq!(bent(&|p| p.next.as_mut().unwrap().len = 5), Flaw::Path);
+    assert_eq!(bent(&|p| p.certificate = "requester's certificate".into()), {
+        Flaw::Unsigned("its author is the requester".into())
+    });
+    // A chunk that goes on with a record does not end the one before.
+    let within = refute_chunk(&delivery, BODY, 3).unwrap();
+    assert_eq!(bent(&|p| p.path.clone_from(&within.path)), Flaw::Path);
 }
 
 #[test]

@@ -90,6 +90,29 @@ fn a_worker_delivers() {
     stage.says("The file cannot be read.");
 }
 
+#[test]
+fn a_question_with_answers_is_answered_by_its_number() {
+    let mut market = market();
+    let id = EventId([12; 32]);
+    let mut asked = (*market.jobs[&id]).clone();
+    asked.answers = ["yes", "no"].map(|answer| answer.into_clean()).to_vec();
+    market.jobs.insert(id, std::sync::Arc::new(asked));
+    let mut stage = Stage::up((120, 40), market, gigs());
+    stage.keys("3 / T r a n s enter d").says("Answer the question").says("1 yes").says("2 no");
+    for wrong in ["0", "3", "x"] {
+        stage.typed(wrong).keys("tab tab enter").says("Type a number from 1 to 2.");
+        stage.keys("up up backspace");
+    }
+    stage.typed("2").keys("tab").typed("It is \"not\" so.").keys("tab enter");
+    let told = stage.todo.iter().rev().find_map(|one| match one {
+        Do::Answer(_, job, document, _) => Some((*job, document.clone())),
+        _ => None,
+    });
+    let (job, document) = told.expect("it is handed over");
+    assert_eq!(job, id);
+    assert_eq!(document, "{\"answer\":\"no\",\"why\":\"It is \\\"not\\\" so.\"}\n");
+}
+
 trait IntoClean {
     fn into_clean(self) -> earnest::text::Clean;
 }

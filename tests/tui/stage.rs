@@ -262,7 +262,9 @@ pub(crate) fn gig(n: u8, title: &str, price: u64) -> GigView {
         published_at: Time(NOW.0 - 3_600),
         expires_at: Time(NOW.0 + 6 * 86_400),
         inputs: vec![(clean("photos.zip"), 4 << 20)],
+        quality: Vec::new(),
         escrow: None,
+        judge: None,
     }
 }
 
@@ -319,11 +321,17 @@ pub(crate) fn job(n: u8, role: Role, phase: Phase, title: &str, price: u64) -> J
         mode: Mode::Sealed,
         tranches: 1,
         largest_loss: sats(price),
+        stake: match role {
+            _ if phase.is_over() => None,
+            Role::Requester => Some(format!("you can lose {}", sats(price))),
+            Role::Worker => Some("you can lose your labour".into()),
+        },
         message: clean("I did this before."),
         deadline,
         otherwise: deadline.map(|_| "the job expires unpaid; the delivery stays sealed".into()),
         reason: None,
         legal: legal(role, phase),
+        answers: Vec::new(),
         materials: vec![MaterialView {
             blob: Digest([1; 32]),
             size: 4 << 20,
@@ -387,6 +395,7 @@ pub(crate) fn market() -> Snapshot {
         halted: None,
         relays: vec![relay("wss://relay.one", true), relay("wss://relay.two", false)],
         jobs: jobs.into_iter().map(|job| (job.id, Arc::new(job))).collect::<BTreeMap<_, _>>(),
+        cases: BTreeMap::new(),
         posts: vec![PostView {
             id: EventId([31; 32]),
             gig: gig(31, "Find the bug in this parser", 150_000),
@@ -513,7 +522,9 @@ pub(crate) fn fed(stage: &mut Stage) {
     let todo = std::mem::take(&mut stage.todo);
     for one in todo {
         match one {
-            Do::Gig(id) => stage.send(Msg::Gig(id, Ok(Some(gig(1, "The gig of a job", 1_000))))),
+            Do::Gig(id) => {
+                stage.send(Msg::Gig(id, Ok(Some(gig(1, "The gig of a job", 1_000).into()))))
+            }
             Do::History(job) => stage.send(Msg::History(job, Ok(history()))),
             Do::Wallet(0, command) => {
                 let answer = match *command {

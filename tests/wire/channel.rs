@@ -41,7 +41,7 @@ fn what_one_posts_the_other_reads() {
 fn the_outer_key_is_not_taken_for_the_author() {
     let (worker, requester) = both_sides();
     // The requester says the worker's words: the record names its true author, so the market sees.
-    let settled = channel_draft(Body::Settled { manifest: EventId([3; 32]) });
+    let settled = channel_draft(Body::Settled { manifest: EventId([3; 32]), receipt: None });
     let record = wire::sign_record(&key(4), &settled).unwrap();
     let (_, json) = wire::post(&requester, &record, NOW, &[3; 32]).unwrap();
     assert_eq!(wire::open_post(&worker, &json).unwrap().author, key(4).pubkey());

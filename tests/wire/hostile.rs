@@ -9,9 +9,10 @@ use proptest::prelude::*;
 #[test]
 fn a_proof_is_published_whole() {
     let proof = "{\"chunk\":\"".to_owned() + &"ab".repeat(11_000) + "\"}";
-    let (_, json) = wire::proof_event(&key(1), &proof, NOW).unwrap();
+    let (_, json) = wire::proof_event(&key(1), &proof, &key(2).pubkey(), NOW).unwrap();
     assert_eq!(wire::read_proof_event(&json).unwrap(), (key(1).pubkey(), proof));
-    let refused = wire::proof_event(&key(1), &"x".repeat(50_000), NOW).unwrap_err();
+    let refused =
+        wire::proof_event(&key(1), &"x".repeat(50_000), &key(2).pubkey(), NOW).unwrap_err();
     assert_eq!(refused.code, Code::TooLarge);
 }
 

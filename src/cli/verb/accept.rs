@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::cli::complete;
 use crate::cli::deed::{Told, ask, not_allowed, say_next, seen, until};
 use crate::cli::session::{Session, ask_line, wait_until};
 use crate::cli::{Exit, Failure, Money, Out, name};
@@ -16,6 +17,7 @@ use crate::market::{Mode, Msat, Phase, Role, Verb};
 #[derive(Debug, clap::Args)]
 pub(crate) struct Accept {
     /// The job, or the beginning of its id
+    #[arg(add = complete::jobs())]
     job: String,
     /// Pay without asking
     #[arg(long, short)]

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::cli::complete;
 use crate::cli::deed::{Plain, not_allowed};
 use crate::cli::session::Session;
 use crate::cli::{Exit, Failure, Out, name};
@@ -15,6 +16,7 @@ use crate::market::{Refusal, Verb};
 #[derive(Debug, clap::Args)]
 pub(crate) struct Approve {
     /// The job, or the beginning of its id
+    #[arg(add = complete::jobs())]
     job: String,
     /// Do not ask whether you mean it
     #[arg(long)]

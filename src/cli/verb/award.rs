@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::cli::complete;
 use crate::cli::deed::{Told, ask, finish, is_sent, until};
 use crate::cli::session::Session;
 use crate::cli::{Exit, Failure, Out, name};
@@ -15,6 +16,7 @@ use crate::market::Verb;
 #[derive(Debug, clap::Args)]
 pub(crate) struct Award {
     /// The bid, or the beginning of its id
+    #[arg(add = complete::jobs())]
     job: String,
     /// Seconds to wait for a relay; 0 does not wait
     #[arg(long, value_name = "SECONDS", default_value_t = 30)]

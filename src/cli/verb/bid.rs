@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use clap::ValueEnum;
 
+use crate::cli::complete;
 use crate::cli::deed::{Told, finish, is_sent, until};
 use crate::cli::session::{Session, wait_until};
 use crate::cli::verb::gigs;
@@ -18,6 +19,7 @@ use crate::market::{self, EventId, Msat, Wish};
 #[derive(Debug, clap::Args)]
 pub(crate) struct Bid {
     /// The gig, or the beginning of its id
+    #[arg(add = complete::gigs())]
     gig: String,
     /// What you ask for it; the gig's price if left out
     #[arg(long, value_name = "SATS", allow_hyphen_values = true)]
@@ -42,6 +44,8 @@ enum Mode {
     Sealed,
     /// In the open, paid on acceptance
     Direct,
+    /// Locked at your node before the work, released by the requester or a judge
+    Escrow,
 }
 
 /// A node that just started hears from its LSP in this time.
@@ -55,6 +59,7 @@ impl Bid {
         let mode = self.mode.map(|mode| match mode {
             Mode::Sealed => market::Mode::Sealed,
             Mode::Direct => market::Mode::Direct,
+            Mode::Escrow => market::Mode::Escrow,
         });
         let wish = Wish { mode, price: self.price, tranches: self.tranches };
         let patience = Duration::from_secs(self.wait);

@@ -59,8 +59,8 @@ enum Act {
     Start,
 }
 
-#[derive(Serialize)]
-struct Shown<'a> {
+#[derive(Serialize, schemars::JsonSchema)]
+pub(in crate::cli) struct Shown<'a> {
     #[serde(flatten)]
     view: &'a BudgetView,
     left: Msat,

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::cli::complete;
 use crate::cli::deed::Plain;
 use crate::cli::session::Session;
 use crate::cli::{Exit, Failure, Out, name};
@@ -12,6 +13,7 @@ use crate::market::Verb;
 #[derive(Debug, clap::Args)]
 pub(crate) struct Cancel {
     /// The job, or the beginning of its id
+    #[arg(add = complete::jobs())]
     job: String,
     /// Why, for the other side to read
     #[arg(long, value_name = "TEXT", default_value = "")]

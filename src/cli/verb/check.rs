@@ -38,8 +38,8 @@ enum What {
     },
 }
 
-#[derive(Serialize)]
-struct Ran<'a> {
+#[derive(Serialize, schemars::JsonSchema)]
+pub(in crate::cli) struct Ran<'a> {
     check: String,
     kind: &'a str,
     scope: Scope,
@@ -47,8 +47,8 @@ struct Ran<'a> {
     verdict: &'a Verdict,
 }
 
-#[derive(Serialize)]
-struct Named<'a> {
+#[derive(Serialize, schemars::JsonSchema)]
+pub(in crate::cli) struct Named<'a> {
     body: &'a str,
     bytes: usize,
     check: String,

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use crate::cli::complete;
 use crate::cli::session::{Session, wait_until};
 use crate::cli::{Exit, Failure, Out, name};
 use crate::engine::Command;
@@ -15,14 +16,15 @@ use crate::market::EventId;
 #[derive(Debug, clap::Args)]
 pub(crate) struct Close {
     /// The gig, or the beginning of its id
+    #[arg(add = complete::posts())]
     gig: String,
     /// Seconds to wait for a relay; 0 does not wait
     #[arg(long, value_name = "SECONDS", default_value_t = 30)]
     wait: u64,
 }
 
-#[derive(Serialize)]
-struct Closed {
+#[derive(Serialize, schemars::JsonSchema)]
+pub(in crate::cli) struct Closed {
     did: &'static str,
     gig: EventId,
     outcome: &'static str,

@@ -1,17 +1,19 @@
 //! `earnest completions`: what a shell needs to finish a command.
 
-use clap::CommandFactory as _;
 use clap_complete::Shell;
+use clap_complete::env::Shells;
 
-use crate::cli::args::Args;
 use crate::cli::session::Session;
-use crate::cli::{Exit, Failure, Out};
+use crate::cli::{Exit, Failure, Out, complete};
 
 /// Print completions for a shell.
 ///
 /// bash: earnest completions bash > ~/.local/share/bash-completion/completions/earnest
 /// zsh: earnest completions zsh > "${fpath[1]}/_earnest"
 /// fish: earnest completions fish > ~/.config/fish/completions/earnest.fish
+///
+/// The shell then asks earnest itself: ids of jobs and gigs and people are completed, too, while
+/// one runs.
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub(crate) struct Completions {
@@ -21,11 +23,14 @@ pub(crate) struct Completions {
 
 impl Completions {
     pub(crate) fn run(&self, _: &Session, _: &mut Out) -> Result<Exit, Failure> {
+        let name = self.shell.to_string();
+        let unknown = || Failure::new(Exit::Usage, "no-shell", "That shell is not known.");
+        let builtins = Shells::builtins();
+        let shell = builtins.completer(&name).ok_or_else(unknown)?;
         let mut script = Vec::new();
-        clap_complete::generate(self.shell, &mut Args::command(), "earnest", &mut script);
+        shell.write_registration(complete::VAR, "earnest", "earnest", "earnest", &mut script)?;
         // A script is for a shell, whoever asked for it.
-        let script = String::from_utf8_lossy(&script);
-        super::man::print(&script)?;
+        super::man::print(&String::from_utf8_lossy(&script))?;
         Ok(Exit::Done)
     }
 }

@@ -10,8 +10,8 @@ use crate::text::Align;
 #[derive(Debug, clap::Args)]
 pub(crate) struct ShowConfig {}
 
-#[derive(Serialize)]
-struct Row {
+#[derive(Serialize, schemars::JsonSchema)]
+pub(in crate::cli) struct Row {
     key: &'static str,
     value: String,
     source: String,

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::cli::complete;
 use crate::cli::deed::{Told, ask, finish, is_sent, not_allowed, say_next, until};
 use crate::cli::session::Session;
 use crate::cli::{Exit, Failure, Out, name};
@@ -16,6 +17,7 @@ use crate::market::{Mode, Phase, Verb};
 #[derive(Debug, clap::Args)]
 pub(crate) struct Deliver {
     /// The job, or the beginning of its id
+    #[arg(add = complete::jobs())]
     job: String,
     /// The file; pack several into one
     file: PathBuf,

@@ -19,8 +19,8 @@ pub(crate) struct Doctor {
     offline: bool,
 }
 
-#[derive(Serialize)]
-struct Found<'a> {
+#[derive(Serialize, schemars::JsonSchema)]
+pub(in crate::cli) struct Found<'a> {
     ok: bool,
     checks: &'a [Check],
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use crate::cli::complete;
 use crate::cli::session::{Session, wait_until};
 use crate::cli::{Column, Exit, Failure, Out, name};
 use crate::engine::JobView;
@@ -17,6 +18,7 @@ use crate::text::{Align, Clean, Raw, file_name, truncate};
 #[derive(Debug, clap::Args)]
 pub(crate) struct Files {
     /// The job, or the beginning of its id
+    #[arg(add = complete::jobs())]
     job: String,
     /// Copy them into this folder; nothing there is ever overwritten
     #[arg(long, value_name = "DIR")]
@@ -27,8 +29,8 @@ pub(crate) struct Files {
 }
 
 /// One file, for programs.
-#[derive(Serialize)]
-struct Shown {
+#[derive(Serialize, schemars::JsonSchema)]
+pub(in crate::cli) struct Shown {
     job: BidId,
     /// `input` or `deliverable`.
     what: &'static str,

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::accept::{confirm, funded, routing};
+use crate::cli::complete;
 use crate::cli::deed::{Told, ask, say_next, until};
 use crate::cli::session::Session;
 use crate::cli::{Exit, Failure, Money, Out, name};
@@ -17,6 +18,7 @@ use crate::market::{Msat, Phase, Verb};
 #[derive(Debug, clap::Args)]
 pub(crate) struct Fund {
     /// The job, or the beginning of its id
+    #[arg(add = complete::jobs())]
     job: String,
     /// Lock without asking
     #[arg(long, short)]

@@ -36,8 +36,8 @@ pub(crate) struct Gigs {
     wait: u64,
 }
 
-#[derive(Serialize)]
-struct Next<'a> {
+#[derive(Serialize, schemars::JsonSchema)]
+pub(in crate::cli) struct Next<'a> {
     next: &'a str,
 }
 

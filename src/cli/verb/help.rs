@@ -18,7 +18,8 @@ pub(crate) struct Help {
     topic: Vec<String>,
 }
 
-const EXIT_CODES: &[(Exit, &str)] = &[
+/// What each exit status means: stable across versions.
+pub(super) const EXIT_CODES: &[(Exit, &str)] = &[
     (Exit::Done, "done"),
     (Exit::Failed, "failed"),
     (Exit::Usage, "the command or the configuration is wrong"),
@@ -35,6 +36,7 @@ const PHASES: &[(Phase, &str, &str)] = &[
     (Phase::Bid, "a bid waits for an answer", "requester: award, decline; worker: withdraw"),
     (Phase::Working, "awarded: the worker works", "worker: deliver"),
     (Phase::Delivered, "a delivery is here or on its way", "requester: accept, reject"),
+    (Phase::Disputed, "in escrow: the judge was called", "the other side: object; the judge rules"),
     (Phase::Accepted, "the worker's node is asked for the bill", "nobody: it goes on by itself"),
     (Phase::Paying, "a payment is on its way; only the node ends it", "nobody"),
     (Phase::Settled, "paid and opened; the end", "both: rate"),
@@ -67,7 +69,8 @@ A verb on a job ends in one record as soon as it is committed, whatever comes of
   amount, fee, file where there are any
 
 Amounts are millisatoshis as decimal text, times are seconds since 1970, ids and keys are lower-case hex.
-What strangers wrote is cleaned of everything that could steer a terminal. Fields may be added.";
+What strangers wrote is cleaned of everything that could steer a terminal. Fields may be added.
+`earnest schema VERB` prints the JSON Schema of what a verb prints.";
 
 impl Help {
     pub(crate) fn run(&self, session: &Session, out: &mut Out) -> Result<Exit, Failure> {

@@ -45,8 +45,8 @@ pub(crate) struct Init {
     skip_check: bool,
 }
 
-#[derive(Serialize)]
-struct Made<'a> {
+#[derive(Serialize, schemars::JsonSchema)]
+pub(in crate::cli) struct Made<'a> {
     npub: &'a str,
     keys: &'a Path,
     encrypted: bool,

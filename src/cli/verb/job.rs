@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use super::jobs::{otherwise, role};
+use crate::cli::complete;
 use crate::cli::session::Session;
 use crate::cli::{Exit, Failure, Out, name};
 use crate::engine::{Direction, FactView, Handle, JobView, LedgerRow};
@@ -12,12 +13,13 @@ use crate::market::{Mode, Msat, PaymentHash, Role, Time};
 #[derive(Debug, clap::Args)]
 pub(crate) struct Job {
     /// The job, or the beginning of its id
+    #[arg(add = complete::jobs())]
     job: String,
 }
 
 /// A payment of the job, without its invoice.
-#[derive(Serialize)]
-struct Payment {
+#[derive(Serialize, schemars::JsonSchema)]
+pub(in crate::cli) struct Payment {
     hash: PaymentHash,
     direction: Direction,
     tranche: u32,
@@ -27,8 +29,8 @@ struct Payment {
     at: Time,
 }
 
-#[derive(Serialize)]
-struct Whole<'a> {
+#[derive(Serialize, schemars::JsonSchema)]
+pub(in crate::cli) struct Whole<'a> {
     job: &'a JobView,
     history: &'a [FactView],
     payments: &'a [Payment],
@@ -121,11 +123,25 @@ fn head(job: &JobView, now: Time) -> Vec<(&'static str, String)> {
         ("price", format!("{}, {mode}, {parts}", job.price)),
     ];
     let mut add = |name, value: Option<String>| head.extend(value.map(|value| (name, value)));
+    add("at stake", job.stake.clone());
     add("why", job.reason.as_ref().map(|why| why.to_string()));
     add("else", otherwise(job, now));
     add("heard", job.heard_at.map(|at| format!("{} ago", at.until(now))));
     if job.unheard > 0 && job.job.is_some() && !job.phase.is_over() {
         add("unheard", Some(format!("{} of your messages are not answered yet", job.unheard)));
+    }
+    if let Some(escrow) = &job.escrow {
+        add("escrow", escrow.otherwise.as_ref().map(|(at, what)| format!("at block {at}: {what}")));
+        if let Some(judge) = &escrow.judge {
+            let holds = if judge.holds { "holds the secret" } else { "has not spoken yet" };
+            add("judge", Some(format!("{}: {holds}", crate::app::npub(&judge.identity))));
+            let said = |what: &str, plea: &Option<(Role, crate::text::Clean)>| {
+                plea.as_ref().map(|(by, why)| format!("{what} by the {}: {why}", role(*by)))
+            };
+            add("judge", said("called", &judge.dispute));
+            add("judge", said("answered", &judge.objection));
+            add("judge", judge.ruling.map(|whose| format!("ruled for the {}", role(whose))));
+        }
     }
     for effect in &job.pending {
         let why = effect.why.as_ref().map(|why| format!(": {why}")).unwrap_or_default();

@@ -41,6 +41,8 @@ enum Filter {
     Working,
     /// Delivered, not accepted
     Delivered,
+    /// The judge was called
+    Disputed,
     /// Accepted, not paid
     Accepted,
     /// Being paid
@@ -71,6 +73,7 @@ impl Filter {
             Self::Bid => job.phase == Phase::Bid,
             Self::Working => job.phase == Phase::Working,
             Self::Delivered => job.phase == Phase::Delivered,
+            Self::Disputed => job.phase == Phase::Disputed,
             Self::Accepted => job.phase == Phase::Accepted,
             Self::Paying => job.phase == Phase::Paying,
             Self::Settled => job.phase == Phase::Settled,
@@ -154,7 +157,7 @@ fn row(job: &JobView, now: Time) -> Vec<String> {
     ]
 }
 
-pub(super) fn role(role: Role) -> &'static str {
+pub(in crate::cli) fn role(role: Role) -> &'static str {
     match role {
         Role::Requester => "requester",
         Role::Worker => "worker",

@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use crate::cli::args::Args;
 use crate::cli::session::Session;
+use crate::cli::verb::help::EXIT_CODES;
 use crate::cli::{Exit, Failure, Out};
 
 /// Print the manual page, or write one for each verb.
@@ -21,8 +22,8 @@ pub(crate) struct Man {
     out: Option<PathBuf>,
 }
 
-#[derive(Serialize)]
-struct Written<'a> {
+#[derive(Serialize, schemars::JsonSchema)]
+pub(in crate::cli) struct Written<'a> {
     page: &'a Path,
 }
 
@@ -31,7 +32,7 @@ impl Man {
         let mut root = Args::command();
         root.build();
         let Some(dir) = &self.out else {
-            print(&String::from_utf8_lossy(&page(root)?))?;
+            print(&String::from_utf8_lossy(&whole(root)?))?;
             return Ok(Exit::Done);
         };
         let failed = |at: &Path, why: io::Error| {
@@ -40,7 +41,8 @@ impl Man {
         std::fs::create_dir_all(dir).map_err(|why| failed(dir, why))?;
         for (name, command) in pages(root, "") {
             let at = dir.join(format!("{name}.1"));
-            std::fs::write(&at, page(command)?).map_err(|why| failed(&at, why))?;
+            let text = if name == "earnest" { whole(command)? } else { page(command)? };
+            std::fs::write(&at, text).map_err(|why| failed(&at, why))?;
             out.record(&Written { page: &at })?;
             out.line(&at.display().to_string())?;
         }
@@ -64,6 +66,16 @@ fn pages(command: Command, before: &str) -> Vec<(String, Command)> {
 /// Not the `help` that clap puts below every verb that has verbs.
 fn is_ours(below: &Command, before: &str) -> bool {
     before.is_empty() || below.get_name() != "help"
+}
+
+/// The page of the program itself, which also says what its exit status means.
+fn whole(command: Command) -> io::Result<Vec<u8>> {
+    let mut text = page(command)?;
+    writeln!(text, ".SH \"EXIT STATUS\"")?;
+    for (exit, meaning) in EXIT_CODES {
+        writeln!(text, ".TP\n\\fB{}\\fR\n{meaning}", exit.status())?;
+    }
+    Ok(text)
 }
 
 fn page(command: Command) -> io::Result<Vec<u8>> {

@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use crate::cli::complete;
 use crate::cli::session::Session;
 use crate::cli::{Column, Exit, Failure, Out, name};
 use crate::engine::MuteView;
@@ -15,7 +16,7 @@ use crate::text::Align;
 #[derive(Debug, clap::Args)]
 pub(crate) struct Mute {
     /// Whom: npub1... or 64 hex digits
-    #[arg(required_unless_present = "list")]
+    #[arg(add = complete::people(), required_unless_present = "list")]
     key: Option<String>,
     /// Show them again
     #[arg(long, conflicts_with = "list")]
@@ -25,8 +26,8 @@ pub(crate) struct Mute {
     list: bool,
 }
 
-#[derive(Serialize)]
-struct Muted {
+#[derive(Serialize, schemars::JsonSchema)]
+pub(in crate::cli) struct Muted {
     npub: String,
     key: Pubkey,
     muted: bool,

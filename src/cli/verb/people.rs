@@ -1,24 +1,61 @@
 //! `earnest people`: whom you had to do with.
 
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
 use serde::Serialize;
 
 use super::jobs::role;
-use crate::cli::session::Session;
+use crate::cli::complete;
+use crate::cli::session::{Session, read_bytes};
 use crate::cli::{Column, Exit, Failure, Out, name};
-use crate::engine::{PersonView, Snapshot};
-use crate::market::{BidId, Pubkey, Time};
+use crate::engine::{PersonView, Snapshot, Trouble};
+use crate::market::{BidId, Limits, Pubkey, Standing, Time};
 use crate::text::Align;
 
-/// Show whom you had to do with, and what came of it: from your own jobs alone.
+/// Show whom you had to do with, and what came of it.
+///
+/// With a key: what that person's record is worth to you and why, and how much of yours they may hold. It is
+/// computed here, from your own jobs, from whom you follow, and from receipts of people whom you know; relays are
+/// asked for those, and so learn whom you look at.
 #[derive(Debug, clap::Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub(crate) struct People {
     /// One person: npub1... or 64 hex digits
+    #[arg(add = complete::people())]
     key: Option<String>,
+    /// Seconds to wait for what relays know of one person; 0 does not wait
+    #[arg(long, value_name = "SECONDS", default_value_t = 3)]
+    wait: u64,
+    #[command(subcommand)]
+    action: Option<Action>,
 }
 
+#[derive(Debug, clap::Subcommand)]
+enum Action {
+    /// Take receipts and proofs that somebody gave you: a proof, or one event a line
+    Import {
+        /// The file, or - for stdin
+        file: PathBuf,
+    },
+}
+
+/// What an import did.
+#[derive(Default, Serialize)]
+struct Imported {
+    taken: u64,
+    known: u64,
+    refused: u64,
+}
+
+/// The longest file of events.
+const LONGEST: u64 = 64 << 20;
+/// How often it is looked whether relays have said something.
+const LOOK: Duration = Duration::from_millis(300);
+
 /// A person, for programs.
-#[derive(Serialize)]
-struct Shown<'a> {
+#[derive(Serialize, schemars::JsonSchema)]
+pub(in crate::cli) struct Shown<'a> {
     npub: String,
     #[serde(flatten)]
     person: &'a PersonView,
@@ -39,9 +76,22 @@ const COLUMNS: [Column; 8] = [
 
 impl People {
     pub(crate) fn run(&self, session: &Session, out: &mut Out) -> Result<Exit, Failure> {
+        if let Some(Action::Import { file }) = &self.action {
+            return import(file, session, out);
+        }
         let who = self.key.as_deref().map(name::person).transpose()?;
         session.with_jobs(out, "earnest people", async |handle, out| {
-            let people = handle.people(who).await?;
+            let mut people = handle.people(who).await?;
+            if who.is_some() {
+                let (first, looks) = (people.clone(), self.wait * 1000 / LOOK.as_millis() as u64);
+                for _ in 0..looks {
+                    tokio::time::sleep(LOOK).await;
+                    people = handle.people(who).await?;
+                    if people != first {
+                        break;
+                    }
+                }
+            }
             let at = crate::app::now();
             if who.is_some() {
                 let now = handle.watch().borrow().clone();
@@ -109,10 +159,15 @@ fn one(person: &PersonView, now: &Snapshot, at: Time, out: &mut Out) -> Result<(
         ("ended", format!("{} settled, {} open", person.settled, person.open)),
         ("muted", person.muted.map_or("no".to_owned(), |since| format!("for {}", since.until(at)))),
         ("warning", flags(&PersonView { muted: None, ..person.clone() })),
+        ("standing", person.standing.as_ref().map_or(String::new(), standing)),
+        ("limits", person.limits.as_ref().map_or(String::new(), limits)),
     ] {
         if !value.is_empty() {
             out.line(&format!("{name:<9}{value}"))?;
         }
+    }
+    for reason in person.standing.iter().flat_map(|standing| &standing.reasons) {
+        out.line(&format!("{:>12}  {}", format!("+{}", reason.points), reason.why))?;
     }
     for job in jobs {
         out.line(&format!(
@@ -125,4 +180,43 @@ fn one(person: &PersonView, now: &Snapshot, at: Time, out: &mut Out) -> Result<(
         ))?;
     }
     Ok(())
+}
+
+fn standing(of: &Standing) -> String {
+    match of.convicted {
+        true => "0 of 100: convicted".to_owned(),
+        false => format!("{} of 100", of.score),
+    }
+}
+
+fn limits(of: &Limits) -> String {
+    if of.proven {
+        return "nothing of yours".to_owned();
+    }
+    format!("one sealed part {}, in the open {}, in escrow {}", of.tranche, of.direct, of.escrow)
+}
+
+fn import(file: &Path, session: &Session, out: &mut Out) -> Result<Exit, Failure> {
+    let bytes = read_bytes(file, LONGEST)?;
+    let text = String::from_utf8_lossy(&bytes).into_owned();
+    session.with_engine(out, "earnest people import", async |handle, out| {
+        let mut done = Imported::default();
+        for line in text.lines().map(str::trim).filter(|line| !line.is_empty()) {
+            match handle.import(line.to_owned()).await {
+                Ok(true) => done.taken += 1,
+                Ok(false) => done.known += 1,
+                Err(Trouble::Refused(why)) => {
+                    done.refused += 1;
+                    out.line(&format!("not taken: {}", why.sentence))?;
+                }
+                Err(other) => return Err(other.into()),
+            }
+        }
+        out.record(&done)?;
+        let Imported { taken, known, refused } = done;
+        out.line(&format!(
+            "{taken} taken, {known} known already, {refused} refused. Every signature was checked; no money moved."
+        ))?;
+        Ok(if refused > 0 && taken + known == 0 { Exit::Failed } else { Exit::Done })
+    })
 }

@@ -9,9 +9,11 @@ use serde::Serialize;
 
 use crate::cli::draft::{self, Written};
 use crate::cli::session::{Session, read_bytes, runtime, wait_until};
-use crate::cli::{Exit, Failure, Out};
+use crate::cli::{Exit, Failure, Out, name};
 use crate::engine::Command;
-use crate::market::{DRAFT_TEMPLATE as TEMPLATE, EventId, LONGEST_DRAFT as LONGEST};
+use crate::market::{
+    DRAFT_TEMPLATE as TEMPLATE, EscrowTerms, EventId, JudgeTerms, LONGEST_DRAFT as LONGEST,
+};
 
 /// Publish a gig.
 ///
@@ -29,16 +31,16 @@ pub(crate) struct Post {
     wait: u64,
 }
 
-#[derive(Serialize)]
-struct Shown<'a> {
+#[derive(Serialize, schemars::JsonSchema)]
+pub(in crate::cli) struct Shown<'a> {
     dry_run: bool,
     tags: &'a [Vec<String>],
     content: &'a str,
     bytes: usize,
 }
 
-#[derive(Serialize)]
-struct Posted {
+#[derive(Serialize, schemars::JsonSchema)]
+pub(in crate::cli) struct Posted {
     gig: EventId,
     published: bool,
 }
@@ -51,12 +53,15 @@ impl Post {
                 "No relay is configured, so nobody could see the gig. Nothing was published.";
             return Err(Failure::new(Exit::Usage, "no-relay", said).next("Give --relay URL"));
         }
-        let written = self.written(session, out)?;
+        let mut written = self.written(session, out)?;
+        if let Some(listing) = written.judge.clone() {
+            written.draft.escrow = Some(self.before(session, &written, &listing, out)?);
+        }
         if self.dry_run {
             return self.show(session, &written, out);
         }
         written.draft.check(crate::app::now()).map_err(crate::engine::Trouble::from)?;
-        let Written { draft, inputs } = written;
+        let Written { draft, inputs, .. } = written;
         let patience = Duration::from_secs(self.wait);
         session.with_engine(out, "earnest post", async |handle, out| {
             let gig = handle.ask(Command::Post { draft, inputs, key: None }).await?.log;
@@ -98,10 +103,31 @@ impl Post {
         draft::read(text_of(&bytes, &name)?, &name, beside, now)
     }
 
+    /// The escrow before the judge whose listing begins so.
+    fn before(
+        &self,
+        session: &Session,
+        written: &Written,
+        listing: &str,
+        out: &mut Out,
+    ) -> Result<EscrowTerms, Failure> {
+        const LIST: &str = "earnest judge list";
+        let config = session.config()?;
+        let id = name::beginning(listing, LIST)?;
+        let patience = Duration::from_secs(self.wait);
+        let found = session.with_engine(out, "earnest post", async |handle, out| {
+            name::gig(handle, &config, &id, patience, out).await
+        })?;
+        let gig = found.only("listing of a judge", &id, LIST)?;
+        let judge = Some(JudgeTerms { identity: gig.author, listing: gig.id });
+        let escrow = written.draft.escrow.clone().unwrap_or_default();
+        Ok(EscrowTerms { judge, ..escrow })
+    }
+
     fn show(&self, session: &Session, written: &Written, out: &mut Out) -> Result<Exit, Failure> {
         let config = session.config()?;
         let keys = session.keys(&config, out)?;
-        let Written { draft, inputs } = written;
+        let Written { draft, inputs, .. } = written;
         let shown = runtime()?
             .block_on(crate::app::preview(&config, keys, draft, inputs))
             .map_err(|why| Failure::new(Exit::Failed, "preview", format!("{why:#}")))??;

@@ -27,8 +27,8 @@ pub(crate) struct Relay {
     print_config: bool,
 }
 
-#[derive(Serialize)]
-struct Ready<'a> {
+#[derive(Serialize, schemars::JsonSchema)]
+pub(in crate::cli) struct Ready<'a> {
     relay: &'a str,
     dir: &'a Path,
 }

@@ -1,5 +1,8 @@
 //! `earnest sandbox`: everything on real parts, on a local chain, without real money.
 
+mod fronts;
+
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::pin::pin;
 use std::time::Duration;
@@ -9,7 +12,7 @@ use tokio::sync::broadcast::error::RecvError;
 
 use crate::cli::session::{Session, interrupted, runtime};
 use crate::cli::{Column, Exit, Failure, Out, log};
-use crate::sandbox::{Market, MarketSetup, Pace, Places, Play, StepTaken, Story, Summary};
+use crate::sandbox::{Market, MarketSetup, Pace, Places, Play, Point, StepTaken, Story, Summary};
 use crate::text::Align;
 
 /// Try everything on real parts without real money.
@@ -70,15 +73,27 @@ enum Action {
         /// How much
         sats: u64,
     },
+    /// Be a party of a story, as a process of its own
+    #[command(hide = true)]
+    Party {
+        /// Which one
+        name: String,
+        /// Where the story says where everything is
+        #[arg(long, value_name = "FILE")]
+        ground: PathBuf,
+        /// Stop dead there, and say so
+        #[arg(long, value_name = "POINT")]
+        halt_at: Option<Point>,
+    },
 }
 
-#[derive(Serialize)]
-struct Mined {
+#[derive(Serialize, schemars::JsonSchema)]
+pub(in crate::cli) struct Mined {
     height: u32,
 }
 
-#[derive(Serialize)]
-struct Funded<'a> {
+#[derive(Serialize, schemars::JsonSchema)]
+pub(in crate::cli) struct Funded<'a> {
     txid: &'a str,
 }
 
@@ -153,8 +168,8 @@ impl Sandbox {
             relay: session.globals.relay.first().cloned(),
             seed: self.seed,
             jobs: self.jobs,
-            program: std::env::current_exe().ok(),
             break_way: self.break_way.clone(),
+            exe: None,
         };
         self.check(&play)?;
         // A reader that goes away does not end a story half-way.
@@ -167,7 +182,7 @@ impl Sandbox {
         };
         let summary = runtime()?.block_on(async {
             tokio::select! {
-                summary = crate::sandbox::play(play, &mut on_step) => summary.map_err(|why| broken(&why)),
+                summary = crate::sandbox::play_with(play, Some(&fronts::Ours), &mut on_step) => summary.map_err(|why| broken(&why)),
                 failure = interrupted() => Err(failure),
             }
         })?;
@@ -218,6 +233,16 @@ impl Sandbox {
     }
 
     fn act(&self, action: &Action, out: &mut Out) -> Result<Exit, Failure> {
+        if let Action::Party { name, ground, halt_at } = action {
+            // Whoever waits for it reads its stdout, and kills it then.
+            let on_halt = || drop(std::io::stdout().write_all(b"halted\n"));
+            let stop = async {
+                interrupted().await;
+            };
+            let party = crate::sandbox::be_party(ground, name, *halt_at, on_halt, stop);
+            runtime()?.block_on(party).map_err(|why| broken(&why))?;
+            return Ok(Exit::Done);
+        }
         let Some(dir) = &self.dir else {
             let said = "Which sandbox? Name the folder it is served in.";
             return Err(Failure::new(Exit::Usage, "usage", said).next("Give --dir DIR"));
@@ -238,6 +263,7 @@ impl Sandbox {
                 out.line(&txid)?;
                 out.say(&format!("Next: earnest sandbox mine 1 --dir {}", dir.display()))?;
             }
+            Action::Party { .. } => {}
         }
         Ok(Exit::Done)
     }
@@ -347,15 +373,15 @@ fn list(out: &mut Out) -> Result<(), Failure> {
     Ok(())
 }
 
-#[derive(Serialize)]
-struct Told {
+#[derive(Serialize, schemars::JsonSchema)]
+pub(in crate::cli) struct Told {
     name: &'static str,
     about: &'static str,
     breaks: Vec<Way>,
 }
 
-#[derive(Serialize)]
-struct Way {
+#[derive(Serialize, schemars::JsonSchema)]
+pub(in crate::cli) struct Way {
     name: &'static str,
     about: &'static str,
 }

@@ -4,16 +4,18 @@ use std::time::Duration;
 
 use super::gigs::mode;
 use crate::app::Book;
+use crate::cli::complete;
 use crate::cli::name::{self, Found, Search};
 use crate::cli::session::{Session, not_started};
 use crate::cli::{Exit, Failure, Out};
 use crate::engine::GigView;
-use crate::market::{EventId, Status, Time};
+use crate::market::{EventId, Mode, Status, Time};
 
 /// Show one gig.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Show {
     /// Its id, or the beginning of it
+    #[arg(add = complete::gigs())]
     id: String,
     /// Ask no relay: only what is on this machine
     #[arg(long)]
@@ -80,6 +82,21 @@ fn show(gig: &GigView, now: Time, out: &mut Out) -> Result<(), Failure> {
     ];
     if let Some((window, risk)) = &gig.escrow {
         lines.push(("escrow", format!("held for {window} blocks. {risk}")));
+    }
+    for asked in &gig.quality {
+        lines.push(("quality", asked.clone()));
+    }
+    if gig.modes.contains(&Mode::Sealed) {
+        let parts = "sealed: a cheat gets one part of the price at most, and is convicted by its own signature; bid in parts (--tranches) to make it small";
+        lines.push(("at stake", parts.to_owned()));
+    }
+    if let Some(judge) = &gig.judge {
+        let listing = judge.listing.short();
+        let who = crate::app::npub(&judge.identity);
+        lines.push((
+            "judge",
+            format!("{who}, by the rules of listing {listing}: earnest show {listing}"),
+        ));
     }
     if !gig.tags.is_empty() {
         lines

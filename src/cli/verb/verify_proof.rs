@@ -4,31 +4,33 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
+use crate::app::Judgement;
 use crate::cli::session::{Session, read_bytes, sentence};
 use crate::cli::{Exit, Failure, Out};
-use crate::market::Pubkey;
-use crate::seal::Verdict;
+use crate::market::Offence;
 
 /// More than any proof or event that carries one.
-const LONGEST: u64 = 128 * 1024;
+const LONGEST: u64 = 512 * 1024;
 
 /// Judge a fraud proof, offline.
 ///
-/// Takes the proof's JSON or the Nostr event (kind 3922) that published it. Exits 0 if it proves that the
-/// worker's own key does not open what the worker signed, and 1 if it proves nothing.
+/// Takes the proof's JSON or the Nostr event (kind 3922) that published it. Exits 0 if it proves that somebody
+/// signed what convicts it: a delivery that its own key does not open, or that does not pass a check which it
+/// signed with it, or two things of which only one can be. Exits 1 if it proves nothing.
 #[derive(Debug, clap::Args)]
 pub(crate) struct VerifyProof {
     /// The file, or - for stdin
     file: PathBuf,
 }
 
-#[derive(Default, Serialize)]
-struct Judged {
+#[derive(Default, Serialize, schemars::JsonSchema)]
+pub(in crate::cli) struct Judged {
     verdict: &'static str,
     identity: Option<String>,
     job: Option<String>,
     manifest: Option<String>,
     tranche: Option<u32>,
+    offence: Option<Offence>,
     code: String,
     reason: String,
 }
@@ -37,25 +39,26 @@ impl VerifyProof {
     pub(crate) fn run(&self, _: &Session, out: &mut Out) -> Result<Exit, Failure> {
         let bytes = read_bytes(&self.file, LONGEST)?;
         let (judged, exit) = match crate::app::verify_proof(&bytes) {
-            Ok(Verdict::Guilty { identity, job, d, t }) => {
+            Ok(Judgement::Guilty { against, job, offence, record, tranche }) => {
+                let part = tranche.map(|t| format!("\n  tranche   {t}")).unwrap_or_default();
                 out.line(&format!(
-                    "guilty: {}\n  signed a delivery that its own paid key does not open.\n  job       {}\n  manifest  {}\n  tranche   {t}",
-                    crate::app::npub(&Pubkey(*identity.as_bytes())),
-                    hex::encode(job.as_bytes()),
-                    hex::encode(d.as_bytes()),
+                    "guilty: {}\n  {}.\n  job       {job}\n  record    {record}{part}",
+                    crate::app::npub(&against),
+                    offence.words(),
                 ))?;
                 let judged = Judged {
                     verdict: "guilty",
-                    identity: Some(hex::encode(identity.as_bytes())),
-                    job: Some(hex::encode(job.as_bytes())),
-                    manifest: Some(hex::encode(d.as_bytes())),
-                    tranche: Some(t),
+                    identity: Some(against.to_string()),
+                    job: Some(job.to_string()),
+                    manifest: Some(record.to_string()),
+                    tranche,
+                    offence: Some(offence),
                     code: "proof.guilty".into(),
-                    reason: "the worker's own key does not open what the worker signed".into(),
+                    reason: format!("it {}", offence.words()),
                 };
                 (judged, Exit::Done)
             }
-            Ok(Verdict::Invalid(flaw)) => (invalid(flaw.code(), flaw.to_string()), Exit::Failed),
+            Ok(Judgement::Invalid { code, reason }) => (invalid(code, reason), Exit::Failed),
             Err(why) => (invalid(why.code.as_str(), why.sentence), Exit::Failed),
         };
         if exit == Exit::Failed {

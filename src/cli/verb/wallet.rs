@@ -10,6 +10,10 @@ mod show;
 
 use std::time::Duration;
 
+pub(in crate::cli) use receive::{Address, Invoice};
+pub(in crate::cli) use send::{Closing, Opening, Paid, Sent};
+pub(in crate::cli) use show::Balance;
+
 use crate::cli::session::{Session, wait_until};
 use crate::cli::{Exit, Failure, Out};
 use crate::engine::{Handle, NodeStatus, Trouble, WalletAnswer, WalletCommand};

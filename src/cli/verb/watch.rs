@@ -20,9 +20,9 @@ use crate::market::BidId;
 pub(crate) struct Watch {}
 
 /// One thing that happened, for programs.
-#[derive(Serialize)]
+#[derive(Serialize, schemars::JsonSchema)]
 #[serde(tag = "event", rename_all = "kebab-case")]
-enum Event<'a> {
+pub(in crate::cli) enum Event<'a> {
     /// A job is new or other than it was.
     Job { job: &'a JobView },
     /// Something worth telling.

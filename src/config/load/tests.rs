@@ -178,7 +178,7 @@ fn a_mistake_is_refused_with_its_place() {
             "\n\nnetwork = \"mars\"",
             ":3:11: `network` is bitcoin, signet, testnet or regtest, not `mars`",
         ),
-        ("network = true", ":1:11: `network` must be a text"),
+        ("network = true", ":1:11: `network` is bitcoin, signet, testnet or regtest"),
         ("network = [\"signet\"]", "`network` is one value, not a list"),
         ("network = \"a\\u001b[31m\\u202eb\"", "not `ab`"),
         ("relays = [\"https://a.example\"]", "`relays` needs an address wss:// or ws://HOST"),

@@ -1,7 +1,7 @@
 //! What people ask of the core.
 
 use super::*;
-use crate::market::Lock;
+use crate::market::{EscrowTerms, Lock, Mode, Work};
 
 impl<S: Store> Core<S> {
     /// Publishes a gig. Its inputs lie here already, in copies of our own.
@@ -25,6 +25,7 @@ impl<S: Store> Core<S> {
             return Ok(there);
         }
         draft.check(now)?;
+        self.check_judge(draft.escrow.as_ref())?;
         let nonce = self.dice.nonce();
         let mut gig = self.gig_of(draft, &nonce, now);
         gig.offer.inputs = inputs.iter().map(|(file, _)| file.clone()).collect();
@@ -44,6 +45,22 @@ impl<S: Store> Core<S> {
         let id = post.id;
         self.publish(post, fact, gig, event, 0)?;
         Ok(id)
+    }
+
+    /// Whether the judge that an escrow names is in the book, and none of the two.
+    fn check_judge(&self, escrow: Option<&EscrowTerms>) -> Result<(), Trouble> {
+        let Some(judge) = escrow.and_then(|terms| terms.judge) else { return Ok(()) };
+        let nothing = |why: Refusal| Refusal {
+            sentence: format!("{} Nothing was sent.", why.sentence),
+            ..why
+        };
+        let me = self.scribe.identity();
+        crate::market::check_apart(Some(&judge), [&me, &me]).map_err(nothing)?;
+        let listing = self.store.gig(&judge.listing)?.map(|(gig, _)| gig);
+        let listing = listing.ok_or_else(|| nothing(crate::market::judge_unknown()))?;
+        let now = self.clock.now();
+        crate::market::check_judge(&listing, &judge, self.me.network, now).map_err(nothing)?;
+        Ok(())
     }
 
     /// The listing that a draft would be, before it is signed: what strangers will see.
@@ -68,7 +85,8 @@ impl<S: Store> Core<S> {
             summary: Raw(draft.summary.trim().to_owned()),
             content: Raw(draft.content.clone()),
             tags: draft.tags.iter().map(|t| t.trim().to_lowercase()).collect(),
-            side: Side::Request,
+            // Whoever judges offers it; everybody else asks for work.
+            side: if draft.work == Work::Judge { Side::Service } else { Side::Request },
             status: Status::Open,
             network: self.me.network,
             expires_at: draft.expires_at,
@@ -146,6 +164,8 @@ impl<S: Store> Core<S> {
         writer.effect(&Effect::Publish { event: event.json.clone(), id: event.id, relays })?;
         let (mut commit, _) = writer.finish_post();
         commit.keep.push(gig.id);
+        // What the judge's rules are must be known for as long as jobs are.
+        commit.keep.extend(judge_of(&gig).map(|judge| judge.listing));
         commit.gigs.push((gig, event.json));
         self.store.commit(&commit)?;
         self.keep_post(post);
@@ -164,8 +184,11 @@ impl<S: Store> Core<S> {
             now,
             open: self.jobs.values().any(|job| holds_gig(job, &gig)),
             least_first: self.me.least_first,
+            receivable: self.me.receivable,
+            limits: self.limits(&gig.author)?,
         };
         let (terms, least_first) = propose(&gig, wish, &bidder)?;
+        self.check_judge(terms.escrow.as_ref())?;
         self.may_bid(terms.mode)?;
         let nonce = self.dice.nonce();
         let certificate = self.scribe.certify(&CertificateDraft {
@@ -261,7 +284,12 @@ impl<S: Store> Core<S> {
     pub fn fund(&mut self, id: &BidId, max_fee: Msat) -> Result<(), Trouble> {
         let nonce = self.dice.nonce();
         let hash = self.scribe.escrow_key(&nonce).hash();
-        self.ask(id, Ask::Fund { max_fee, nonce, hash })
+        let judge = self.jobs.get(id).and_then(|job| job.judge().copied());
+        let listing = match judge {
+            Some(judge) => self.store.gig(&judge.listing)?.map(|(gig, _)| Box::new(gig)),
+            None => None,
+        };
+        self.ask(id, Ask::Fund { max_fee, nonce, hash, judge: listing })
     }
 
     /// Anything else that is asked of one job.
@@ -273,6 +301,10 @@ impl<S: Store> Core<S> {
     pub fn nonce(&self) -> Nonce {
         self.dice.nonce()
     }
+}
+
+fn judge_of(gig: &Gig) -> Option<crate::market::JudgeTerms> {
+    gig.offer.escrow.as_ref()?.judge
 }
 
 fn channel_relays(theirs: &[String], ours: &[String]) -> Vec<String> {

@@ -20,6 +20,8 @@ impl<S: Store> Core<S> {
             30402 | 30403 => self.hear_listing(event, mark.clone()),
             1059 => self.hear_wrap(event, mark.clone()),
             3920 => self.hear_post(event, mark.clone()),
+            3922 | 3923 => self.hear_testimony(event, mark.clone()),
+            3 => self.hear_follows(event, mark.clone()),
             _ => return Ok(Taken::Nothing),
         };
         match taken {
@@ -77,6 +79,12 @@ impl<S: Store> Core<S> {
         };
         match (&contact.record.draft.body, of) {
             (Body::Bid(_), WrapKeyOf::Post(..)) => self.hear_bid(contact, mark),
+            (Body::Appoint { .. }, WrapKeyOf::Post(post, _)) => {
+                self.hear_appointment(&post, contact, mark)
+            }
+            (Body::Holding { .. }, WrapKeyOf::Job(id, _)) => {
+                self.hear_judge(&id, contact.record, contact.judge, mark)
+            }
             (Body::Withdraw { .. }, WrapKeyOf::Post(..)) => {
                 let id = contact.record.draft.job.map(|j| EventId(j.0));
                 let id = id.ok_or_else(|| unreadable("wrong-job", "It names no bid."))?;
@@ -144,20 +152,65 @@ impl<S: Store> Core<S> {
         })
     }
 
+    /// What somebody says of people, or proves against them. Only of whom somebody looks at: strangers may publish
+    /// as much as they like.
+    fn hear_testimony(&mut self, event: &RelayEvent, mark: Option<Mark>) -> Result<Taken, Hearing> {
+        let testimony = self.scribe.read_testimony(&event.json)?;
+        let about = testimony.about();
+        if !about.iter().any(|who| self.looked.contains_key(who)) {
+            return Ok(Taken::Nothing);
+        }
+        let commit = Commit { mark, testimonies: vec![testimony], ..Commit::default() };
+        let taken = self.store.commit(&commit)?;
+        self.changed
+            .extend(self.jobs.values().filter(|job| about.contains(&job.peer())).map(|job| job.id));
+        Ok(match taken {
+            Committed::New => Taken::New,
+            Committed::Seen => Taken::Nothing,
+        })
+    }
+
+    /// Our own contact list, as we published it with any program.
+    fn hear_follows(&mut self, event: &RelayEvent, mark: Option<Mark>) -> Result<Taken, Hearing> {
+        let newest = self.store.cursor("follows")?.is_none_or(|last| last < event.at);
+        if event.author != self.scribe.identity() || !newest {
+            return Ok(Taken::Nothing);
+        }
+        let follows = self.scribe.read_follows(&event.json)?;
+        self.follows = follows.iter().copied().collect();
+        let cursor = Some(("follows".into(), event.at));
+        let commit = Commit { mark, follows: Some(follows), cursor, ..Commit::default() };
+        self.store.commit(&commit)?;
+        Ok(Taken::New)
+    }
+
     fn hear_post(&mut self, event: &RelayEvent, mark: Option<Mark>) -> Result<Taken, Hearing> {
-        let Some(id) = self.by_author.get(&event.author).copied() else {
+        let Some(ear) = self.by_author.get(&event.author).copied() else {
             return Ok(Taken::Nothing);
         };
-        let Some((nonce, peer, job)) = self.jobs.get(&id).and_then(Job::channel) else {
-            return Ok(Taken::Nothing);
+        let channel = match ear {
+            Ear::Peer(id) => self.jobs.get(&id).and_then(Job::channel),
+            Ear::Judge(id) => {
+                let channel = self.jobs.get(&id).and_then(Job::judge_channel);
+                channel.map(|(nonce, peer, case)| (nonce, peer, JobId(case.0)))
+            }
+            Ear::Case(id, role) => self.cases.get(&id).map(|case| {
+                let Channel { nonce, peer, job } = super::cases::case_channel(case, role);
+                (nonce, peer, job)
+            }),
         };
+        let Some((nonce, peer, job)) = channel else { return Ok(Taken::Nothing) };
         let record = self.scribe.open_post(&Channel { nonce, peer, job }, &event.json)?;
         if record.author == self.scribe.session(&nonce) {
             // Our own words coming back: both sides read the same author.
             self.store.commit(&Commit { mark, ..Commit::default() })?;
             return Ok(Taken::Nothing);
         }
-        self.hear_record(&id, record, None, mark)
+        match ear {
+            Ear::Peer(id) => self.hear_record(&id, record, None, mark),
+            Ear::Judge(id) => self.hear_judge(&id, record, None, mark),
+            Ear::Case(id, _) => self.hear_in_case(&id, record, mark),
+        }
     }
 
     fn hear_record(
@@ -180,30 +233,55 @@ impl<S: Store> Core<S> {
         };
         match self.advance(id, &input, mark.clone(), Vec::new()) {
             Ok(Committed::New) => {
-                self.hear_early(id);
+                self.hear_early(id, &record.author);
                 Ok(Taken::New)
             }
             Ok(Committed::Seen) => Ok(Taken::Nothing),
             Err(Trouble::Refused(why)) if why.code == "early" => {
-                let waiting = self.early.range((*id, 0)..=(*id, u64::MAX)).count();
-                if waiting < MOST_EARLY
-                    && let Some(mark) = mark
-                    && let Ok(event) = mark.key.parse()
-                {
-                    self.early.insert((*id, record.draft.seq), (event, record));
-                }
+                self.keep_early(*id, record, mark);
                 Ok(Taken::Nothing)
             }
             Err(trouble) => Err(trouble.into()),
         }
     }
 
+    /// Keeps a record that came before its predecessor.
+    pub(super) fn keep_early(&mut self, id: EventId, record: Record, mark: Option<Mark>) {
+        let author = record.author;
+        let waiting = self.early.range((id, author, 0)..=(id, author, u64::MAX)).count();
+        if waiting < MOST_EARLY
+            && let Some(mark) = mark
+            && let Ok(event) = mark.key.parse()
+        {
+            self.early.insert((id, author, record.draft.seq), (event, record));
+        }
+    }
+
     /// Takes records that came before their predecessors, now that one more is here.
-    fn hear_early(&mut self, id: &BidId) {
-        while let Some(next) = self.jobs.get(id).map(|job| job.theirs.next) {
-            let Some((event, record)) = self.early.remove(&(*id, next)) else { break };
+    pub(super) fn hear_early(&mut self, id: &EventId, author: &Pubkey) {
+        loop {
+            let judge = |job: &Job| {
+                let hearing = &job.escrow.as_ref()?.hearing;
+                let judges = hearing.judge.as_ref().is_some_and(|j| j.session == *author);
+                judges.then_some(hearing.theirs.next)
+            };
+            let case = self.cases.get(id).and_then(|case| {
+                Some((case.chain_of(case.role_of(author)?).next, Ear::Case(*id, Role::Worker)))
+            });
+            let job = self.jobs.get(id).map(|job| match judge(job) {
+                Some(next) => (next, Ear::Judge(*id)),
+                None => (job.theirs.next, Ear::Peer(*id)),
+            });
+            let Some((next, ear)) = case.or(job) else { break };
+            let Some((event, record)) = self.early.remove(&(*id, *author, next)) else { break };
             let mark = Some(Mark::relay(&event, self.clock.now()));
-            if self.hear_record(id, record, None, mark).is_err() {
+            let heard = match ear {
+                Ear::Case(..) => self.hear_in_case(id, record, mark),
+                Ear::Judge(_) => self.hear_judge(id, record, None, mark),
+                Ear::Peer(_) => self.hear_record(id, record, None, mark),
+            };
+            // One that is early again is kept again: its time is not now.
+            if !matches!(heard, Ok(Taken::New)) {
                 break;
             }
         }
@@ -244,7 +322,7 @@ impl<S: Store> Core<S> {
                 return Err(fault);
             }
         }
-        Ok(())
+        self.height_in_cases()
     }
 
     /// Everything whose time has come.
@@ -257,17 +335,18 @@ impl<S: Store> Core<S> {
                 return Err(fault);
             }
         }
-        Ok(())
+        self.tick_in_cases()
     }
 
     /// When time alone next changes something.
     pub fn wake_at(&self) -> Option<Time> {
-        self.jobs.values().filter_map(Job::wake_at).min()
+        let cases = self.cases.values().filter_map(Case::wake_at);
+        self.jobs.values().filter_map(Job::wake_at).chain(cases).min()
     }
 }
 
 /// Why an event led to nothing.
-enum Hearing {
+pub(super) enum Hearing {
     Unreadable(Unreadable),
     Trouble(Trouble),
 }

@@ -26,6 +26,9 @@ impl<S: Store> Core<S> {
     }
 
     fn is_wanted(&self, row: &EffectRow, effect: &Effect) -> bool {
+        if let Some(case) = self.cases.get(&row.log) {
+            return case.wants(effect);
+        }
         self.jobs.get(&row.log).is_none_or(|job| effect.is_wanted(job))
     }
 
@@ -89,6 +92,14 @@ impl<S: Store> Core<S> {
             let input =
                 Input::Done { effect: Box::new(effect.clone()), outcome: Box::new(outcome) };
             return match self.advance(&row.log, &input, None, ends) {
+                Err(Trouble::Failed(fault)) => Err(fault),
+                _ => Ok(()),
+            };
+        }
+        if self.cases.contains_key(&row.log) {
+            let (effect, outcome) = (Box::new(effect.clone()), Box::new(outcome));
+            let input = crate::market::CaseInput::Done { effect, outcome };
+            return match self.judge(&row.log, &input, None, ends) {
                 Err(Trouble::Failed(fault)) => Err(fault),
                 _ => Ok(()),
             };

@@ -2,6 +2,12 @@
 
 use super::*;
 use crate::engine::{MOST_MUTED, MuteView, PersonView};
+use crate::market::{Limits, Past, Standing, Testimony, standing};
+
+/// How long relays are asked about somebody whom a person looks at.
+const LOOKS: Span = Span::MINUTE.times(10);
+/// The most that are looked at at once: each is named to every relay.
+const MOST_LOOKED: usize = 50;
 
 impl<S: Store> Core<S> {
     /// Does not show this author's gigs and bids from now on, or shows them again. What was agreed with
@@ -61,8 +67,68 @@ impl<S: Store> Core<S> {
         for person in &mut all {
             person.muted = self.muted.get(&person.key).copied();
         }
+        // Reading what was said of everybody would take long; of one it is asked for.
+        if let (Some(who), [person]) = (who, &mut all[..]) {
+            person.standing = self.standing(who).ok();
+            person.limits = self.limits(who).ok();
+        }
         all.sort_by_key(|person| (std::cmp::Reverse(person.heard_at), person.key));
         all.truncate(limit);
         all
     }
+
+    /// Somebody looks at this person: relays are asked for its receipts and for proofs against it, for a while.
+    pub fn look_at(&mut self, who: &Pubkey) {
+        let now = self.clock.now();
+        self.looked.retain(|_, until| now < *until);
+        if self.looked.len() < MOST_LOOKED && *who != self.identity() {
+            self.looked.insert(*who, now.after(LOOKS));
+        }
+    }
+
+    /// What this person's record is worth to us.
+    pub fn standing(&self, who: &Pubkey) -> Result<Standing, Fault> {
+        let mut own: BTreeMap<Pubkey, Past> = BTreeMap::new();
+        for job in self.jobs.values().filter(|job| job.job.is_some()) {
+            let past = own.entry(job.peer()).or_default();
+            past.caught += u32::from(job.phase == Phase::Cheated && job.role == Role::Requester);
+            past.caught += u32::from(job.exposed.is_some());
+            if job.phase == Phase::Settled {
+                let fresh = past.settled == 0;
+                past.first = if fresh { job.since } else { past.first.min(job.since) };
+                past.last = past.last.max(job.since);
+                past.settled += 1;
+                past.sats = past.sats.saturating_add(job.terms().price.whole_sats());
+            }
+        }
+        let said = self.store.testimonies(who)?;
+        let now = self.clock.now();
+        Ok(standing(who, &self.identity(), &own, &self.follows, &said, now))
+    }
+
+    /// How much of ours this person may hold.
+    pub fn limits(&self, who: &Pubkey) -> Result<Limits, Fault> {
+        Ok(self.me.policy.limits(&self.standing(who)?))
+    }
+
+    /// Takes a receipt or a proof that somebody handed over, as an event, or a proof by itself. Whether it is new.
+    pub fn import(&mut self, json: &str) -> Result<bool, Trouble> {
+        let testimony = self.scribe.read_testimony(json).map_err(|why| {
+            Refusal::new(&why.code, format!("{}. Nothing was taken.", capital(&why.sentence)))
+        })?;
+        let known = self.knows(&testimony)?;
+        self.store.commit(&Commit { testimonies: vec![testimony], ..Commit::default() })?;
+        Ok(!known)
+    }
+
+    fn knows(&self, testimony: &Testimony) -> Result<bool, Fault> {
+        let name = testimony.name();
+        let Some(who) = testimony.about().first().copied() else { return Ok(true) };
+        Ok(self.store.testimonies(&who)?.iter().any(|known| known.name() == name))
+    }
+}
+
+fn capital(text: &str) -> String {
+    let mut chars = text.chars();
+    chars.next().map_or_else(String::new, |c| c.to_uppercase().chain(chars).collect())
 }

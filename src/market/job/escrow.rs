@@ -1,9 +1,9 @@
 //! The escrow of a job: what its facts say of the money, and what follows from it.
 
-use crate::market::job::{Job, Phase};
+use crate::market::job::{Hearing, Job, Phase};
 use crate::market::{
-    Body, Effect, EventId, Fact, Invoice, Lock, MOST_LOCKS, Msat, PaymentHash, Preimage, Record,
-    Role, Span, Time, Timetable, payable_at,
+    Body, Effect, EventId, Fact, Invoice, JudgeDoor, Lock, MOST_LOCKS, Msat, PaymentHash, Preimage,
+    Record, Role, Span, Time, Timetable, payable_at,
 };
 
 /// Blocks that a payer of ours adds for the route at most, and one for the block that is being found.
@@ -16,6 +16,14 @@ pub struct Escrow {
     pub lock: Lock,
     /// The record that holds it.
     pub record: EventId,
+    /// That record, signed, where it is not the award.
+    pub lock_event: Option<String>,
+    /// The worker's signed `fund` and `funded`: what a judge is shown.
+    pub papers: [Option<String>; 2],
+    /// Requester: where the judge that was agreed on takes cases.
+    pub door: Option<JudgeDoor>,
+    /// What passes between us and the judge.
+    pub hearing: Hearing,
     /// The hold invoice: made by the worker, decoded at the requester.
     pub invoice: Option<Invoice>,
     /// Worker: what the LSP keeps of it.
@@ -52,6 +60,10 @@ impl Escrow {
         Self {
             lock,
             record,
+            lock_event: None,
+            papers: [None, None],
+            door: None,
+            hearing: Hearing::default(),
             invoice: None,
             lsp_fee: Msat::ZERO,
             end: None,
@@ -131,19 +143,25 @@ impl Job {
     /// What a record changes in an escrow. False if it is nothing to it, or there is none.
     pub(super) fn spoken_in_escrow(&mut self, record: &Record, author: Role, at: Time) -> bool {
         let (mine, phase, role) = (author == self.role, self.phase, self.role);
+        let judged = self.judge().is_some();
         let standing = self.attempt.as_ref().and_then(|work| work.record.as_ref()).map(|r| r.id);
         let Some(escrow) = &mut self.escrow else { return false };
         match &record.draft.body {
             Body::Lock(lock) => {
                 if escrow.takes(phase, lock) {
-                    let wanted = escrow.wanted;
+                    let (wanted, door) = (escrow.wanted, escrow.door.take());
+                    let lock_event = Some(record.event.clone());
                     self.former.push(escrow.lock.hash);
-                    *escrow = Escrow { wanted, ..Escrow::begin(*lock, record.id) };
+                    let begun = Escrow::begin(*lock, record.id);
+                    *escrow = Escrow { wanted, door, lock_event, ..begun };
                     self.enter(Phase::Awarded, at);
                 }
             }
             Body::Fund { attempt, height, .. } => {
                 // The requester takes it from the fact that holds the decoded invoice.
+                if *attempt == escrow.lock.attempt && (mine || escrow.papers[0].is_none()) {
+                    escrow.papers[0] = Some(record.event.clone());
+                }
                 if mine && *attempt == escrow.lock.attempt {
                     escrow.end = Some(*height);
                 }
@@ -152,7 +170,11 @@ impl Job {
                 let on_time = escrow.end.is_some_and(|end| *deadline >= end);
                 if phase == Phase::Funding && *attempt == escrow.lock.attempt && on_time {
                     escrow.funded = Some(*deadline);
-                    self.enter(Phase::Working, at);
+                    escrow.papers[1] = Some(record.event.clone());
+                    // With a judge nobody works before it has spoken.
+                    if !judged {
+                        self.enter(Phase::Working, at);
+                    }
                 }
             }
             Body::Accept { x: Some(_), .. } if mine => {
@@ -174,7 +196,8 @@ impl Job {
                 if phase == Phase::Delivered && standing == Some(*manifest) && !decided {
                     self.reason = Some(reason.0.clone());
                     if let Some(work) = self.attempt.take() {
-                        self.former.extend(work.hashes);
+                        self.former.extend(work.hashes.clone());
+                        escrow.hearing.rejected = judged.then(|| Box::new(work));
                     }
                     self.enter(Phase::Working, at);
                 }
@@ -183,7 +206,11 @@ impl Job {
                 let locked = escrow.is_locked();
                 let stands = matches!(
                     phase,
-                    Phase::Awarded | Phase::Funding | Phase::Working | Phase::Delivered
+                    Phase::Awarded
+                        | Phase::Funding
+                        | Phase::Working
+                        | Phase::Delivered
+                        | Phase::Disputed
                 );
                 // Nothing beats a secret that was released.
                 if !stands || escrow.released || escrow.x.is_some() {
@@ -229,8 +256,9 @@ impl Job {
                     escrow.end = Some(*height);
                 }
             }
-            Fact::Funding { max_fee } => {
+            Fact::Funding { max_fee, judge } => {
                 escrow.wanted = Some(*max_fee);
+                escrow.door = judge.clone();
                 self.reason = None;
             }
             Fact::Paying { .. } => {
@@ -314,8 +342,10 @@ impl Job {
     /// Requester: no HTLC is left, and none was taken.
     fn money_is_back(&mut self, reason: &str, at: Time) {
         let over = self.phase.is_over();
+        let unjudged = self.unjudged();
         let Some(escrow) = &mut self.escrow else { return };
-        let began = escrow.funded.is_some()
+        // With a judge the work begins by its word; what came back before can be locked once more.
+        let began = escrow.funded.is_some() && (!unjudged || self.deliveries > 0)
             || escrow.released
             || escrow.asked_back
             || escrow.returning == Some(true);
@@ -350,8 +380,26 @@ impl Job {
     /// The height that ends the phase if nobody does anything, and what happens then.
     pub fn height_deadline(&self) -> Option<(u32, &'static str)> {
         let window = self.terms().escrow.as_ref()?.window;
-        let t = self.escrow.as_ref()?.timetable(window)?;
+        let escrow = self.escrow.as_ref()?;
+        let t = escrow.timetable(window)?;
+        let rejected = escrow.hearing.rejection.is_some() && self.attempt.is_none();
         match self.phase {
+            Phase::Funding if self.unjudged() => Some((
+                t.holding(),
+                "without the judge's word the worker's node sends the money back; it can be locked again",
+            )),
+            Phase::Working if rejected => Some((
+                t.escalate(),
+                "without another delivery or a call for the judge the money goes back",
+            )),
+            Phase::Delivered if self.judge().is_some() => Some((
+                t.verdict(),
+                "without a word of the requester the worker's program calls the judge",
+            )),
+            Phase::Disputed => Some((
+                t.claim(),
+                "without a ruling or the secret the worker's node sends the money back",
+            )),
             Phase::Funding | Phase::Working => {
                 Some((t.deliver(), "without a delivery the worker's node sends the money back"))
             }

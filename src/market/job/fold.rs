@@ -46,6 +46,7 @@ impl Job {
                 self.requester_address = Some(award.address.clone());
                 self.relays.clone_from(&award.relays);
                 self.job = Some(*job);
+                self.award_event.clone_from(&record.event);
                 // Not before our bid, whatever their clock said, and not after we knew.
                 self.awarded_at = Some(record.draft.at.clamp(self.began.min(at), at));
                 self.materials = award
@@ -76,17 +77,29 @@ impl Job {
                 self.enter(open, at);
             }
             Fact::Said { record } => {
+                self.signed = self.signed.or(record.draft.body.receipt());
                 self.said(record, at);
                 self.spoken(record, self.role, at);
             }
             Fact::Heard { record } => {
+                self.countersigned = self.countersigned.or(record.draft.body.receipt());
                 self.heard(record);
                 self.heard_at = Some(at);
                 self.spoken(record, self.role.other(), at);
             }
+            Fact::Equivocation { record } if record.draft.job != self.job => {
+                self.stuck.push("the judge signed two records with one number".into());
+            }
             Fact::Equivocation { .. } => {
                 self.equivocated = true;
                 self.stuck.push("the other side signed two records with one number".into());
+            }
+            Fact::Exposed { path } => {
+                self.exposed = Some(path.clone());
+                self.stuck.push(format!(
+                    "the other side signed two things that cannot both stand; the proof lies at {}",
+                    path.display()
+                ));
             }
             Fact::Resent => {
                 self.resent += 1;
@@ -98,6 +111,7 @@ impl Job {
                 self.enter(Phase::Expired, at);
             }
             Fact::Fetched { blob, path } => self.fetched(blob, path),
+            _ if self.apply_hearing(fact, at) => {}
             _ if self.apply_escrow(fact, at) => {}
             _ if self.apply_review(fact, at) => {}
             _ => self.apply_work(fact, at),
@@ -141,6 +155,7 @@ impl Job {
 
     /// What a record of `author` changes beyond the chains.
     fn spoken(&mut self, record: &Record, author: Role, at: Time) {
+        self.note_for_judge(record, author);
         if self.spoken_in_escrow(record, author, at) {
             return;
         }
@@ -153,7 +168,7 @@ impl Job {
                 if !self.attempt.as_ref().is_some_and(|work| work.is(manifest)) => {}
             // Heard, and it stands in the transcript; but there is no room for it now.
             Body::Deliver(delivery)
-                if self.phase != Phase::Working
+                if !self.takes_delivery()
                     || author != self.role && delivery.manifest.delivery < self.deliveries
                     || delivery.manifest.delivery == u32::MAX => {}
             Body::Decline { reason } => {
@@ -188,6 +203,7 @@ impl Job {
                 self.deliveries = delivery.manifest.delivery.saturating_add(1);
                 self.attempt = Some(work);
                 self.review_begins();
+                self.delivered_for_judge(record);
                 self.reason = None;
                 self.enter(Phase::Delivered, at);
             }
@@ -195,6 +211,7 @@ impl Job {
                 self.reviewed(record, at);
                 self.reason = Some(reason.0.clone());
                 if let Some(work) = self.attempt.take() {
+                    self.rejected = work.record;
                     self.former.extend(work.hashes);
                 }
                 self.enter(Phase::Working, at);
@@ -212,6 +229,7 @@ impl Job {
             | Body::Funded { .. }
             | Body::Appoint { .. }
             | Body::Holding { .. }
+            | Body::Lodge { .. }
             | Body::Lodged { .. }
             | Body::Dispute { .. }
             | Body::Objection { .. }

@@ -35,6 +35,12 @@ pub struct Review {
     pub checked: Vec<u32>,
 }
 
+/// The first check that says no of one whole record, and that record's chunk: what can be proven.
+pub(crate) fn refuted(results: &[Checked]) -> Option<(Digest, u64)> {
+    let of = |result: &Checked| Some((result.check, result.chunk.filter(|_| result.failed())?));
+    results.iter().find_map(of)
+}
+
 /// After this long without an answer to an audit, whoever wants to pays without it.
 pub const AUDIT_WAIT: Span = Span::MINUTE.times(10);
 

@@ -3,7 +3,7 @@
 use crate::market::step::{escrow, halves, review};
 use crate::market::{
     Attempt, Body, Digest, Effect, EventId, Fact, Job, Msat, NodeEvent, Outcome, PaymentHash,
-    PaymentState, Phase, Preimage, Purpose, Record, Refusal, Role, Step, Tranche, World,
+    PaymentState, Phase, Preimage, Purpose, Record, Refusal, Role, Step, Tranche, World, refuted,
 };
 use crate::text::Raw;
 
@@ -125,13 +125,25 @@ pub(super) fn done(
             if known || !slot(job, *tranche).is_some_and(paid) {
                 return Ok(step);
             }
-            step.fact(Fact::Cheated { tranche: *tranche, chunk: *chunk })
-                .effect(Effect::Prove { tranche: *tranche, chunk: *chunk })
+            step.fact(Fact::Cheated { tranche: *tranche, chunk: *chunk }).effect(Effect::Prove {
+                tranche: *tranche,
+                chunk: *chunk,
+                check: None,
+            })
         }
         (Effect::Open { tranche }, Outcome::Damaged) => damaged(job, *tranche, step),
-        (Effect::Prove { tranche, chunk }, Outcome::Proven { path }) => {
-            let waits =
-                |work: &Attempt| work.cheat == Some((*tranche, *chunk)) && work.proof.is_none();
+        (Effect::Expose { .. }, Outcome::Proven { path }) => match &job.exposed {
+            Some(_) => step,
+            None => step.fact(Fact::Exposed { path: path.clone() }),
+        },
+        (Effect::Prove { tranche, chunk, check }, Outcome::Proven { path }) => {
+            let waits = |work: &Attempt| {
+                let found = match check {
+                    None => work.cheat == Some((*tranche, *chunk)),
+                    Some(check) => refuted(&work.review.results) == Some((*check, *chunk)),
+                };
+                found && work.proof.is_none()
+            };
             if !job.attempt.as_ref().is_some_and(waits) {
                 return Ok(step);
             }
@@ -158,7 +170,8 @@ fn sealing(job: &Job, number: u32) -> Option<&Attempt> {
 /// nobody has looked at that.
 pub(super) fn inspecting(job: &Job, manifest: &EventId) -> bool {
     let work = job.attempt.as_ref();
-    job.phase == Phase::Delivered && work.is_some_and(|w| w.is(manifest) && !w.inspected)
+    let stands = matches!(job.phase, Phase::Delivered | Phase::Disputed);
+    stands && work.is_some_and(|w| w.is(manifest) && !w.inspected)
 }
 
 /// The delivery that this hash bills, unless money for it has come or the job is over.
@@ -218,7 +231,9 @@ pub(super) fn node(job: &Job, event: &NodeEvent) -> Result<Step, Refusal> {
                 .as_ref()
                 .is_some_and(|w| w.tranches.iter().filter(|t| t.received.is_none()).count() == 1);
             match job.attempt.as_ref().and_then(|w| w.record.as_ref()) {
-                Some(record) if last => step.say(Body::Settled { manifest: record.id }),
+                Some(record) if last => {
+                    step.say(Body::Settled { manifest: record.id, receipt: None })
+                }
                 _ => step,
             }
         }
@@ -269,6 +284,10 @@ pub(super) fn stuck(step: Step, what: &str, why: &str) -> Step {
 fn refuse(job: &Job, manifest: &EventId, step: Step, code: &str, sentence: &str) -> Step {
     if !inspecting(job, manifest) || job.money_moved() {
         return step;
+    }
+    if job.phase == Phase::Disputed {
+        // The judge looks for itself; a rejection would change nothing any more.
+        return step.fact(Fact::Refused { code: code.into(), sentence: sentence.into() });
     }
     step.fact(Fact::Refused { code: code.into(), sentence: sentence.into() }).say(Body::Reject {
         manifest: *manifest,
@@ -346,7 +365,7 @@ fn opened(
     if job.has_checks() {
         review::check(tranche, step)
     } else if work.tranches.iter().filter(|t| !t.opened).count() == 1 {
-        step.say(Body::Accept { manifest: record.id, x: None })
+        step.say(Body::Accept { manifest: record.id, x: None, receipt: None })
     } else {
         step.say(Body::Ready { manifest: record.id, tranche: work.next_unpaid() })
     }

@@ -8,10 +8,11 @@ use held::{looked, paid, pay_failed};
 
 use crate::market::step::affordable;
 use crate::market::step::done::{inspecting, stuck};
+use crate::market::step::judge;
 use crate::market::{
     Award, AwardParts, BILL_EXPIRY, BillOrder, Body, Delivery, Due, Effect, Escrow, Fact, Invoice,
-    Job, JobId, Lock, Mode, Msat, Nonce, Outcome, PayOrder, PaymentHash, PaymentState, Phase,
-    Preimage, Record, Refusal, Role, Say, Step, Timetable, World, final_cltv, hold_purpose,
+    Job, JobId, JudgeDoor, Lock, Mode, Msat, Nonce, Outcome, PayOrder, PaymentHash, PaymentState,
+    Phase, Preimage, Record, Refusal, Role, Say, Step, Timetable, World, final_cltv, hold_purpose,
     payable_at,
 };
 use crate::text::Raw;
@@ -23,7 +24,7 @@ fn window(job: &Job) -> u32 {
     job.terms().escrow.as_ref().map_or(crate::market::WINDOW, |terms| terms.window)
 }
 
-fn timetable(job: &Job) -> Option<Timetable> {
+pub(super) fn timetable(job: &Job) -> Option<Timetable> {
     job.escrow.as_ref()?.timetable(window(job))
 }
 
@@ -99,13 +100,13 @@ pub(super) fn keys_fit(job: &Job, delivery: &Delivery) -> bool {
 pub(super) fn fund(
     job: &Job,
     max_fee: Msat,
-    nonce: &Nonce,
-    hash: &PaymentHash,
+    door: Option<JudgeDoor>,
+    (nonce, hash): (&Nonce, &PaymentHash),
     world: &World,
 ) -> Result<Step, Refusal> {
     let Some(escrow) = &job.escrow else { return Ok(Step::default()) };
     affordable(job.terms().price, world)?;
-    let step = Step::default().fact(Fact::Funding { max_fee });
+    let step = Step::default().fact(Fact::Funding { max_fee, judge: door });
     let offered = escrow.invoice.as_ref().zip(escrow.end).filter(|_| !escrow.spent);
     if let Some((invoice, end)) = offered
         && let Ok(pay) = pay(job, escrow, invoice, end, max_fee, world)
@@ -198,7 +199,7 @@ pub(super) fn cancelled(job: &Job, step: Step) -> Step {
 }
 
 /// Written first, done after: what is going back takes no secret any more.
-fn send_back(escrow: &Escrow, step: Step, why: &str, ends: bool) -> Step {
+pub(super) fn send_back(escrow: &Escrow, step: Step, why: &str, ends: bool) -> Step {
     let hash = escrow.lock.hash;
     step.fact(Fact::Returning { hash, why: why.into(), ends }).effect(Effect::Fail { hash })
 }
@@ -231,22 +232,17 @@ pub(super) fn heard(
                 && !escrow.spent;
             if awaited { offered(job, escrow, invoice, *height, world, step) } else { step }
         }
-        Body::Accept { x: Some(x), .. } => {
-            let open = escrow.returning.is_none() && escrow.x.is_none() && !job.phase.is_over();
-            match escrow.held.filter(|_| open) {
-                Some(_) if x.hash() != escrow.lock.hash => stuck(
-                    step,
-                    "the release",
-                    "the secret does not open the payment; it stays held",
-                ),
-                Some((amount, _)) => step.effect(Effect::Claim {
-                    tranche: escrow.lock.attempt,
-                    hash: escrow.lock.hash,
-                    amount,
-                }),
-                None => step,
+        Body::Accept { x: Some(x), .. } => secret(job, escrow, x, step),
+        Body::Funded { attempt, deadline } => {
+            let on_time = escrow.end.is_some_and(|end| *deadline >= end);
+            if job.phase == Phase::Funding && *attempt == escrow.lock.attempt && on_time {
+                judge::appointing(job, escrow, step)
+            } else {
+                step
             }
         }
+        // The judge can be called until its height.
+        Body::Reject { .. } if job.judge().is_some() => step,
         Body::Reject { manifest, .. } => {
             let work = job.attempt.as_ref().filter(|work| work.is(manifest));
             let late = timetable(job).is_some_and(|t| world.height >= t.deliver());
@@ -259,6 +255,22 @@ pub(super) fn heard(
         }
         _ => step,
     })
+}
+
+/// Worker: x came, from the requester or from the judge.
+pub(super) fn secret(job: &Job, escrow: &Escrow, x: &Preimage, step: Step) -> Step {
+    let open = escrow.returning.is_none() && escrow.x.is_none() && !job.phase.is_over();
+    match escrow.held.filter(|_| open) {
+        Some(_) if x.hash() != escrow.lock.hash => {
+            stuck(step, "the release", "the secret does not open the payment; it stays held")
+        }
+        Some((amount, _)) => step.effect(Effect::Claim {
+            tranche: escrow.lock.attempt,
+            hash: escrow.lock.hash,
+            amount,
+        }),
+        None => step,
+    }
 }
 
 const TOO_LATE_TO_MEND: &str = "the delivery was rejected, and it is too late for another one";
@@ -360,10 +372,13 @@ pub(super) fn done(job: &Job, effect: &Effect, outcome: &Outcome, world: &World)
             if !opening(job, *tranche) {
                 return Some(step);
             }
-            step.fact(Fact::Cheated { tranche: *tranche, chunk: *chunk })
-                .effect(Effect::Prove { tranche: *tranche, chunk: *chunk })
+            step.fact(Fact::Cheated { tranche: *tranche, chunk: *chunk }).effect(Effect::Prove {
+                tranche: *tranche,
+                chunk: *chunk,
+                check: None,
+            })
         }
-        (Effect::Prove { tranche, chunk }, Outcome::Proven { path }) => {
+        (Effect::Prove { tranche, chunk, .. }, Outcome::Proven { path }) => {
             let work = job.attempt.as_ref()?;
             let waits = work.cheat == Some((*tranche, *chunk)) && work.proof.is_none();
             let Some(record) = work.record.as_ref().filter(|_| waits) else { return Some(step) };
@@ -385,7 +400,8 @@ fn opening(job: &Job, tranche: u32) -> bool {
     let waits = |work: &crate::market::Attempt| {
         work.inspected && work.cheat.is_none() && work.tranches.iter().any(|t| !t.opened)
     };
-    tranche == 0 && job.phase == Phase::Delivered && job.attempt.as_ref().is_some_and(waits)
+    let stands = matches!(job.phase, Phase::Delivered | Phase::Disputed);
+    tranche == 0 && stands && job.attempt.as_ref().is_some_and(waits)
 }
 
 /// Worker: the invoice leaves with the height that everything counts from, once the node knows one.

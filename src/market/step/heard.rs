@@ -1,6 +1,6 @@
 //! What follows from what the other side says.
 
-use crate::market::step::{affordable, escrow, halves, review};
+use crate::market::step::{affordable, escrow, halves, reputation, review};
 use crate::market::{
     BILL_AGAIN_AFTER, BILL_EXPIRY, BillOrder, Body, Certificate, Delivery, Due, Effect, Fact,
     Invoice, Job, Mode, PayOrder, Phase, Purpose, Record, Refusal, Role, Step, World, job_id,
@@ -47,7 +47,9 @@ pub(super) fn heard(
         return match same {
             // One proof of it is enough.
             Some(last) if last.id != record.id && !job.equivocated => {
-                Ok(Step::default().fact(Fact::Equivocation { record: record.clone() }))
+                let step = Step::default().fact(Fact::Equivocation { record: record.clone() });
+                let (before, record) = (last.event.clone(), record.event.clone());
+                Ok(step.effect(Effect::Expose { before, record }))
             }
             _ => Err(no("old", "The record was heard before.")),
         };
@@ -202,7 +204,8 @@ const VECTOR_HEAD: u64 = 4096;
 
 fn deliver(job: &Job, record: &Record, delivery: &Delivery, world: &World, step: Step) -> Step {
     let m = &delivery.manifest;
-    let wrong = if job.phase != Phase::Working {
+    let step = reputation::delivers_twice(job, record, delivery, step);
+    let wrong = if !job.takes_delivery() {
         return step;
     } else if m.delivery < job.deliveries || m.delivery == u32::MAX {
         // A number may be missing: a delivery that could not be sealed was never sent. The last number

@@ -2,7 +2,7 @@
 
 use crate::market::{
     AUDIT_WAIT, Attempt, Audited, Body, CheckVerdict, Checked, Effect, EventId, Fact, Job, Outcome,
-    Phase, Preimage, Refusal, Role, Say, Step, World,
+    Phase, Preimage, Refusal, Role, Say, Step, World, refuted,
 };
 use crate::text::Raw;
 
@@ -154,12 +154,16 @@ fn checked(job: &Job, tranche: u32, results: Vec<Checked>, step: Step) -> Step {
     }
     let results_fail = results.iter().any(Checked::failed);
     let unsure = results.iter().any(Checked::unsure);
+    let refuted = refuted(&results);
     let step = step.fact(Fact::Checked { tranche, results });
+    if let Some((check, chunk)) = refuted.filter(|_| job.escrow.is_none()) {
+        return step.effect(Effect::Prove { tranche, chunk, check: Some(check) });
+    }
     if results_fail || job.escrow.is_some() {
         return step;
     }
     if work.tranches.iter().all(|t| t.opened) {
-        step.say(Body::Accept { manifest: record.id, x: None })
+        step.say(Body::Accept { manifest: record.id, x: None, receipt: None })
     } else if unsure {
         // A person decides whether to go on.
         step

@@ -7,7 +7,7 @@ use serde::Serialize;
 use crate::text::Clean;
 
 /// What kind of thing happened.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, schemars::JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum What {
     /// Somebody came to the market.
@@ -29,7 +29,7 @@ pub enum What {
 }
 
 /// Something happened.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, schemars::JsonSchema)]
 pub struct Happening {
     /// When, in seconds since 1970.
     pub at: u64,

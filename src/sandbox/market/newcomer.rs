@@ -12,7 +12,7 @@ use crate::engine::Scribe as _;
 use crate::sandbox::serve::{Served, write_private};
 
 /// Whoever comes to learn. Any front end owns its directory like any other: `earnest --data-dir DIR`.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, schemars::JsonSchema)]
 pub struct Newcomer {
     /// The data directory: `config.toml` and `keys.json` lie there.
     pub data_dir: PathBuf,

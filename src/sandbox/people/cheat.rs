@@ -6,7 +6,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 
-use crate::engine::{Fault, Files, Inspection, OpenedTranche, SealOrder, SealedAt, SealedFiles};
+use crate::engine::{
+    Fault, Files, Inspection, OpenedTranche, ProofOrder, SealOrder, SealedAt, SealedFiles,
+};
 use crate::market::{
     Attachment, Audited, BidId, Checked, EventId, Mode, Pinned, Preimage, Purpose,
 };
@@ -56,7 +58,7 @@ impl Files for Cheat {
         self.files.place(log, purpose, file)
     }
     async fn seal(&self, order: &SealOrder) -> Result<SealedFiles, Fault> {
-        let cheat = order.terms.terms.mode == Mode::Sealed && self.is_chosen(&order.terms.log);
+        let cheat = order.terms.terms.mode != Mode::Direct && self.is_chosen(&order.terms.log);
         if !cheat {
             return self.files.seal(order).await;
         }
@@ -109,15 +111,7 @@ impl Files for Cheat {
     ) -> Result<Vec<Checked>, Fault> {
         self.files.check(at, t, output, checks).await
     }
-    async fn prove(
-        &self,
-        at: &SealedAt,
-        t: u32,
-        key: &Preimage,
-        chunk: u64,
-        certificate: &str,
-        record: &str,
-    ) -> Result<PathBuf, Fault> {
-        self.files.prove(at, t, key, chunk, certificate, record).await
+    async fn prove(&self, order: &ProofOrder) -> Result<PathBuf, Fault> {
+        self.files.prove(order).await
     }
 }

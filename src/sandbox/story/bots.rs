@@ -24,7 +24,7 @@ use crate::sandbox::people::Cheat;
 use crate::sandbox::story::{
     FileSummary, PartySummary, PaymentSummary, Play, Story, Teller, millis,
 };
-use crate::sandbox::world::{Party, Purse, World, WorldSetup, events_by_kind, now, sats};
+use crate::sandbox::world::{Party, Purse, World, WorldSetup, now, sats};
 
 /// A requester's bot and four workers, one of whom cheats.
 pub(super) const REQUESTER: Story = Story {
@@ -251,8 +251,8 @@ pub(super) async fn requester(play: &Play, teller: &mut Teller<'_>) -> anyhow::R
     let mut world = World::start(setup).await?;
     teller.step("a chain, a relay and an LSP are up");
     let limits = budget(if way == Some("tight-budget") { jobs / 2 } else { jobs })?;
-    let dir = world.dir().join("requester");
-    let requester = world.party_with("requester", &dir, None, limits.clone(), |p| p).await?;
+    let requester =
+        world.party_bound("requester", "requester", limits.clone(), |ports| ports).await?;
     let mut workers = Vec::new();
     for name in HONEST {
         workers.push(world.party(name, None, |ports| ports).await?);
@@ -384,8 +384,7 @@ pub(super) async fn worker(play: &Play, teller: &mut Teller<'_>) -> anyhow::Resu
     let worker = world.party("worker", None, |ports| ports).await?;
     let mut requesters = Vec::new();
     for name in HONEST {
-        let dir = world.dir().join(name);
-        requesters.push(world.party_with(name, &dir, None, budget(jobs)?, |p| p).await?);
+        requesters.push(world.party_bound(name, name, budget(jobs)?, |ports| ports).await?);
     }
     teller.step("a worker and three requesters have started");
     let books = Books::open(&world, &worker, &requesters).await?;
@@ -546,7 +545,7 @@ impl Books {
         summary.fees_msat.lsp = lsp_fee.get();
         summary.fees_msat.routing = routing;
         summary.diff_msat = diff + i128::from(onchain) - i128::from(faucet);
-        summary.events_by_kind = events_by_kind(world.relay_url()).await.unwrap_or_default();
+        summary.events_by_kind = world.events_by_kind().await.unwrap_or_default();
         let diff = i64::try_from(summary.diff_msat).unwrap_or(i64::MAX);
         teller.claim("every satoshi is accounted for", 0, diff);
         Ok(())

@@ -26,6 +26,9 @@ pub(super) const STORY: Story = Story {
     ],
 };
 
+/// As a process of its own has it: one folder a network.
+const FOLDER: &str = "requester/regtest";
+
 /// One kill.
 #[derive(Debug, Serialize)]
 struct Kill {
@@ -39,15 +42,17 @@ struct Kill {
 pub(super) async fn tell(play: &Play, teller: &mut Teller<'_>) -> anyhow::Result<()> {
     let way = play.break_way.as_deref();
     let jobs = play.jobs.unwrap_or(12);
-    let program = play.program.clone().context("the story needs the earnest binary")?;
+    let program = match &play.exe {
+        Some(exe) => exe.clone(),
+        None => std::env::current_exe().context("where this program is, is not known")?,
+    };
     let setup = WorldSetup { dir: play.dir.clone(), relay: play.relay.clone(), seed: play.seed };
     let mut world = World::start(setup).await?;
     teller.step("a chain, a relay and an LSP are up");
     // The folder of a process of its own, as it has it on this network.
     let home = world.dir().join("requester");
-    let dir = home.join("regtest");
     let limits = budget(jobs)?;
-    let requester = world.party_with("requester", &dir, None, limits.clone(), |p| p).await?;
+    let requester = world.party_bound("requester", FOLDER, limits.clone(), |ports| ports).await?;
     let mut workers = Vec::new();
     for name in ["ada", "grace"] {
         workers.push(world.party(name, None, |ports| ports).await?);
@@ -63,7 +68,7 @@ pub(super) async fn tell(play: &Play, teller: &mut Teller<'_>) -> anyhow::Result
     teller.step("a requester and two workers have channels; the requester's process has ended");
 
     let vault = Vault::at(&home.join("keys.json"));
-    vault.create(&world.keys_of("requester"), &Lock::Plain, &OsDice)?;
+    vault.create(&world.keys_of(FOLDER), &Lock::Plain, &OsDice)?;
     write_policy(world.dir(), jobs)?;
     let bots = start_workers(&workers, &["tr", "a-z", "A-Z"], jobs)?;
     let out = world.dir().join("results");
@@ -101,7 +106,7 @@ pub(super) async fn tell(play: &Play, teller: &mut Teller<'_>) -> anyhow::Result
         std::fs::write(&list, format!("{text}{last}\n"))?;
     }
 
-    let requester = world.party_with("requester", &dir, None, limits, |p| p).await?;
+    let requester = world.party_bound("requester", FOLDER, limits, |ports| ports).await?;
     let handle = requester.app.handle();
     let shown = handle.watch().borrow().clone();
     let keys: std::collections::BTreeSet<_> = shown.posts.iter().map(|p| p.key.clone()).collect();

@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use crate::engine::{Fault, Files, Inspection, OpenedTranche, SealOrder, SealedAt, SealedFiles};
+use crate::engine::{
+    Fault, Files, Inspection, OpenedTranche, ProofOrder, SealOrder, SealedAt, SealedFiles,
+};
 use crate::market::{Attachment, Audited, Checked, EventId, Pinned, Preimage, Purpose};
 use crate::text::Raw;
 
@@ -75,15 +77,7 @@ impl Files for Sabotage {
     ) -> Result<Vec<Checked>, Fault> {
         self.0.check(at, t, output, checks).await
     }
-    async fn prove(
-        &self,
-        at: &SealedAt,
-        t: u32,
-        key: &Preimage,
-        chunk: u64,
-        certificate: &str,
-        record: &str,
-    ) -> Result<PathBuf, Fault> {
-        self.0.prove(at, t, key, chunk, certificate, record).await
+    async fn prove(&self, order: &ProofOrder) -> Result<PathBuf, Fault> {
+        self.0.prove(order).await
     }
 }

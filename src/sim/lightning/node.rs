@@ -10,13 +10,14 @@ use ldk_node::lightning_invoice::{Currency, InvoiceBuilder, PaymentSecret};
 use super::htlc::{Htlc, Stage};
 use super::{JIT_CAPACITY, JIT_FEE_PPM, JIT_LEAST, LightningNet};
 use crate::engine::{Balances, BillOrder, Billed, Fault, NodeEvent, NodeStatus, PayOrder};
-use crate::market::{MOST_WINDOW_JIT, Msat, NodeId, PaymentHash, PaymentState, Preimage};
+use crate::market::{
+    FINAL_CLTV, MOST_WINDOW_JIT, Msat, NodeId, PaymentHash, PaymentState, Preimage,
+};
 use crate::wire;
 
 /// Blocks that an HTLC lives, beyond the final CLTV of its invoice, when it is sent.
 const HOPS: u32 = 2;
-/// LDK's own final CLTV, and the margin that it adds to a hold.
-const FINAL_CLTV: u64 = 42;
+/// The margin that LDK adds to a hold.
 const FAIL_BACK: u64 = 39;
 /// A hash is billed again so long after its invoice expired.
 const AGAIN: u64 = 3 * 3600;

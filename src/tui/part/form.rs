@@ -31,10 +31,16 @@ pub enum Purpose {
     Withdraw(BidId),
     /// Work handed over.
     Deliver(BidId),
+    /// One answer of several handed over.
+    Answer(BidId),
     /// A delivery sent back.
     Reject(BidId),
     /// A job stopped.
     Cancel(BidId),
+    /// Calling the judge of a job.
+    Dispute(BidId),
+    /// Answering to the judge of a job.
+    Object(BidId),
     /// Words.
     Note(BidId),
     /// One to five.

@@ -255,6 +255,9 @@ pub(super) fn facts(model: &Model, snapshot: &Snapshot, gig: &GigView, width: u1
     sheet.pair("deliver within", &crate::market::Span(gig.deliver_secs).to_string(), Role::Text);
     sheet.pair("paid within", &crate::market::Span(gig.pay_secs).to_string(), Role::Text);
     sheet.pair("at most", &gauge::bytes(gig.max_bytes), Role::Text);
+    for asked in &gig.quality {
+        sheet.pair("quality", asked, Role::Text);
+    }
     let left = model.at.now.until(gig.expires_at);
     let (open, role) = match gig.status {
         Status::Open if left.0 > 0 => (format!("for {left}"), Role::Good),

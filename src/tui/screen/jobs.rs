@@ -16,7 +16,7 @@ use crate::tui::screen::{gigs, people};
 use crate::tui::theme::Role;
 use crate::tui::{Do, Key, Model, Screen};
 
-pub(in crate::tui) use ask::{begin, submit};
+pub(in crate::tui) use ask::{answered, begin, submit};
 
 /// Whether the next step is ours.
 pub(in crate::tui) fn waits_for_us(job: &JobView) -> bool {
@@ -134,8 +134,12 @@ pub(super) fn facts(model: &Model, snapshot: &Snapshot, job: &JobView, width: u1
     let parts =
         if job.tranches == 1 { String::new() } else { format!(", in {} parts", job.tranches) };
     sheet.pair("settled", &format!("{}{parts}", gigs::mode_words(job.mode)), Role::Text);
+    if let Some(stake) = &job.stake {
+        sheet.pair("at stake", stake, Role::Text);
+    }
     sheet.pair("id", &job.id.short(), Role::Muted);
     next(&mut sheet, job, now);
+    judge(&mut sheet, job, snapshot);
     // When it is over, what came of it is looked for, and not what might have been done.
     if job.phase.is_over() {
         delivery(&mut sheet, job);
@@ -167,6 +171,41 @@ pub(super) fn facts(model: &Model, snapshot: &Snapshot, job: &JobView, width: u1
         gigs::words(&mut sheet, gig);
     }
     sheet
+}
+
+/// Who judges, what it holds, and who has called it.
+fn judge(sheet: &mut Sheet, job: &JobView, snapshot: &Snapshot) {
+    let Some(judge) = job.escrow.as_ref().and_then(|escrow| escrow.judge.as_ref()) else { return };
+    let side = |role: &Side| match role {
+        Side::Requester => "the requester",
+        Side::Worker => "the worker",
+    };
+    sheet.head("Judge");
+    sheet.pair("who", &people::shown(&judge.identity, snapshot), Role::Text);
+    let holds = match judge.holds {
+        true => ("a copy of the secret, and no money", Role::Text),
+        false => ("nothing yet: no work before it does", Role::Warn),
+    };
+    sheet.pair("holds", holds.0, holds.1);
+    let marks = [
+        ("call by", judge.escalate_by),
+        ("answer by", judge.object_by),
+        ("rules by", judge.rule_by),
+    ];
+    for (what, at) in marks.into_iter().filter(|_| !job.phase.is_over()) {
+        if let Some(at) = at {
+            sheet.pair(what, &format!("block {at}"), Role::Muted);
+        }
+    }
+    if let Some((by, why)) = &judge.dispute {
+        sheet.pair("called", &format!("by {}: {}", side(by), why.as_str()), Role::Warn);
+    }
+    if let Some((by, why)) = &judge.objection {
+        sheet.pair("answered", &format!("by {}: {}", side(by), why.as_str()), Role::Text);
+    }
+    if let Some(whose) = &judge.ruling {
+        sheet.pair("ruled", &format!("for {}", side(whose)), Role::Text);
+    }
 }
 
 /// The version of the gig that a job is about, where it is known here.
@@ -262,6 +301,12 @@ fn delivery(sheet: &mut Sheet, job: &JobView) {
             sheet.pair("LSP kept", &delivery.lsp_fee.to_string(), Role::Money);
         }
         _ => {}
+    }
+    if let Some(audit) = &delivery.audit {
+        sheet.pair("audit", audit, Role::Text);
+    }
+    for check in &delivery.checks {
+        sheet.pair("check", check, Role::Text);
     }
     if let Some(output) = &delivery.output {
         sheet.pair("lies at", &output.display().to_string(), Role::Text);

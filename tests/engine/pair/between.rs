@@ -193,8 +193,8 @@ impl Nodes {
 pub(super) struct Lent {
     pub(super) nodes: Nodes,
     pub(super) events: Vec<RelayEvent>,
-    /// What the other side serves.
-    pub(super) grants: Vec<Grant>,
+    /// What everybody serves, and from which endpoint.
+    pub(super) grants: Vec<(EndpointId, Grant)>,
 }
 
 /// One side's end of it.
@@ -283,8 +283,10 @@ impl Transfer for Port {
         _: &(dyn Fn(u64) + Send + Sync),
     ) -> Result<(), Fault> {
         let lent = self.lent.lock().unwrap();
-        let mine = |g: &&Grant| g.blob == order.blob && g.to == self.me.address.endpoint;
-        let grant = lent.grants.iter().find(mine).ok_or_else(|| later("not served"))?;
+        let mine = |(of, g): &&(EndpointId, Grant)| {
+            *of == order.from.endpoint && g.blob == order.blob && g.to == self.me.address.endpoint
+        };
+        let (_, grant) = lent.grants.iter().find(mine).ok_or_else(|| later("not served"))?;
         std::fs::create_dir_all(order.path.parent().unwrap()).unwrap();
         std::fs::copy(&grant.path, &order.path).map(|_| ()).map_err(|e| later(&e.to_string()))
     }

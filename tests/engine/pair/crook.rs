@@ -84,15 +84,7 @@ impl Files for Crook {
     ) -> Result<Vec<Checked>, Fault> {
         self.files.check(at, t, output, checks).await
     }
-    async fn prove(
-        &self,
-        at: &SealedAt,
-        t: u32,
-        key: &Preimage,
-        chunk: u64,
-        certificate: &str,
-        record: &str,
-    ) -> Result<PathBuf, Fault> {
-        self.files.prove(at, t, key, chunk, certificate, record).await
+    async fn prove(&self, order: &ProofOrder) -> Result<PathBuf, Fault> {
+        self.files.prove(order).await
     }
 }

@@ -95,6 +95,12 @@ impl Store for Frail {
     fn mutes(&self) -> Result<Vec<(Pubkey, Time)>, Fault> {
         self.0.mutes()
     }
+    fn testimonies(&self, about: &Pubkey) -> Result<Vec<Testimony>, Fault> {
+        self.0.testimonies(about)
+    }
+    fn follows(&self) -> Result<Vec<Pubkey>, Fault> {
+        self.0.follows()
+    }
 }
 
 impl Frail {

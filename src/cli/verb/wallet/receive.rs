@@ -20,15 +20,15 @@ pub(super) struct Receive {
     onchain: bool,
 }
 
-#[derive(Serialize)]
-struct Invoice<'a> {
+#[derive(Serialize, schemars::JsonSchema)]
+pub(in crate::cli) struct Invoice<'a> {
     invoice: &'a str,
     amount: Option<Msat>,
     lsp_fee: Msat,
 }
 
-#[derive(Serialize)]
-struct Address<'a> {
+#[derive(Serialize, schemars::JsonSchema)]
+pub(in crate::cli) struct Address<'a> {
     address: &'a str,
 }
 

@@ -67,16 +67,16 @@ pub(super) struct Close {
     pub(super) yes: bool,
 }
 
-#[derive(Serialize)]
-struct Sent<'a> {
+#[derive(Serialize, schemars::JsonSchema)]
+pub(in crate::cli) struct Sent<'a> {
     sent: bool,
     txid: &'a str,
     address: &'a str,
     amount: Msat,
 }
 
-#[derive(Serialize)]
-struct Paid<'a> {
+#[derive(Serialize, schemars::JsonSchema)]
+pub(in crate::cli) struct Paid<'a> {
     paid: bool,
     /// Whether it was paid before this command.
     earlier: bool,
@@ -86,15 +86,15 @@ struct Paid<'a> {
     fee: Msat,
 }
 
-#[derive(Serialize)]
-struct Opening<'a> {
+#[derive(Serialize, schemars::JsonSchema)]
+pub(in crate::cli) struct Opening<'a> {
     opening: &'a str,
     peer: &'a str,
     amount: Msat,
 }
 
-#[derive(Serialize)]
-struct Closing<'a> {
+#[derive(Serialize, schemars::JsonSchema)]
+pub(in crate::cli) struct Closing<'a> {
     closing: &'a str,
     force: bool,
 }

@@ -10,8 +10,8 @@ use crate::engine::{
 use crate::market::{Msat, Time};
 use crate::text::Align;
 
-#[derive(Serialize)]
-struct Balance<'a> {
+#[derive(Serialize, schemars::JsonSchema)]
+pub(in crate::cli) struct Balance<'a> {
     #[serde(flatten)]
     node: &'a NodeStatus,
     promised: Msat,

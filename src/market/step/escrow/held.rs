@@ -1,6 +1,7 @@
 //! What the nodes say of an escrow, and what blocks do to it.
 
 use crate::market::step::escrow::{offer, pay, release_for, said, send_back, timetable};
+use crate::market::step::judge;
 use crate::market::{
     Body, CONFIRMATIONS, Effect, Escrow, Fact, Holding, Job, Msat, NodeEvent, PaymentHash, Phase,
     Preimage, Role, Step, World,
@@ -74,7 +75,7 @@ pub(in crate::market::step) fn node(job: &Job, event: &NodeEvent) -> Step {
             let manifest = record.map_or(escrow.record, |record| record.id);
             let tranche = escrow.lock.attempt;
             step.fact(Fact::Received { tranche, hash: *hash, amount: *amount })
-                .say(Body::Settled { manifest })
+                .say(Body::Settled { manifest, receipt: None })
         }
         NodeEvent::Paid { hash, preimage, fee } => paid(job, escrow, hash, preimage, *fee),
         NodeEvent::Failed { hash, reason } => pay_failed(job, escrow, hash, reason),
@@ -179,7 +180,14 @@ pub(in crate::market::step) fn height(job: &Job, height: u32, world: &World) -> 
         Role::Requester => {
             let open = escrow.paying
                 && !escrow.released
-                && matches!(job.phase, Phase::Funding | Phase::Working | Phase::Delivered);
+                && matches!(
+                    job.phase,
+                    Phase::Funding | Phase::Working | Phase::Delivered | Phase::Disputed
+                );
+            let step = match open {
+                true => judge::requesters_height(escrow, step),
+                false => step,
+            };
             match timetable(job) {
                 Some(t) if open && height >= t.claim() => step.fact(Fact::Returning {
                     hash: escrow.lock.hash,
@@ -225,7 +233,16 @@ fn workers_height(job: &Job, escrow: &Escrow, height: u32, step: Step) -> Step {
     if height >= t.claim() {
         return send_back(escrow, step, NOBODY_RELEASED, true);
     }
-    if !delivered && height >= t.deliver() {
+    let step = match job.judge() {
+        Some(_) => match judge::workers_height(job, escrow, height, t, step) {
+            Ok(step) => step,
+            Err((step, why, ends)) => return send_back(escrow, step, why, ends),
+        },
+        None => step,
+    };
+    // A rejected delivery can be taken to the judge until that is due.
+    let argued = job.judge().is_some() && escrow.hearing.rejection.is_some();
+    if !delivered && !argued && height >= t.deliver() {
         let why = match escrow.funded {
             Some(_) => "there was no delivery in time",
             None => "the channel was not confirmed in time",

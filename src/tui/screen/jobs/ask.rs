@@ -7,6 +7,7 @@ use crate::tui::part::form::{Form, Purpose};
 use crate::tui::screen::{gigs, people};
 use crate::tui::theme::Role;
 use crate::tui::{Layer, Model, Then};
+use crate::verify::Choices;
 
 /// Begins a verb of the selected job. Whether it may be done was asked before, and is asked again by the
 /// market.
@@ -145,6 +146,7 @@ fn form(job: &JobView, verb: Verb) -> Form {
         Verb::Withdraw => Form::new(Purpose::Withdraw(id), "Take this bid back", "Withdraw")
             .intro("It cannot be given again; you can bid anew.", Role::Warn)
             .field("reason", "for the requester; may be empty", ""),
+        Verb::Deliver if !job.answers.is_empty() => answer(job),
         Verb::Deliver => Form::new(Purpose::Deliver(id), "Deliver the work", "Seal and deliver")
             .intro(
                 format!("It is sealed first: nobody can open it before {} are paid.", job.price),
@@ -156,6 +158,12 @@ fn form(job: &JobView, verb: Verb) -> Form {
         Verb::Reject => Form::new(Purpose::Reject(id), "Send this delivery back", "Reject")
             .intro("Nothing is paid. The worker may deliver again until the deadline.", Role::Muted)
             .text("reason", "what is missing"),
+        Verb::Dispute => Form::new(Purpose::Dispute(id), "Call the judge", "Call")
+            .intro("It is shown what you both signed, and the work. Its word ends it.", Role::Warn)
+            .text("reason", "for the judge and the other side"),
+        Verb::Object => Form::new(Purpose::Object(id), "Answer to the judge", "Answer")
+            .intro("Once. The judge rules after it.", Role::Warn)
+            .text("reason", "for the judge and the other side"),
         Verb::Cancel => Form::new(Purpose::Cancel(id), "Stop this job", "Cancel the job")
             .intro("Nothing is paid for it any more, and it cannot be taken up again.", Role::Warn)
             .field("reason", "for the other side; may be empty", ""),
@@ -167,6 +175,33 @@ fn form(job: &JobView, verb: Verb) -> Form {
                 .text("note", "private, signed by you")
         }
     }
+}
+
+/// A question with answers to choose from needs no file: the answer is the delivery.
+fn answer(job: &JobView) -> Form {
+    let mut form = Form::new(Purpose::Answer(job.id), "Answer the question", "Seal and deliver")
+        .intro(job.title.or("(no title)"), Role::Text);
+    for (n, answer) in job.answers.iter().enumerate() {
+        form = form.intro(format!("{}  {answer}", n + 1), Role::Text);
+    }
+    form.intro("What you sign here is what you are held to.", Role::Warn)
+        .field("answer", "the number of the one that you choose", "")
+        .text("why", "for the requester, part of the answer; may be empty")
+}
+
+/// The document that answers.
+pub(in crate::tui) fn answered(
+    snapshot: &Snapshot,
+    job: BidId,
+    form: &Form,
+) -> Result<String, String> {
+    let Some(job) = snapshot.jobs.get(&job) else { return Err("The job is gone.".into()) };
+    let answers = job.answers.iter().map(|answer| answer.as_str().to_owned()).collect();
+    let choices = Choices::new(answers).ok_or("The answers cannot be shown: deliver a file.")?;
+    let most = choices.answers().len();
+    let number = form.value(0).parse().ok().filter(|n| (1..=most).contains(n));
+    let number: usize = number.ok_or_else(|| format!("Type a number from 1 to {most}."))?;
+    choices.document(number - 1, &form.value(1)).ok_or_else(|| "There is no such answer.".into())
 }
 
 /// The command that a form was filled in for, and what to say when it is done.
@@ -194,6 +229,16 @@ pub(in crate::tui) fn submit(form: &Form) -> Result<(Command, String), String> {
             }
             (Command::Reject { job, reason }, "The delivery is rejected. Nothing was paid.".into())
         }
+        Purpose::Dispute(job) => (
+            Command::Dispute { job, reason },
+            "The judge is called; the money stays locked.".into(),
+        ),
+        Purpose::Object(job) => {
+            if reason.is_empty() {
+                return Err("Say what is not so.".into());
+            }
+            (Command::Object { job, reason }, "The judge is given your answer.".into())
+        }
         Purpose::Cancel(job) => (Command::Cancel { job, reason }, "The job is cancelled.".into()),
         Purpose::Note(job) => {
             if reason.is_empty() {
@@ -206,7 +251,12 @@ pub(in crate::tui) fn submit(form: &Form) -> Result<(Command, String), String> {
             let stars: u8 = stars.ok_or("Stars are a number from 1 to 5.")?;
             (Command::Rate { job, stars, comment: form.value(1) }, "The rating is signed.".into())
         }
-        Purpose::Bid(_) | Purpose::Gig | Purpose::Receive | Purpose::Pay | Purpose::OpenChannel => {
+        Purpose::Answer(_)
+        | Purpose::Bid(_)
+        | Purpose::Gig
+        | Purpose::Receive
+        | Purpose::Pay
+        | Purpose::OpenChannel => {
             return Err("This form is not about a job.".into());
         }
     })

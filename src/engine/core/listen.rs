@@ -1,0 +1,82 @@
+//! What relays are asked: listings, first contacts to keys of ours, the channels of jobs and cases.
+
+use super::*;
+
+impl<S: Store> Core<S> {
+    /// What relays should be asked.
+    pub fn subscriptions(&self) -> Result<Vec<Subscription>, Fault> {
+        let now = self.clock.now();
+        let since = self.store.cursor("listings")?;
+        let since = since.map_or(now.before(BOOK_BEGINS), |at| at.before(LISTING_SLACK));
+        let mut all = vec![Subscription {
+            want: Want::Listings(self.me.network),
+            relays: Vec::new(),
+            since,
+            reader: None,
+        }];
+        for post in self.posts.values() {
+            let Some(gig) = post.gig() else { continue };
+            // A little longer than it takes bids: a withdrawal may come late.
+            if now < gig.expires_at.after(Span::DAY) {
+                all.push(Subscription {
+                    want: Want::Wraps(gig.offer.inbox.key),
+                    relays: gig.offer.inbox.relays.clone(),
+                    since: gig.published_at.before(WRAP_SLACK),
+                    reader: self.reader(&gig.offer.inbox.key),
+                });
+            }
+        }
+        // Asking tells a relay whom we ask about: only whom somebody looks at, and while it does.
+        for (who, _) in self.looked.iter().filter(|(_, until)| now < **until) {
+            let want = Want::About(*who);
+            all.push(Subscription { want, relays: Vec::new(), since: Time(0), reader: None });
+        }
+        if self.looked.values().any(|until| now < *until) {
+            let want = Want::Follows(self.scribe.identity());
+            all.push(Subscription { want, relays: Vec::new(), since: Time(0), reader: None });
+        }
+        for job in self.jobs.values() {
+            let over = job.phase.is_over() && job.since.after(Span::DAY) < now;
+            if over {
+                continue;
+            }
+            if job.role == Role::Worker && job.job.is_none() && !job.phase.is_over() {
+                all.push(Subscription {
+                    want: Want::Wraps(job.worker.session),
+                    relays: job.bid.relays.clone(),
+                    since: job.began.before(WRAP_SLACK),
+                    reader: self.reader(&job.worker.session),
+                });
+            }
+            let Some(awarded) = job.awarded_at else { continue };
+            for ear in [Ear::Peer(job.id), Ear::Judge(job.id)] {
+                let Some(author) = self.author_of(&ear) else { continue };
+                all.push(Subscription {
+                    want: Want::Channel(author),
+                    relays: job.relays.clone(),
+                    since: awarded.before(Span::DAY),
+                    reader: None,
+                });
+            }
+            if let Some(nonce) = job.nonce.filter(|_| job.awaits_judge()) {
+                let session = self.scribe.session(&nonce);
+                all.push(Subscription {
+                    want: Want::Wraps(session),
+                    relays: job.relays.clone(),
+                    since: awarded.before(WRAP_SLACK),
+                    reader: self.reader(&session),
+                });
+            }
+        }
+        self.case_subscriptions(&mut all);
+        Ok(all)
+    }
+
+    /// Which of our keys this is.
+    fn reader(&self, key: &Pubkey) -> Option<WrapKey> {
+        Some(match self.by_key.get(key)? {
+            WrapKeyOf::Post(_, nonce) => WrapKey::Inbox(*nonce),
+            WrapKeyOf::Job(_, nonce) => WrapKey::Session(*nonce),
+        })
+    }
+}
