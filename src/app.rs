@@ -18,7 +18,7 @@ use crate::engine::{
     self, Clock, Core, Handle, Lightning as _, Me, Ports, Scribe as _, Transfer as _,
 };
 use crate::files::JobFiles;
-use crate::keys::{OsDice, SystemClock};
+use crate::keys::OsDice;
 use crate::lightning::{self, Node, Remote};
 use crate::market::{Budget, Msat, Network, Policy};
 use crate::nostr::{Pool, PoolConfig};

@@ -8,6 +8,7 @@
 mod asker;
 mod command;
 mod event;
+mod example;
 mod explain;
 mod hook;
 mod policy;
@@ -20,6 +21,7 @@ mod worker;
 pub use asker::{Asker, Deed, Intent};
 pub use command::{Command, Ended, Job, Limits, Scratch, run_command};
 pub use event::{Event, Tally};
+pub use example::EXAMPLE;
 pub use explain::explain;
 pub use hook::{Hooks, is_loopback};
 pub use policy::{

@@ -49,6 +49,60 @@ fn first_job_notices_every_way_in_which_it_is_broken() {
     }
 }
 
+#[test]
+fn a_bot_gets_its_queue_done_by_four_workers_of_whom_one_cheats() {
+    let summary = play(Play { name: "bot-requester".into(), jobs: Some(12), ..Play::default() });
+    assert!(summary.ok, "{:#?}", summary.asserts);
+    for key in [
+        "posted",
+        "accepted",
+        "caught",
+        "reposted",
+        "spent_msat",
+        "budget_msat",
+        "jobs_per_s",
+        "bare_payments_per_s",
+    ] {
+        assert!(summary.extra.get(key).is_some_and(|v| !v.is_null()), "{key} is not told");
+    }
+    assert_eq!(summary.diff_msat, 0);
+}
+
+#[test]
+fn a_workers_bot_earns_from_three_requesters() {
+    let summary = play(Play { name: "bot-worker".into(), jobs: Some(2), ..Play::default() });
+    assert!(summary.ok, "{:#?}", summary.asserts);
+    assert_eq!(summary.diff_msat, 0);
+}
+
+#[test]
+fn a_bot_that_is_killed_finishes_and_does_nothing_twice() {
+    let name = "crash-bot".into();
+    let summary = play(Play { name, jobs: Some(8), exe: exe(), ..Play::default() });
+    assert!(summary.ok, "{:#?}", summary.asserts);
+    assert_eq!(summary.extra["kills"].as_array().map(Vec::len), Some(2));
+    assert_eq!(summary.diff_msat, 0);
+}
+
+#[test]
+fn the_stories_of_bots_notice_every_way_in_which_they_are_broken() {
+    for story in sandbox::list() {
+        if !story.name.contains("bot") {
+            continue;
+        }
+        for (way, what) in story.breaks {
+            let summary = play(Play {
+                name: story.name.into(),
+                jobs: Some(4),
+                exe: exe(),
+                break_way: Some((*way).into()),
+                ..Play::default()
+            });
+            assert!(!summary.ok, "{}: `{way}` ({what}) went unnoticed", story.name);
+        }
+    }
+}
+
 /// What every story of an escrow tells besides.
 fn tells_of_an_escrow(summary: &Summary, resolved_by: &str) {
     for key in

@@ -9,12 +9,12 @@ use nostr::{FromBech32 as _, PublicKey};
 
 use crate::config::Config;
 use crate::engine::{Clock as _, Dice as _};
-use crate::keys::{OsDice, SystemClock, ask, ask_new, find};
+use crate::keys::{OsDice, ask, ask_new, find};
 use crate::market::{Pubkey, Time};
 
 pub use crate::keys::{
     BackupCheck, Cost, ImportError, Imported, Keys, Lock, Opened, Passphrase, PassphraseError,
-    Phrase, PhraseError, Secrets, Vault, VaultError, WORDS, npub,
+    Phrase, PhraseError, Secrets, SystemClock, Vault, VaultError, WORDS, npub,
 };
 
 /// The file of the keys in a data directory: one phrase for every network.

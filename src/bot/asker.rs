@@ -370,8 +370,12 @@ impl Asker {
             return;
         }
         let since = *self.first_bid.entry(item).or_insert(at);
-        let free =
-            |bid: &&&JobView| busy.get(&bid.peer).copied().unwrap_or(0) < self.policy.per_worker;
+        // Whoever has done nothing for us yet gets one job: all that a stranger can take before it is caught.
+        let free = |bid: &&&JobView| {
+            let known = standing.did.contains_key(&bid.peer);
+            let most = if known { self.policy.per_worker } else { 1 };
+            busy.get(&bid.peer).copied().unwrap_or(0) < most
+        };
         let best = open.iter().filter(free).min_by_key(|bid| {
             let did = standing.did.get(&bid.peer).copied().unwrap_or(0);
             let rank = match self.policy.choose {

@@ -36,7 +36,7 @@ pub fn explain(policy: &Policy, budget: &Budget) -> Vec<String> {
             "It awards {whose} {wait}, never above the price and never to anybody who was caught cheating you."
         ));
         out.push(format!(
-            "At most {} gigs and jobs are open at once, {} of them with one worker.",
+            "At most {} gigs and jobs are open at once, {} of them with one worker, and one with whoever has done nothing for you yet.",
             asking.at_once, asking.per_worker
         ));
         out.push(match &asking.accept {

@@ -89,6 +89,18 @@ impl Ground {
         App::open_with(setup, keys, change).await.with_context(|| format!("{name} did not start"))
     }
 
+    /// The same, in the folder of this name, its bots bound by this budget.
+    pub(super) async fn party_bound(
+        &self,
+        folder: &str,
+        budget: Budget,
+        change: impl FnOnce(Ports) -> Ports,
+    ) -> anyhow::Result<App> {
+        let (setup, keys) = self.setup(folder)?;
+        let setup = Setup { budget, ..setup };
+        App::open_with(setup, keys, change).await.with_context(|| format!("{folder} did not start"))
+    }
+
     /// Writes it where only we read it: it has a password.
     pub(super) fn write(&self, path: &Path) -> anyhow::Result<()> {
         write_private(path, &serde_json::to_vec(self)?)

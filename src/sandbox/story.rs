@@ -3,10 +3,12 @@
 
 mod agent;
 mod audit;
+mod bots;
 mod cheat;
 mod check;
 mod course;
 mod crash;
+mod crash_bot;
 mod crook;
 mod escrow;
 mod first_job;
@@ -54,6 +56,9 @@ pub fn list() -> Vec<Story> {
         crash::STORY,
         agent::STORY,
         nwc::STORY,
+        bots::REQUESTER,
+        bots::WORKER,
+        crash_bot::STORY,
     ]
 }
 
@@ -72,6 +77,8 @@ pub struct Play {
     pub relay: Option<String>,
     /// Keys follow from it; random when absent.
     pub seed: Option<u64>,
+    /// How many jobs, in a story of many.
+    pub jobs: Option<u32>,
     /// What to break.
     pub break_way: Option<String>,
     /// The program that parties run as processes of their own; this one when absent.
@@ -275,6 +282,9 @@ pub async fn play_with(
         "crash" => crash::tell(&play, &mut teller).await?,
         "escrow" => escrow::tell(&play, &mut teller, escrow::End::Released).await?,
         "escrow-timeout" => escrow::tell(&play, &mut teller, escrow::End::TimedOut).await?,
+        "bot-requester" => bots::requester(&play, &mut teller).await?,
+        "bot-worker" => bots::worker(&play, &mut teller).await?,
+        "crash-bot" => crash_bot::tell(&play, &mut teller).await?,
         "tranches" => tranches::tell(&play, &mut teller).await?,
         "audit" => audit::tell(&play, &mut teller).await?,
         "cheat" => cheat::tell(&play, &mut teller).await?,

@@ -14,7 +14,7 @@ use crate::app::App;
 use crate::engine::{Clock as _, Dice as _, Ports, Snapshot};
 use crate::keys::{Keys, OsDice, Phrase, Secrets, SystemClock};
 use crate::lightning::{Holdings, Node, WalletUri};
-use crate::market::Msat;
+use crate::market::{Budget, Msat};
 use crate::sandbox::control::Setup;
 use crate::sandbox::ground::Ground;
 use crate::sandbox::lsp::{FEE_PPM, Lsp, LspConfig};
@@ -232,6 +232,23 @@ impl World {
             kinds.insert(kind.to_string(), relay.count(kind).await?);
         }
         Ok(kinds)
+    }
+
+    /// A party in a folder of this name below the world's, whose bots have this budget.
+    pub(super) async fn party_bound(
+        &self,
+        name: &'static str,
+        folder: &str,
+        budget: Budget,
+        change: impl FnOnce(Ports) -> Ports,
+    ) -> anyhow::Result<Party> {
+        let app = self.ground().party_bound(folder, budget, change).await?;
+        Ok(Party { name, dir: self.dir.join(folder), app })
+    }
+
+    /// The keys of a party, for a process of its own.
+    pub(super) fn keys_of(&self, folder: &str) -> Secrets {
+        secrets(self.seed, folder)
     }
 
     /// Pays coins to an address, on the books of the faucet.

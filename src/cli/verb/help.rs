@@ -104,6 +104,10 @@ impl Help {
         }
         let text = command.render_long_help().to_string();
         out.line(text.trim_end())?;
+        if self.topic == ["bot"] {
+            out.line("\nA policy is written like this:\n")?;
+            out.line(crate::bot::EXAMPLE.trim_end())?;
+        }
         if self.topic == ["post"] {
             out.line("\nA gig is written like this:\n")?;
             out.line(TEMPLATE.trim_end())?;

@@ -49,6 +49,9 @@ pub(crate) struct Sandbox {
     /// Makes keys, gigs and tempers that are the same every time
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
+    /// How many jobs, in a story of many
+    #[arg(long, value_name = "N", requires = "script", value_parser = clap::value_parser!(u32).range(2..=1000))]
+    jobs: Option<u32>,
     /// Sabotage one thing that the story guards
     #[arg(long = "break", value_name = "WAY", requires = "script")]
     break_way: Option<String>,
@@ -164,6 +167,7 @@ impl Sandbox {
             price: self.price,
             relay: session.globals.relay.first().cloned(),
             seed: self.seed,
+            jobs: self.jobs,
             break_way: self.break_way.clone(),
             exe: None,
         };

@@ -19,7 +19,8 @@ use crate::text::Raw;
 /// before paying is sound: the hole that only a payment shows, and a proof after it (PROTOCOL.md 5).
 pub(in crate::sandbox) struct Cheat {
     files: Arc<dyn Files>,
-    chosen: Arc<Mutex<BTreeSet<BidId>>>,
+    /// In which jobs; in all of them where there is no choice.
+    chosen: Option<Arc<Mutex<BTreeSet<BidId>>>>,
 }
 
 impl Cheat {
@@ -28,11 +29,18 @@ impl Cheat {
         files: Arc<dyn Files>,
         chosen: Arc<Mutex<BTreeSet<BidId>>>,
     ) -> Self {
-        Self { files, chosen }
+        Self { files, chosen: Some(chosen) }
+    }
+
+    /// In front of honest files; cheats always.
+    pub(in crate::sandbox) fn always(files: Arc<dyn Files>) -> Self {
+        Self { files, chosen: None }
     }
 
     fn is_chosen(&self, job: &BidId) -> bool {
-        self.chosen.lock().unwrap_or_else(PoisonError::into_inner).contains(job)
+        self.chosen.as_ref().is_none_or(|chosen| {
+            chosen.lock().unwrap_or_else(PoisonError::into_inner).contains(job)
+        })
     }
 }
 
