@@ -162,36 +162,3 @@ fn the_vectors_of_records_certificates_listings_and_wraps() {
     assert_eq!(opened.record.id.to_string(), text(&v, "/wrap/record_id"));
     assert_eq!(opened.certificate, Some(certificate));
 }
-
-#[test]
-fn zz_make() {
-    let (job, hash) = (JobId([0x21; 32]), PaymentHash([0x22; 32]));
-    let case = case_id(&job, &hash);
-    let judging = wire::Judging {
-        session: key(7).pubkey(),
-        requester: key(1).pubkey(),
-        worker: key(2).pubkey(),
-        job,
-        terms: wire::terms_hash(&terms()),
-        nonce: Nonce([6; 32]),
-        endpoint: EndpointId([4; 32]),
-        network: Network::Regtest,
-        at: NOW,
-    };
-    let certificate = wire::certify_judge(&key(9), &judging).unwrap();
-    let body = Body::Holding {
-        hash,
-        certificate: certificate.event.clone(),
-        address: Address {
-            endpoint: EndpointId([4; 32]),
-            direct: vec!["127.0.0.1:9000".into()],
-            relay: None,
-        },
-    };
-    let draft = Draft { job: Some(JobId(case.0)), seq: 0, prev: None, seen: None, at: NOW, body };
-    let record = wire::sign_record(&key(7), &draft).unwrap();
-    let v = serde_json::json!({"j": job.to_string(), "hash": hash.to_string(), "id": case.to_string(),
-        "certificate": {"event": certificate.event, "secret": hex::encode([9u8; 32])},
-        "holding": {"event": record.event, "secret": hex::encode([7u8; 32])}});
-    std::fs::write("/tmp/j/case.json", v.to_string()).unwrap();
-}
