@@ -12,6 +12,7 @@ mod crash_bot;
 mod crook;
 mod escrow;
 mod first_job;
+mod harvest;
 mod judge;
 mod nwc;
 mod sabotage;

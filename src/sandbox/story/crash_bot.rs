@@ -9,9 +9,8 @@ use anyhow::{Context as _, anyhow};
 use serde::Serialize;
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 
-use super::bots::{
-    self, Books, PRICE_SATS, budget, first_payment, payments, queue, results, start_workers,
-};
+use super::bots::{self, PRICE_SATS, budget, first_payment, queue, start_workers};
+use super::harvest::{Books, payments, results};
 use crate::keys::{Lock, OsDice, Vault};
 use crate::sandbox::story::{Play, Story, Teller};
 use crate::sandbox::world::{World, WorldSetup, sats};
