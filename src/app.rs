@@ -53,12 +53,12 @@ pub struct Setup {
     pub bind: Bind,
     /// Which iroh relay helps.
     pub relay: RelayChoice,
+    /// What we let others hold of ours, and whether our identity signs receipts.
+    pub policy: Policy,
     /// A wallet elsewhere that pays instead of the node.
     pub payer: Option<lightning::WalletUri>,
     /// What binds bots and agents.
     pub budget: Budget,
-    /// What we let others hold of ours, and whether our identity signs receipts.
-    pub policy: Policy,
     /// What this process is, for whoever finds the directory taken.
     pub what: &'static str,
 }

@@ -66,12 +66,12 @@ pub struct Config {
     pub fees: Fees,
     /// What is refused whatever a stranger offers.
     pub limits: Limits,
+    /// What others may hold of ours, and what is said of jobs to the world.
+    pub policy: Policy,
     /// What binds bots and agents.
     pub bot: Budget,
     /// What AI agents may do.
     pub mcp: Mcp,
-    /// What others may hold of ours, and what is said of jobs to the world.
-    pub policy: Policy,
     /// What is written about a run, and where.
     pub log: Log,
     shown: BTreeMap<&'static str, (String, Source)>,

@@ -96,6 +96,32 @@ fn escrow_timeout_notices_every_way_in_which_it_is_broken() {
 }
 
 #[test]
+fn a_judges_ruling_lets_the_worker_claim_when_the_requester_is_silent() {
+    let summary = play(Play { name: "escrow-judge".into(), ..Play::default() });
+    assert!(summary.ok, "{:#?}", summary.asserts);
+    tells_of_an_escrow(&summary, "claim");
+    assert_eq!(summary.extra["judge_received_msat"], 0);
+}
+
+#[test]
+fn a_judge_sees_that_a_key_opens_nothing_and_the_requester_has_its_money_back() {
+    let summary = play(Play { name: "escrow-fraud".into(), ..Play::default() });
+    assert!(summary.ok, "{:#?}", summary.asserts);
+    tells_of_an_escrow(&summary, "fail_back");
+    assert_eq!(summary.extra["judge_received_msat"], 0);
+}
+
+#[test]
+fn escrow_judge_notices_every_way_in_which_it_is_broken() {
+    notices_every_way_in_which_it_is_broken("escrow-judge");
+}
+
+#[test]
+fn escrow_fraud_notices_every_way_in_which_it_is_broken() {
+    notices_every_way_in_which_it_is_broken("escrow-fraud");
+}
+
+#[test]
 fn a_wallet_elsewhere_pays_and_its_proof_opens_the_work() {
     let summary = play(Play { name: "nwc".into(), ..Play::default() });
     assert!(summary.ok, "{:#?}", summary.asserts);
@@ -144,32 +170,6 @@ fn agent_notices_every_way_in_which_it_is_broken() {
             summary["asserts"].as_array().is_some_and(|all| all.iter().any(|a| a["ok"] == false));
         assert!(failed, "`{way}` names no failed assert");
     }
-}
-
-#[test]
-fn a_judges_ruling_lets_the_worker_claim_when_the_requester_is_silent() {
-    let summary = play(Play { name: "escrow-judge".into(), ..Play::default() });
-    assert!(summary.ok, "{:#?}", summary.asserts);
-    tells_of_an_escrow(&summary, "claim");
-    assert_eq!(summary.extra["judge_received_msat"], 0);
-}
-
-#[test]
-fn a_judge_sees_that_a_key_opens_nothing_and_the_requester_has_its_money_back() {
-    let summary = play(Play { name: "escrow-fraud".into(), ..Play::default() });
-    assert!(summary.ok, "{:#?}", summary.asserts);
-    tells_of_an_escrow(&summary, "fail_back");
-    assert_eq!(summary.extra["judge_received_msat"], 0);
-}
-
-#[test]
-fn escrow_judge_notices_every_way_in_which_it_is_broken() {
-    notices_every_way_in_which_it_is_broken("escrow-judge");
-}
-
-#[test]
-fn escrow_fraud_notices_every_way_in_which_it_is_broken() {
-    notices_every_way_in_which_it_is_broken("escrow-fraud");
 }
 
 #[test]

@@ -47,6 +47,7 @@ pub fn from_config(config: &Config, what: &'static str) -> anyhow::Result<Setup>
             config::IrohRelay::Default => RelayChoice::Default,
             config::IrohRelay::Url(url) => RelayChoice::Url(url.as_str().to_owned()),
         },
+        policy: config.policy,
         payer: match &config.payer {
             Some(secret) => Some(lightning::WalletUri::read(secret.expose()).context(
                 "wallet.nwc is not an address of Nostr Wallet Connect: copy it anew from your wallet",
@@ -54,7 +55,6 @@ pub fn from_config(config: &Config, what: &'static str) -> anyhow::Result<Setup>
             None => None,
         },
         budget: config.bot.clone(),
-        policy: config.policy,
         what,
     })
 }

@@ -161,10 +161,10 @@ pub(super) enum Verb {
     Bot(bot::Bot),
     /// Keep jobs going without a screen
     Run(run::Run),
-    /// Serve an AI agent over MCP
-    Mcp(mcp::Mcp),
     /// Judge escrows, by a program or by hand
     Judge(judge::Judge),
+    /// Serve an AI agent over MCP
+    Mcp(mcp::Mcp),
     /// Judge a fraud proof, offline
     VerifyProof(verify_proof::VerifyProof),
     /// Run a check on a file, or name one

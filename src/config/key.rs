@@ -34,6 +34,13 @@ pub const KEYS: &[Key] = &[
     open("limits.max_price_sats", "highest price of a job, sats"),
     open("limits.max_deliverable_bytes", "largest deliverable, bytes"),
     open("limits.max_input_bytes", "largest input or attachment, bytes"),
+    open("limits.tranche_sats", "largest part of a sealed price with a stranger, sats"),
+    open("limits.direct_sats", "most that is delivered in the open to a stranger, sats"),
+    open("limits.escrow_sats", "most that is locked with a stranger, sats"),
+    open(
+        "reputation.receipts",
+        "yes: your identity co-signs and publishes who did which job for whom, once paid",
+    ),
     open("bot.per_job_sats", "bots and agents: highest price of a job, sats"),
     open(
         "bot.per_person_sats",
@@ -47,13 +54,6 @@ pub const KEYS: &[Key] = &[
     open("bot.modes", "bots and agents: settlement modes they may use"),
     open("bot.approve_above_sats", "bots and agents: above this a person is asked, sats"),
     open("mcp.dry_run", "true: agents only say what they would do; false: they act, within bot.*"),
-    open("limits.tranche_sats", "largest part of a sealed price with a stranger, sats"),
-    open("limits.direct_sats", "most that is delivered in the open to a stranger, sats"),
-    open("limits.escrow_sats", "most that is locked with a stranger, sats"),
-    open(
-        "reputation.receipts",
-        "yes: your identity co-signs and publishes who did which job for whom, once paid",
-    ),
     open("log.level", "off, error, warn, info, debug or trace"),
     open("log.file", "log file"),
 ];

@@ -182,10 +182,10 @@ impl Draft {
             )?,
             max_input_bytes: self.number("limits.max_input_bytes", 8 * MIB, 1, TIB)?,
         };
+        let policy = self.policy()?;
         let bot = self.budget()?;
         let dry_run = self.one("mcp.dry_run", value::yes)?.unwrap_or(true);
         self.show("mcp.dry_run", dry_run);
-        let policy = self.policy()?;
         let level = self.one("log.level", value::level)?.unwrap_or_else(|| "info".to_owned());
         self.show("log.level", &level);
         let file = self.path("log.file")?.unwrap_or_else(|| data_dir.join("earnest.log"));
@@ -202,9 +202,9 @@ impl Draft {
             iroh: Iroh { relay, bind },
             fees,
             limits,
+            policy,
             bot,
             mcp: Mcp { dry_run },
-            policy,
             log,
             shown,
         })

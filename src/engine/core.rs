@@ -120,10 +120,10 @@ pub struct Core<S> {
     tell_at: Time,
     tidy_at: Time,
     muted: BTreeMap<Pubkey, Time>,
-    leash: budget::Leash,
     follows: BTreeSet<Pubkey>,
     /// Whom somebody looks at, and until when relays are asked about them.
     looked: BTreeMap<Pubkey, Time>,
+    leash: budget::Leash,
     /// The node's best block; 0 until it has said so.
     height: u32,
 }
@@ -179,9 +179,9 @@ impl<S: Store> Core<S> {
             tell_at: Time(0),
             tidy_at: Time(0),
             muted,
-            leash: budget::Leash::default(),
             follows,
             looked: BTreeMap::new(),
+            leash: budget::Leash::default(),
             height: 0,
         };
         for (id, rows) in logs {

@@ -7,7 +7,7 @@ use crate::engine::{
 };
 use crate::market::{
     Attempt, Case, CoSigned, Effect, EventId, Finding, Job, JobReceipt, Mode, Nonce, Outcome,
-    Phase, Pinned, Preimage, Time,
+    Pinned, Preimage, Time,
 };
 
 /// What running an effect needs: the ports and the job as it was when the effect was started.
@@ -271,9 +271,6 @@ pub async fn perform(work: &Workbench, log: &EventId, effect: &Effect) -> Result
         }
         Effect::Attest => {
             let job = work.job()?;
-            if job.phase != Phase::Settled {
-                return Err(Fault::Later("the job is not settled yet".into()));
-            }
             let (requester, worker) = job.signatures().ok_or_else(|| gone("receipt"))?;
             let receipt = receipt_of(job, &*ports.scribe, ports.clock.now());
             let receipt = receipt.ok_or_else(|| gone("receipt"))?;

@@ -256,7 +256,7 @@ impl Call {
             Self::Wallet(command) if command.only_looks() => Ok(()),
             Self::Wallet(_) => Err(person_only("Moving money by hand")),
             Self::Mute { .. } => Err(person_only("Muting")),
-            Self::Import(_) => Err(person_only("Importing receipts")),
+            Self::Import(_) => Err(person_only("Taking receipts and proofs from a file")),
             Self::Switch(None) => Err(person_only("Starting automation again")),
             Self::Stop => Err(person_only("Stopping earnest")),
             Self::As { .. } => Err(person_only("Speaking for another actor")),

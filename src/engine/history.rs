@@ -229,13 +229,13 @@ impl FactView {
             "received" => format!("{amount} are yours{part}."),
             "lost" => format!("The payment died of age{part}: the requester has it back."),
             "lapsed" => "A deadline passed.".to_owned(),
+            "resent_to_judge" => "What the judge has not answered was said again.".to_owned(),
             "automated" if self.amount.is_some() => {
                 format!("Automation promised at most {amount} of its budget.")
             }
             "automated" => "Automation did it:".to_owned(),
             "approval_asked" => "Automation asks for your word:".to_owned(),
             "approved" => "You let automation do this job.".to_owned(),
-            "resent_to_judge" => "What the judge has not answered was said again.".to_owned(),
             "resent" => "What was not answered was said again.".to_owned(),
             "stuck" => "Something did not work:".to_owned(),
             other => other.to_owned(),

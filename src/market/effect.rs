@@ -260,9 +260,7 @@ impl Effect {
             Self::Check { tranche } => attempt.is_some_and(|a| !a.review.checked.contains(tranche)),
             Self::Prove { .. } => attempt.is_some_and(|a| a.proof.is_none()),
             Self::Expose { .. } => job.exposed.is_none(),
-            Self::Attest => {
-                job.signatures().is_some() && (job.phase == Phase::Settled || !job.phase.is_over())
-            }
+            Self::Attest => job.phase == Phase::Settled && job.signatures().is_some(),
             // A judge's: see `Case::wants`.
             Self::Examine => false,
             Self::First { .. }

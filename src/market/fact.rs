@@ -311,6 +311,18 @@ pub enum Fact {
         why: String,
     },
 
+    /// Judge: the log of a case begins.
+    Appointed(Box<CaseBegins>),
+    /// Judge: one side brought this.
+    Brought {
+        /// Verified, of the case's chain.
+        record: Record,
+        /// In a `lodge`: the record in it, verified.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        inner: Option<Box<Record>>,
+    },
+    /// Judge: what the files say.
+    Examined(Finding),
     /// An automated actor asked for what follows, within the budget.
     Automated {
         /// Who.
@@ -336,18 +348,6 @@ pub enum Fact {
     },
     /// The log of the kill switch: automation may go on.
     Resumed,
-    /// Judge: the log of a case begins.
-    Appointed(Box<CaseBegins>),
-    /// Judge: one side brought this.
-    Brought {
-        /// Verified, of the case's chain.
-        record: Record,
-        /// In a `lodge`: the record in it, verified.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        inner: Option<Box<Record>>,
-    },
-    /// Judge: what the files say.
-    Examined(Finding),
 
     /// The log of a gig of ours begins.
     Posted {
@@ -414,17 +414,17 @@ impl Fact {
             Self::Lapsed { .. } => "lapsed",
             Self::Resent => "resent",
             Self::Stuck { .. } => "stuck",
-            Self::Automated { .. } => "automated",
-            Self::ApprovalAsked { .. } => "approval_asked",
-            Self::Approved => "approved",
-            Self::Halted { .. } => "halted",
-            Self::Resumed => "resumed",
             Self::ToJudge { .. } => "to_judge",
             Self::FromJudge { .. } => "from_judge",
             Self::ResentToJudge => "resent_to_judge",
             Self::Appointed(_) => "appointed",
             Self::Brought { .. } => "brought",
             Self::Examined(_) => "examined",
+            Self::Automated { .. } => "automated",
+            Self::ApprovalAsked { .. } => "approval_asked",
+            Self::Approved => "approved",
+            Self::Halted { .. } => "halted",
+            Self::Resumed => "resumed",
             Self::Posted { .. } => "posted",
             Self::Revised { .. } => "revised",
         }

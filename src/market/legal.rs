@@ -178,8 +178,8 @@ pub fn may(job: &Job, verb: Verb, now: Time) -> Result<(), Refusal> {
 pub fn legal(job: &Job, now: Time) -> Vec<(Verb, Result<(), Refusal>)> {
     let known = |verb: &&Verb| match verb {
         Verb::Fund => job.terms().mode == Mode::Escrow,
-        Verb::Approve => job.charge.asked.is_some(),
         Verb::Dispute | Verb::Object => job.judge().is_some(),
+        Verb::Approve => job.charge.asked.is_some(),
         _ => true,
     };
     Verb::of(job.role).iter().filter(known).map(|verb| (*verb, may(job, *verb, now))).collect()

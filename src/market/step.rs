@@ -119,7 +119,7 @@ impl Step {
 /// leads to nothing or is refused; it never changes what stands.
 pub fn step(job: &Job, input: &Input, world: &World) -> Result<Step, Refusal> {
     decided(job, input, world)
-        .map(|step| reputation::attested(job, step))
+        .map(|step| reputation::attested(job, step, world.now))
         .map(|step| judge::witnessed(job, step))
 }
 

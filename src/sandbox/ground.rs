@@ -53,8 +53,6 @@ impl Ground {
             lsp_fee_cap_ppm: 50_000,
             bind: Bind::At(([127, 0, 0, 1], 0).into()),
             relay: RelayChoice::Disabled,
-            payer: None,
-            budget: Budget::default(),
             // A story says what it pays, and nobody here has a record to lose: receipts are signed.
             policy: Policy {
                 tranche: Msat::MAX,
@@ -62,6 +60,8 @@ impl Ground {
                 escrow: Msat::MAX,
                 receipts: true,
             },
+            payer: None,
+            budget: Budget::default(),
             what: "a party of the sandbox",
         };
         let secrets = secrets(self.seed, name);

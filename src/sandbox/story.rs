@@ -275,18 +275,18 @@ pub async fn play_with(
         "crash" => crash::tell(&play, &mut teller).await?,
         "escrow" => escrow::tell(&play, &mut teller, escrow::End::Released).await?,
         "escrow-timeout" => escrow::tell(&play, &mut teller, escrow::End::TimedOut).await?,
-        "agent" => {
-            let fronts = fronts
-                .context("this story is told through front ends: play it with the program")?;
-            agent::tell(&play, fronts, &mut teller).await?;
-        }
-        "nwc" => nwc::tell(&play, &mut teller).await?,
         "tranches" => tranches::tell(&play, &mut teller).await?,
         "audit" => audit::tell(&play, &mut teller).await?,
         "cheat" => cheat::tell(&play, &mut teller).await?,
         "check" => check::tell(&play, &mut teller).await?,
         "escrow-judge" => judge::tell(&play, &mut teller, judge::End::Released).await?,
         "escrow-fraud" => judge::tell(&play, &mut teller, judge::End::Refused).await?,
+        "agent" => {
+            let fronts = fronts
+                .context("this story is told through front ends: play it with the program")?;
+            agent::tell(&play, fronts, &mut teller).await?;
+        }
+        "nwc" => nwc::tell(&play, &mut teller).await?,
         _ => first_job::tell(&play, &mut teller).await?,
     }
     Ok(teller.end())

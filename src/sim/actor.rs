@@ -361,23 +361,6 @@ impl Stage {
     }
 }
 
-/// Asks as a bot or as a person.
-fn asked<S: Store>(
-    core: &mut Core<S>,
-    bot: &Option<Actor>,
-    act: impl FnOnce(&mut Core<S>) -> Result<(), Trouble>,
-) -> Result<(), Trouble> {
-    match bot {
-        Some(bot) => core.acting(bot, act),
-        None => act(core),
-    }
-}
-
-/// A bot asks for no more than its budget has.
-fn fee(bot: &Option<Actor>) -> Msat {
-    Msat::sats(if bot.is_some() { 100 } else { 200 }).unwrap_or_default()
-}
-
 /// A judge of somebody else's, if the book has one.
 fn a_judge<S: Store>(core: &Core<S>, which: u64) -> Option<JudgeTerms> {
     let query = Query {
@@ -395,6 +378,23 @@ fn a_judge<S: Store>(core: &Core<S>, which: u64) -> Option<JudgeTerms> {
 /// A quarter of all jobs.
 fn forgetful(job: &Job) -> bool {
     job.id.0[1] < 64
+}
+
+/// Asks as a bot or as a person.
+fn asked<S: Store>(
+    core: &mut Core<S>,
+    bot: &Option<Actor>,
+    act: impl FnOnce(&mut Core<S>) -> Result<(), Trouble>,
+) -> Result<(), Trouble> {
+    match bot {
+        Some(bot) => core.acting(bot, act),
+        None => act(core),
+    }
+}
+
+/// A bot asks for no more than its budget has.
+fn fee(bot: &Option<Actor>) -> Msat {
+    Msat::sats(if bot.is_some() { 100 } else { 200 }).unwrap_or_default()
 }
 
 /// Half of all jobs.

@@ -281,6 +281,11 @@ fn settled_is_what_was_made(world: &World, peer: &Peer, job: &Job) -> Result<(),
     let Some((n, worker)) = other_side(world, job) else {
         return broken(peer, "settled with nobody", id);
     };
+    let ruled = job.escrow.as_ref().is_some_and(|e| e.hearing.ruling == Some(true));
+    if ruled && !is_deterministic(world, job) {
+        // A person who judges at random may well pay for garbage: that is said before funding.
+        return Ok(());
+    }
     let disks = lock(&world.disks);
     let got = job.attempt.as_ref().and_then(|w| disks.read(peer.n, w.output.as_ref()?));
     let made = worker.attempt.as_ref().and_then(|w| disks.read(n, w.source.as_ref()?));
@@ -299,6 +304,12 @@ fn settled_is_what_was_made(world: &World, peer: &Peer, job: &Job) -> Result<(),
         return broken(peer, "settled here, and the worker was not paid", id);
     }
     Ok(())
+}
+
+/// Whether the judge of this job rules by what can be computed.
+fn is_deterministic(world: &World, job: &Job) -> bool {
+    let judged = |peer: &Peer| Some(peer.core.as_ref()?.case(&job.case()?)?.is_deterministic());
+    world.peers.iter().find_map(judged).unwrap_or(false)
 }
 
 fn the_cheat_is_guilty(world: &World, peer: &Peer, job: &Job) -> Result<(), Broken> {

@@ -122,6 +122,11 @@ impl RelayNet {
         }
     }
 
+    /// Whether an event is on its way to this peer: one that a restart would have told again, later.
+    pub(super) fn is_telling(&self, peer: usize) -> bool {
+        !self.sessions[peer].coming.is_empty()
+    }
+
     /// The peer's process is gone, and its connections with it.
     pub(super) fn disconnect(&mut self, peer: usize) {
         self.sessions[peer] = Session::default();

@@ -171,7 +171,7 @@ impl World {
             }
             What::Start(peer) => self.start(peer),
             What::Restart(peer) => {
-                if !self.peers[peer].is_at_rest() {
+                if !self.peers[peer].is_at_rest() || lock(&self.relays).is_telling(peer) {
                     self.clockwork.after(60_000, What::Restart(peer));
                     return Ok(());
                 }

@@ -23,8 +23,7 @@ pub(super) async fn ask(handle: Handle, what: Do) -> Msg {
             Msg::Found(id, page.map(Into::into).map_err(Said::from))
         }
         Do::Gig(id) => {
-            let gig = handle.gig(id).await.map(|gig| gig.map(Box::new));
-            Msg::Gig(id, gig.map_err(Said::from))
+            Msg::Gig(id, handle.gig(id).await.map(|gig| gig.map(Box::new)).map_err(Said::from))
         }
         Do::History(job) => Msg::History(job, handle.history(job).await.map_err(Said::from)),
         Do::Wallet(id, command) => {

@@ -67,8 +67,8 @@ fn nobody_speaks_in_the_judges_name() {
         (Worker, Body::Ruling { dispute: manifest, x: None, reason: "so".into() }),
         (Requester, Body::Lodged { record: pair.job(Worker).bid_event, height: 1 }),
         (Worker, Body::Cancel { reason: "no".into() }),
-        (Requester, Body::Accept { manifest, x: Some(x) }),
-        (Worker, Body::Settled { manifest }),
+        (Requester, Body::Accept { manifest, x: Some(x), receipt: None }),
+        (Worker, Body::Settled { manifest, receipt: None }),
     ] {
         let role = if liar == Worker { Role::Worker } else { Role::Requester };
         let at = place(case(&pair).chain_of(role));

@@ -69,6 +69,50 @@ fn in_escrow(all: &mut Vec<(Job, Time)>) {
     keep(&pair);
 }
 
+/// An escrow before a judge, from its word to a dispute.
+fn before_a_judge(all: &mut Vec<(Job, Time)>) {
+    let everybody = [Requester, Worker, Judge];
+    let mut pair = Pair::new();
+    pair.blocks(1000, &everybody);
+    let mut listing = pair.draft();
+    (listing.work, listing.modes) = (Work::Judge, vec![Mode::Direct]);
+    let listing = pair.core_mut(Judge).post(&listing, Vec::new()).unwrap();
+    pair.quiet();
+    let judge = Some(JudgeTerms { identity: pair.core(Judge).identity(), listing });
+    let gig = pair.posted(|draft| {
+        draft.modes = vec![Mode::Escrow];
+        draft.escrow = Some(EscrowTerms { window: WINDOW, judge });
+    });
+    let id = pair.core_mut(Worker).bid(&gig, Wish::default(), "I can.").unwrap();
+    pair.quiet();
+    pair.core_mut(Requester).award(&id).unwrap();
+    pair.quiet();
+    pair.side_mut(Judge).deaf = true;
+    pair.core_mut(Requester).fund(&id, sats(100)).unwrap();
+    pair.quiet();
+    let mut keep = |pair: &Pair| {
+        for who in [Requester, Worker] {
+            all.push((pair.job(who), pair.now()));
+        }
+    };
+    keep(&pair);
+    pair.side_mut(Judge).deaf = false;
+    pair.quiet();
+    keep(&pair);
+    pair.deliver("work.bin", 20_000).unwrap();
+    pair.quiet();
+    keep(&pair);
+    pair.reject().unwrap();
+    pair.quiet();
+    keep(&pair);
+    pair.ask(Worker, Ask::Dispute { reason: "It is good.".into() }).unwrap();
+    pair.quiet();
+    keep(&pair);
+    pair.ask(Requester, Ask::Object { reason: "It is not.".into() }).unwrap();
+    pair.quiet();
+    keep(&pair);
+}
+
 /// A job in every phase that each side comes through, with when it stood there.
 pub(crate) fn stages() -> Vec<(Job, Time)> {
     let mut all = Vec::new();
@@ -127,6 +171,7 @@ pub(crate) fn stages() -> Vec<(Job, Time)> {
         keep(&pair, &mut all);
     }
     in_escrow(&mut all);
+    before_a_judge(&mut all);
     let ended = |end: &dyn Fn(&mut Pair), all: &mut Vec<(Job, Time)>| {
         let mut pair = Pair::new();
         end(&mut pair);
@@ -216,7 +261,11 @@ fn ask(verb: Verb, job: &Job) -> Ask {
             message: reason,
             nonce,
         },
-        Verb::Fund => Ask::Fund { max_fee: sats(1), nonce, hash: PaymentHash([77; 32]) },
+        Verb::Fund => {
+            Ask::Fund { max_fee: sats(1), nonce, hash: PaymentHash([77; 32]), judge: None }
+        }
+        Verb::Dispute => Ask::Dispute { reason },
+        Verb::Object => Ask::Object { reason },
         Verb::Accept => Ask::Accept { max_fee: sats(1) },
         Verb::Reject => Ask::Reject { reason },
         Verb::Cancel => Ask::Cancel { reason },
@@ -226,8 +275,10 @@ fn ask(verb: Verb, job: &Job) -> Ask {
     }
 }
 
-const VERBS: [Verb; 11] = [
+const VERBS: [Verb; 13] = [
     Verb::Approve,
+    Verb::Dispute,
+    Verb::Object,
     Verb::Award,
     Verb::Fund,
     Verb::Decline,
@@ -247,8 +298,8 @@ fn every_phase_is_reached() {
     phases.dedup();
     use Phase::*;
     let all = [
-        Bid, Awarded, Funding, Working, Delivered, Accepted, Paying, Refunding, Settled, Declined,
-        Withdrawn, Cancelled, Expired, Refunded, Cheated,
+        Bid, Awarded, Funding, Working, Delivered, Disputed, Accepted, Paying, Refunding, Settled,
+        Declined, Withdrawn, Cancelled, Expired, Refunded, Cheated,
     ];
     assert_eq!(phases, all);
 }
@@ -268,6 +319,7 @@ fn what_is_offered_is_done_and_what_is_not_is_refused_for_the_same_reason() {
             let known = |verb: &Verb| match verb {
                 Verb::Fund => job.terms().mode == Mode::Escrow,
                 Verb::Approve => job.charge.asked.is_some(),
+                Verb::Dispute | Verb::Object => job.judge().is_some(),
                 _ => true,
             };
             let known: Vec<Verb> = Verb::of(job.role).iter().copied().filter(known).collect();
@@ -312,7 +364,8 @@ pub(crate) fn inputs(job: &Job, stages: &[(Job, Time)]) -> Vec<Input> {
         bodies.push(Body::Fund { attempt, invoice: "lnbcrt1".into(), height: u32::MAX });
         bodies.push(Body::Funded { attempt, deadline: u32::MAX });
     }
-    bodies.push(Body::Holding { hash: PaymentHash([8; 32]) });
+    bodies.push(Body::Lodged { record: "{}".into(), height: 1 });
+    bodies.push(Body::Lodge { record: "{}".into() });
     for manifest in [manifest.unwrap_or(EventId([4; 32])), EventId([5; 32])] {
         bodies.push(Body::Accept { manifest, x: None, receipt: None });
         bodies.push(Body::Accept { manifest, x: Some(Preimage::new([3; 32])), receipt: None });

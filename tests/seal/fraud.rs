@@ -80,6 +80,7 @@ fn unrelated_chunk_keys_pass_inspection_fail_to_open_and_convict() {
 }
 
 #[test]
+#[expect(clippy::disallowed_methods, reason = "how long it takes is what is tested")]
 fn a_proof_about_a_gibibyte_is_judged_in_milliseconds() {
     // A gibibyte is 65,536 chunks: the path has 16 steps. What is judged is one chunk and its path, so that a
     // delivery of as many chunks of one byte is judged alike; the chunk that is shown is a full one.

@@ -80,7 +80,7 @@ fn what_no_reader_would_take_is_not_signed() {
     for height in [0, 500_000_000] {
         limit(Body::Fund { attempt: 0, invoice: "lnbcrt1".into(), height });
         limit(Body::Funded { attempt: 0, deadline: height });
-        limit(Body::Lodged { record: manifest, height });
+        limit(Body::Lodged { record: "{}".into(), height });
     }
     limit(Body::Fund { attempt: 0, invoice: "ln bc".into(), height: 1 });
     limit(Body::Funded { attempt: 16, deadline: 1 });

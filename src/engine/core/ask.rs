@@ -1,7 +1,7 @@
 //! What people ask of the core.
 
 use super::*;
-use crate::market::{EscrowTerms, Lock, Work};
+use crate::market::{EscrowTerms, Lock, Mode, Work};
 
 impl<S: Store> Core<S> {
     /// Publishes a gig. Its inputs lie here already, in copies of our own.
@@ -188,8 +188,8 @@ impl<S: Store> Core<S> {
             limits: self.limits(&gig.author)?,
         };
         let (terms, least_first) = propose(&gig, wish, &bidder)?;
-        self.may_bid(terms.mode)?;
         self.check_judge(terms.escrow.as_ref())?;
+        self.may_bid(terms.mode)?;
         let nonce = self.dice.nonce();
         let certificate = self.scribe.certify(&CertificateDraft {
             role: Role::Worker,

@@ -1,9 +1,10 @@
 //! What a step means for reputation: a receipt that both have signed, and signatures that convict.
 
-use crate::market::{Body, Delivery, Effect, Fact, Job, Record, Say, Step};
+use crate::market::{Body, Delivery, Effect, Fact, Job, Phase, Record, Say, Step, Time};
 
-/// A step after which both signatures on the receipt may be here has it published.
-pub(super) fn attested(job: &Job, step: Step) -> Step {
+/// A step after which the job is settled and both signatures on its receipt are here, and before which they were
+/// not, has it published.
+pub(super) fn attested(job: &Job, step: Step, now: Time) -> Step {
     let heard = |fact: &Fact| match fact {
         Fact::Heard { record } => record.draft.body.receipt().is_some(),
         _ => false,
@@ -13,9 +14,15 @@ pub(super) fn attested(job: &Job, step: Step) -> Step {
         Say::Release { .. } => true,
         _ => false,
     };
-    let comes = step.facts.iter().any(heard);
-    let goes = job.countersigned.is_some() && step.says.iter().any(signs);
-    if comes || goes { step.effect(Effect::Attest) } else { step }
+    let theirs = job.countersigned.is_some() || step.facts.iter().any(heard);
+    let ours = job.signed.is_some() || step.says.iter().any(signs);
+    let known = job.phase == Phase::Settled && job.signatures().is_some();
+    if !theirs || !ours || known {
+        return step;
+    }
+    let mut after = job.clone();
+    step.facts.iter().for_each(|fact| after.apply(fact, now));
+    if after.phase == Phase::Settled { step.effect(Effect::Attest) } else { step }
 }
 
 /// A delivery under a number that was signed before, for something else: no step follows from it, but the two
