@@ -124,6 +124,8 @@ impl Ask {
             Self::Fund { .. } => Verb::Fund,
             Self::Reject { .. } => Verb::Reject,
             Self::Cancel { .. } => Verb::Cancel,
+            Self::Dispute { .. } => Verb::Dispute,
+            Self::Object { .. } => Verb::Object,
             Self::Note { .. } => Verb::Note,
             Self::Rate { .. } => Verb::Rate,
             Self::Approve => Verb::Approve,
