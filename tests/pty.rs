@@ -45,7 +45,7 @@ fn it_starts_is_used_and_quits() {
     let mut tty = Tty::start(&home, &flags, &[]);
     tty.types("8").sees("ember").types("q");
     let code = tty.ended();
-    assert_eq!(code, 0, "{}", tty.text());
+    assert_eq!(code, 0, "{}", tty.raw());
     world.end();
 }
 

@@ -18,6 +18,8 @@ use crate::engine::{Fault, Handle, Snapshot, Trouble};
 use crate::market;
 use crate::rpc::Door;
 
+/// What is still being opened when a signal comes is waited for so long, to be closed in order.
+const OPENING: Duration = Duration::from_secs(10);
 /// How long a fresh owner listens before it works on jobs.
 const CATCH_UP: Duration = Duration::from_secs(8);
 /// Nothing new for so long is the end of what relays have.
@@ -129,12 +131,22 @@ impl Session {
         })?;
         runtime()?.block_on(async {
             let mut stop = pin!(interrupted());
-            // An opening that is cut short leaves nothing that the next one does not put right.
+            let mut opening = pin!(crate::rpc::open(setup, keys));
             // Signals first: they are heard before anything is opened.
             let door = tokio::select! {
                 biased;
-                failure = &mut stop => return Err(failure),
-                door = crate::rpc::open(setup, keys) => door.map_err(|why| not_started(&why))?,
+                failure = &mut stop => {
+                    // What is half open is closed in order; a second signal does not wait for that.
+                    tokio::select! {
+                        Ok(Ok(door)) = tokio::time::timeout(OPENING, opening) => {
+                            let _ = door.leave().await;
+                        }
+                        _ = interrupted() => {}
+                        else => {}
+                    }
+                    return Err(failure);
+                }
+                door = &mut opening => door.map_err(|why| not_started(&why))?,
             };
             let work = async {
                 // Without a relay there is nobody to listen to.

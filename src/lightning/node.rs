@@ -3,6 +3,8 @@
 use std::convert::Infallible;
 use std::fmt;
 use std::net::SocketAddr;
+use std::ops::Deref;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
@@ -121,7 +123,7 @@ pub struct Node {
 }
 
 pub(super) struct Inner {
-    pub(super) ldk: ldk_node::Node,
+    pub(super) ldk: Ldk,
     pub(super) id: NodeId,
     pub(super) network: Network,
     pub(super) hashes: Hashes,
@@ -202,7 +204,7 @@ impl Node {
     }
 
     /// [`Node::stop`] for a `Drop`, where nothing can be awaited.
-    pub(crate) fn halt(&self) -> Result<(), NodeError> {
+    pub(crate) fn halt(&self) -> anyhow::Result<()> {
         self.let_go();
         self.inner.halt()
     }
@@ -237,16 +239,47 @@ impl Node {
 }
 
 impl Inner {
-    fn halt(&self) -> Result<(), NodeError> {
+    fn halt(&self) -> anyhow::Result<()> {
         if self.stopped.swap(true, Ordering::SeqCst) {
             return Ok(());
         }
-        match self.ldk.stop() {
-            Ok(()) | Err(NodeError::NotRunning) => {
-                *self.lock.lock().unwrap_or_else(PoisonError::into_inner) = None;
-                Ok(())
-            }
-            Err(why) => Err(why),
+        self.ldk.stop()?;
+        *self.lock.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        Ok(())
+    }
+}
+
+/// ldk-node's node, which cannot take the process down by being dropped: its own `Drop` stops it, and that
+/// panics where the runtime ends already, or where a first stop panicked.
+pub(super) struct Ldk(Arc<ldk_node::Node>);
+
+impl Ldk {
+    /// Stops it; nothing if it is stopped.
+    fn stop(&self) -> anyhow::Result<()> {
+        match catch_unwind(AssertUnwindSafe(|| self.0.stop())) {
+            Ok(Ok(()) | Err(NodeError::NotRunning)) => Ok(()),
+            Ok(Err(why)) => Err(why.into()),
+            Err(_) => Err(anyhow!("it broke off; what it had written is good")),
+        }
+    }
+}
+
+impl Deref for Ldk {
+    type Target = ldk_node::Node;
+
+    fn deref(&self) -> &ldk_node::Node {
+        &self.0
+    }
+}
+
+impl Drop for Ldk {
+    /// What does not stop is never dropped: the end of the process is near, and takes it along.
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            std::mem::forget(Arc::clone(&self.0));
+        } else if let Err(why) = self.stop() {
+            tracing::error!(%why, "the Lightning node did not stop");
+            std::mem::forget(Arc::clone(&self.0));
         }
     }
 }
@@ -322,7 +355,7 @@ fn build(config: &NodeConfig, also: &Also) -> anyhow::Result<Inner> {
         by_hand_turn: Mutex::default(),
         stopped: AtomicBool::new(false),
         lock: Mutex::new(Some(lock)),
-        ldk,
+        ldk: Ldk(Arc::new(ldk)),
     })
 }
 

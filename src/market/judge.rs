@@ -73,7 +73,7 @@ pub fn nested(text: &str, times: u32) -> usize {
     let escaped = |c: char| match c {
         '"' | '\\' => deep,
         '\n' | '\r' | '\t' | '\u{8}' | '\u{c}' => deep / 2 + 1,
-        c if c.is_ascii_control() => deep / 2 + 5,
+        c if c < ' ' => deep / 2 + 5,
         c => c.len_utf8(),
     };
     text.chars().map(escaped).sum()

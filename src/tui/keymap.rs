@@ -174,7 +174,7 @@ pub const KEYMAP: &[Bind] = &[
     bind(On(Jobs), &["o"], Act::Verb(Verb::Object), "answer to the judge", Some(1)),
     bind(On(Jobs), &["e"], Act::Verb(Verb::Decline), "decline", Some(2)),
     bind(On(Jobs), &["z"], Act::Verb(Verb::Withdraw), "withdraw", Some(2)),
-    bind(On(Jobs), &["o"], Act::Verb(Verb::Approve), "let the bot do it", Some(1)),
+    bind(On(Jobs), &["b"], Act::Verb(Verb::Approve), "let the bot do it", Some(1)),
     bind(On(Jobs), &["n"], Act::Verb(Verb::Note), "note", Some(3)),
     bind(On(Jobs), &["s"], Act::Verb(Verb::Rate), "rate", Some(3)),
     bind(On(Jobs), &["x"], Act::Verb(Verb::Cancel), "cancel", Some(4)),

@@ -22,6 +22,9 @@ use crate::tui::{Do, Model, Moment, Msg, Said, Settings, draw, update};
 /// Two frames are at least this far apart: 60 a second.
 const FRAME: Duration = Duration::from_millis(16);
 
+/// What is still being opened when a person leaves is waited for so long, to be closed in order.
+const OPENING: Duration = Duration::from_secs(10);
+
 /// What the front end is told at its start.
 #[derive(Debug, Clone)]
 pub struct Options {
@@ -63,6 +66,9 @@ where
     let door = front.engine.take().map(|engine| engine.door);
     // The terminal is given back before anything is said on it.
     drop(front);
+    // Who leaves at once still closes in order what was being opened.
+    let opened = tokio::time::timeout(OPENING, start.join_next()).await;
+    let door = door.or_else(|| opened.ok()??.ok()?.ok());
     Ended { door, why }
 }
 
