@@ -48,21 +48,35 @@ mod tests {
         EndpointConfig { bind, ..EndpointConfig::new([7; 32]) }
     }
 
+    fn kept(dir: &Path) -> u16 {
+        std::fs::read_to_string(dir.join(FILE)).unwrap().trim().parse().unwrap()
+    }
+
+    /// One that nobody is given by chance: below what systems hand out.
+    fn uncommon() -> u16 {
+        let from = 20_000 + (std::process::id() % 10_000) as u16;
+        (from..from + 1_000)
+            .find(|port| std::net::UdpSocket::bind(("127.0.0.1", *port)).is_ok())
+            .unwrap()
+    }
+
     #[tokio::test]
     async fn a_restart_keeps_the_port_unless_somebody_took_it() {
         let dir = tempfile::tempdir().unwrap();
         let first = bind(dir.path(), local(0)).await.unwrap();
-        let port = first.port().unwrap();
-        // Somebody else has it now: a free one.
+        assert_eq!(first.port(), Some(kept(dir.path())));
+        first.close().await;
+        let port = uncommon();
+        std::fs::write(dir.path().join(FILE), port.to_string()).unwrap();
+        let again = bind(dir.path(), local(0)).await.unwrap();
+        assert_eq!(again.port(), Some(port));
+        // Somebody else has it now: a free one, which is what peers are told from then on.
         let other = bind(dir.path(), local(0)).await.unwrap();
         assert_ne!(other.port(), Some(port));
-        let kept = other.port();
-        first.close().await;
+        assert_eq!(other.port(), Some(kept(dir.path())));
+        again.close().await;
         other.close().await;
-        drop((first, other));
-        let second = bind(dir.path(), local(0)).await.unwrap();
-        assert_eq!(second.port(), kept, "the newest is the one that peers were told");
-        second.close().await;
+        drop((again, other));
         // A port that is asked for is taken as it is, and nothing is remembered.
         let dir = tempfile::tempdir().unwrap();
         let asked = bind(dir.path(), local(port)).await.unwrap();
