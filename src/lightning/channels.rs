@@ -113,6 +113,16 @@ impl Node {
         self.call(|inner| Ok(inner.ldk.list_channels().iter().map(info).collect())).await
     }
 
+    /// The funding transactions of channels that no block has yet.
+    pub(crate) async fn unconfirmed(&self) -> Result<Vec<bitcoin::Txid>, Fault> {
+        self.call(|inner| {
+            let channels = inner.ldk.list_channels();
+            let fresh = channels.iter().filter(|c| c.confirmations.unwrap_or(0) == 0);
+            Ok(fresh.filter_map(|c| c.funding_txo).map(|funding| funding.txid).collect())
+        })
+        .await
+    }
+
     /// Asks the chain source for news now instead of at its next poll.
     pub async fn sync(&self) -> Result<(), Fault> {
         self.call(|inner| {

@@ -4,6 +4,7 @@
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context, anyhow};
 use ldk_node::liquidity::LSPS2ServiceConfig;
@@ -11,7 +12,7 @@ use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 use zeroize::Zeroizing;
 
-use super::client::Endpoint;
+use super::client::{Client, Endpoint, HttpClient};
 use crate::engine::{Fault, Lightning, NodeStatus};
 use crate::lightning::{Chain, ChannelInfo, Holdings, Node, NodeConfig, Peer};
 use crate::market::{Msat, Network, NodeEvent};
@@ -31,6 +32,9 @@ pub const LEAST_FIRST_PAYMENT_MSAT: u64 = 5_000_000;
 
 /// The most: a hundredth of a bitcoin.
 pub const MOST_FIRST_PAYMENT_MSAT: u64 = 1_000_000_000;
+
+/// A call to the chain may take so long.
+const CALL: Duration = Duration::from_secs(10);
 
 /// A free port may be taken between finding and using it.
 const PORT_TRIES: u32 = 5;
@@ -81,7 +85,8 @@ impl Lsp {
                     std::fs::write(&kept, port.to_string())
                         .with_context(|| format!("cannot write {}", kept.display()))?;
                     let peer = Peer { id: node.node(), address: listen.to_string() };
-                    let events = config.runtime.spawn(drain(Arc::clone(&node)));
+                    let chain = Client::Http(HttpClient::new(config.chain.clone(), CALL)?);
+                    let events = config.runtime.spawn(drain(Arc::clone(&node), chain));
                     return Ok(Self { node, peer, events });
                 }
                 Err(why) => failed = why,
@@ -185,23 +190,39 @@ async fn start_node(config: &LspConfig, listen: SocketAddr) -> anyhow::Result<Ar
 }
 
 /// Nobody waits for what an LSP's node says; the queue must not grow.
-async fn drain(node: Arc<Node>) {
+async fn drain(node: Arc<Node>, chain: Client) {
     loop {
         let event = node.next().await;
         tracing::debug!(?event, "lsp");
-        // ldk-node's wallet learns of a funding transaction of its own only by looking at the chain, every
-        // two seconds. Of two channels opened in between, the second would spend the coin of the first: it
-        // would never confirm, and could be used all the same (zero confirmations).
         if matches!(event, NodeEvent::Channels(_))
-            && let Err(fault) = node.sync().await
+            && let Err(why) = see_funding(&node, &chain).await
         {
-            tracing::warn!(%fault, "the LSP cannot look at the chain");
+            tracing::warn!(%why, "the LSP cannot look at the chain");
         }
         if let Err(fault) = node.handled().await {
             tracing::warn!(%fault, "the LSP cannot take an event off its queue");
-            tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+            tokio::time::sleep(Duration::from_secs(1)).await;
         }
     }
+}
+
+/// ldk-node's wallet learns of a funding transaction of its own only by looking at the chain, every two
+/// seconds. Of two channels opened in between, the second would spend the coin of the first: it would never
+/// confirm, and could be used all the same (zero confirmations). So it looks as soon as there is something
+/// to see: the event comes before the transaction has been sent.
+async fn see_funding(node: &Node, chain: &Client) -> anyhow::Result<()> {
+    const TRIES: u32 = 200;
+    for _ in 0..TRIES {
+        let mut sent = true;
+        for txid in node.unconfirmed().await? {
+            sent &= chain.transaction(&txid).await?.is_some();
+        }
+        if sent {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    Ok(node.sync().await?)
 }
 
 fn free_port() -> anyhow::Result<u16> {

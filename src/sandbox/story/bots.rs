@@ -264,7 +264,11 @@ pub(super) async fn requester(play: &Play, teller: &mut Teller<'_>) -> anyhow::R
     world.open_channel(&requester, 3_000_000).await?;
     let mut lsp_fee = Msat::ZERO;
     for worker in &workers {
-        lsp_fee = lsp_fee.checked_add(first_payment(&requester, worker).await?).unwrap_or(lsp_fee);
+        let fee = first_payment(&requester, worker).await?;
+        lsp_fee = lsp_fee.checked_add(fee).unwrap_or(lsp_fee);
+        // Two channels in the same moment would spend the same coin of the LSP (ldk-node's wallet forgets
+        // what it spent until it sees it on the chain).
+        world.mine(1, &[]).await?;
     }
     teller.step("everybody has a channel, from a first payment by hand");
     let bare_per_s = bare(&requester, &workers[..HONEST.len()]).await?;

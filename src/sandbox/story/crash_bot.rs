@@ -60,7 +60,11 @@ pub(super) async fn tell(play: &Play, teller: &mut Teller<'_>) -> anyhow::Result
     world.open_channel(&requester, 2_000_000).await?;
     let mut lsp_fee = crate::market::Msat::ZERO;
     for worker in &workers {
-        lsp_fee = lsp_fee.checked_add(first_payment(&requester, worker).await?).unwrap_or(lsp_fee);
+        let fee = first_payment(&requester, worker).await?;
+        lsp_fee = lsp_fee.checked_add(fee).unwrap_or(lsp_fee);
+        // Two channels in the same moment would spend the same coin of the LSP (ldk-node's wallet forgets
+        // what it spent until it sees it on the chain).
+        world.mine(1, &[]).await?;
     }
     world.still(&[&requester]).await?;
     requester.app.stop().await?;
