@@ -192,6 +192,7 @@ impl WrittenGig {
             return Err(wrong(Some(file.span().start), why));
         }
         let draft = GigDraft {
+            milestones: Vec::new(),
             title: form.title,
             summary: form.summary,
             content: form.content.unwrap_or_default().trim_matches('\n').to_owned(),

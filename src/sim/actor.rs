@@ -76,6 +76,7 @@ impl Stage {
         let escrow = modes.contains(&Mode::Escrow);
         let judge = a_judge(core, draw.next());
         let draft = GigDraft {
+            milestones: Vec::new(),
             quality: Quality::default(),
             title: format!("Gig {} of {}", core.posts().len(), peer.n),
             summary: String::new(),
@@ -122,6 +123,7 @@ impl Stage {
         if nature < 3 && !self.closing && !core.posts().values().any(listed) {
             let tags = if nature < 2 { DETERMINISTIC } else { "by-hand" };
             let draft = GigDraft {
+                milestones: Vec::new(),
                 quality: Quality::default(),
                 title: format!("Judge {}", peer.n),
                 summary: String::new(),
@@ -327,13 +329,18 @@ impl Stage {
         let body = match draw.range(0, if locked.is_some() { 12 } else { 8 }) {
             8 => Body::Funded { attempt: 0, deadline: u32::MAX >> 4 },
             9 => Body::Lodged { record: String::new(), height: 800_001 },
-            10 => Body::Accept { manifest, x: Some(Preimage::new([9; 32])), receipt: None },
+            10 => Body::Accept {
+                manifest,
+                next: None,
+                x: Some(Preimage::new([9; 32])),
+                receipt: None,
+            },
             11 => match locked {
                 Some(lock) => Body::Lock(Lock { attempt: lock.attempt + 1, ..lock }),
                 None => Body::Note { text: Raw("no lock".into()) },
             },
             0 => Body::Settled { manifest, receipt: None },
-            1 => Body::Accept { manifest, x: None, receipt: None },
+            1 => Body::Accept { manifest, next: None, x: None, receipt: None },
             2 => Body::Ready { manifest, tranche: 0 },
             3 => Body::Reject { manifest, reason: Raw("forged".into()), next: None },
             4 => Body::Note { text: Raw("one of two".into()) },

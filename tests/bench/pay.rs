@@ -107,6 +107,7 @@ async fn delivered(requester: &Party, worker: &Party, jobs: u32, price: u64) -> 
 async fn post(requester: &Party, worker: &Party, n: u32, price: u64) -> EventId {
     let word = format!("measured{}x{n}", worker.name);
     let draft = GigDraft {
+        milestones: Vec::new(),
         quality: Quality::default(),
         title: format!("A {word} gig"),
         summary: String::new(),

@@ -474,6 +474,7 @@ impl Pair {
 
     pub(crate) fn draft(&self) -> GigDraft {
         GigDraft {
+            milestones: Vec::new(),
             quality: Quality::default(),
             title: "Clean a list".into(),
             summary: String::new(),

@@ -60,7 +60,7 @@ fn forged(pair: &Pair, who: Who, n: u8) -> Body {
         1 => Body::Reject { manifest, reason, next: None },
         2 => Body::Ready { manifest, tranche: u32::from(n % 3) },
         3 => Body::Settled { manifest, receipt: None },
-        4 => Body::Accept { manifest, x: None, receipt: None },
+        4 => Body::Accept { manifest, next: None, x: None, receipt: None },
         5 => Body::Bill { manifest, tranche: 0, invoice: "lnbcrt1".into() },
         6 => Body::Withdraw { reason },
         _ => Body::Note { text: reason },

@@ -367,8 +367,13 @@ pub(crate) fn inputs(job: &Job, stages: &[(Job, Time)]) -> Vec<Input> {
     bodies.push(Body::Lodged { record: "{}".into(), height: 1 });
     bodies.push(Body::Lodge { record: "{}".into() });
     for manifest in [manifest.unwrap_or(EventId([4; 32])), EventId([5; 32])] {
-        bodies.push(Body::Accept { manifest, x: None, receipt: None });
-        bodies.push(Body::Accept { manifest, x: Some(Preimage::new([3; 32])), receipt: None });
+        bodies.push(Body::Accept { manifest, next: None, x: None, receipt: None });
+        bodies.push(Body::Accept {
+            manifest,
+            next: None,
+            x: Some(Preimage::new([3; 32])),
+            receipt: None,
+        });
         bodies.push(Body::Settled { manifest, receipt: None });
         bodies.push(Body::Audit { manifest, seed: Preimage::new([3; 32]) });
         bodies.push(Body::Open { manifest, keys: "x".into() });

@@ -118,6 +118,7 @@ impl Course {
     /// From the listing to the award.
     pub(super) async fn award(&self, asked: &Asked) -> anyhow::Result<BidId> {
         let draft = GigDraft {
+            milestones: Vec::new(),
             quality: asked.quality.clone(),
             title: asked.title.into(),
             summary: "A gig of a story.".into(),
