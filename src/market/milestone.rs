@@ -4,8 +4,8 @@
 use serde::{Deserialize, Serialize};
 
 use crate::market::{
-    Deadlines, EscrowTerms, Gig, GigDraft, LEAST_PRICE, LONGEST_PHASE, MOST_TRANCHES, Mode, Msat,
-    Offer, Pinned, Quality, Refusal, Terms,
+    Deadlines, EscrowTerms, Gig, GigDraft, JudgeTerms, LEAST_PRICE, LONGEST_PHASE, MOST_TRANCHES,
+    Mode, Msat, Offer, Pinned, Quality, Refusal, Terms,
 };
 use crate::text::Raw;
 
@@ -153,6 +153,28 @@ impl GigDraft {
             quality: Quality::default(),
             milestones,
             ..self
+        }
+    }
+
+    /// Adds a check: to a milestone, or where there are none to every delivery.
+    pub fn pin(&mut self, milestone: Option<usize>, check: Pinned) {
+        let quality = match milestone {
+            Some(n) => self.milestones.get_mut(n).map(|m| &mut m.quality),
+            None => Some(&mut self.quality),
+        };
+        if let Some(quality) = quality {
+            quality.checks.push(check);
+        }
+    }
+
+    /// Every escrow of it is before this judge.
+    pub fn before(&mut self, judge: JudgeTerms) {
+        for m in self.milestones.iter_mut().filter(|m| m.mode == Mode::Escrow) {
+            m.escrow.get_or_insert_default().judge = Some(judge);
+        }
+        match escrow(&self.milestones) {
+            Some(first) => self.escrow = Some(first),
+            None => self.escrow.get_or_insert_default().judge = Some(judge),
         }
     }
 
