@@ -339,8 +339,8 @@ fn every_phase_is_reached() {
     phases.dedup();
     use Phase::*;
     let all = [
-        Bid, Awarded, Funding, Working, Delivered, Disputed, Accepted, Paying, Refunding, Settled,
-        Declined, Withdrawn, Cancelled, Expired, Refunded, Cheated,
+        Bid, Awarded, Funding, Working, Delivered, Disputed, Accepted, Paying, Refunding, Reached,
+        Settled, Declined, Withdrawn, Cancelled, Expired, Refunded, Cheated,
     ];
     assert_eq!(phases, all);
 }
