@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use crate::engine::JobView;
 use crate::market::{Digest, Job, Milestone, Mode, Msat, Phase};
 use crate::text::{Clean, Limit};
 
@@ -90,10 +91,12 @@ impl MilestoneView {
     /// All of a job.
     pub fn all(job: &Job) -> Vec<Self> {
         let now = usize::try_from(job.milestone).unwrap_or(usize::MAX);
-        let work = job.attempt.as_ref();
+        let done = job.done(job.since);
         let view = |(n, m): (usize, &Milestone)| {
             let offered = Self::offered(m);
-            if let Some(past) = job.past.get(n) {
+            let paid = matches!(job.phase, Phase::Reached | Phase::Settled);
+            let last = done.as_ref().filter(|_| n == now && paid);
+            if let Some(past) = job.past.get(n).or(last) {
                 return Self {
                     stage: MilestoneStage::Paid,
                     output: past.output.clone(),
@@ -104,16 +107,14 @@ impl MilestoneView {
                     ..offered
                 };
             }
-            let paid = work.is_some_and(|work| work.record.is_some())
-                && matches!(job.phase, Phase::Reached | Phase::Settled);
-            let stage = match (n == now, job.phase.is_over()) {
-                (true, _) if paid => MilestoneStage::Paid,
-                (true, false) if job.job.is_some() => MilestoneStage::Now,
-                (_, true) => MilestoneStage::Left,
-                (_, false) => MilestoneStage::Next,
+            let stage = match job.phase.is_over() {
+                true => MilestoneStage::Left,
+                false if n == now && job.job.is_some() => MilestoneStage::Now,
+                false => MilestoneStage::Next,
             };
-            let output = work.and_then(|work| work.output.clone()).filter(|_| n == now);
-            Self { stage, output, ..offered }
+            // In escrow the work is read before it is paid.
+            let output = job.attempt.as_ref().and_then(|work| work.output.clone());
+            Self { stage, output: output.filter(|_| n == now), ..offered }
         };
         job.agreed().milestones.iter().enumerate().map(view).collect()
     }
@@ -134,6 +135,25 @@ impl MilestoneView {
             MilestoneStage::Left => " [left]",
         };
         format!("{}. {title}: {}, {}{parts}{window}{stage}", n + 1, self.price, self.mode.word())
+    }
+}
+
+impl JobView {
+    /// What the job pays in all.
+    pub fn whole(&self) -> Msat {
+        match self.milestones.is_empty() {
+            true => self.price,
+            false => self.milestones.iter().map(|m| m.price).sum(),
+        }
+    }
+
+    /// What of it is paid, of a job that is settled.
+    pub fn settled_price(&self) -> Msat {
+        let paid = |m: &&MilestoneView| m.stage == MilestoneStage::Paid;
+        match self.milestones.is_empty() {
+            true => self.price,
+            false => self.milestones.iter().filter(paid).map(|m| m.price).sum(),
+        }
     }
 }
 

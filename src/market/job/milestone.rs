@@ -192,7 +192,8 @@ impl Job {
         self.enter(phase, at);
     }
 
-    fn done(&self, at: Time) -> Option<Reached> {
+    /// The milestone that is on as it is remembered once it is paid; `None` while nothing of it is delivered.
+    pub fn done(&self, at: Time) -> Option<Reached> {
         let work = self.attempt.as_ref()?;
         let slots = &work.tranches;
         let held = self.escrow.as_ref();
