@@ -43,9 +43,9 @@ pub(super) async fn tell(play: &Play, teller: &mut Teller<'_>) -> anyhow::Result
         true => Ports { files: Arc::new(Sabotage(ports.files.clone())), ..ports },
         false => ports,
     };
-    let mut course = Course::start(play, teller, change).await?;
     let price = sats(play.price.unwrap_or(PRICE_SATS))?;
-    let milestones = milestones(price, !course.is_broken_by("no-check"))?;
+    let milestones = milestones(price, play.break_way.as_deref() != Some("no-check"))?;
+    let mut course = Course::start(play, teller, change).await?;
     let mut seen = Seen::default();
     let ran = run(&mut course, &milestones, play, teller, &mut seen).await;
     if let Some(job) = seen.job {
@@ -142,15 +142,16 @@ fn milestones(price: Msat, checked: bool) -> anyhow::Result<Vec<Milestone>> {
         part("A list of sources", last, Mode::Sealed)?,
     ];
     if checked {
-        all[2].quality.checks = vec![forty_lines()?];
+        all[2].quality.checks = vec![long_enough()?];
     }
     Ok(all)
 }
 
-/// Says yes of forty lines of text.
-fn forty_lines() -> anyhow::Result<Pinned> {
-    let rows = Range { min: Some(LINES), max: Some(LINES) };
-    let rules = Rules { encoding: Some(Encoding::Utf8), rows: Some(rows), ..Rules::default() };
+/// Says yes of text that is as long as forty lines are.
+fn long_enough() -> anyhow::Result<Pinned> {
+    let least = lines("Sources", LINES).len() as u64;
+    let bytes = Range { min: Some(least), max: None };
+    let rules = Rules { encoding: Some(Encoding::Utf8), bytes: Some(bytes), ..Rules::default() };
     let check = Check { scope: Scope::Whole, kind: Kind::Rules(Box::new(rules)) };
     pin(&check.to_json()).map_err(|why| anyhow::anyhow!(why))
 }
