@@ -268,7 +268,7 @@ pub(super) async fn requester(play: &Play, teller: &mut Teller<'_>) -> anyhow::R
         lsp_fee = lsp_fee.checked_add(fee).unwrap_or(lsp_fee);
         // Two channels in the same moment would spend the same coin of the LSP (ldk-node's wallet forgets
         // what it spent until it sees it on the chain).
-        world.mine(1, &[]).await?;
+        world.mine(1, &[&requester, worker]).await?;
     }
     teller.step("everybody has a channel, from a first payment by hand");
     let bare_per_s = bare(&requester, &workers[..HONEST.len()]).await?;
@@ -394,6 +394,9 @@ pub(super) async fn worker(play: &Play, teller: &mut Teller<'_>) -> anyhow::Resu
     for requester in &requesters {
         world.open_channel(requester, 1_000_000).await?;
     }
+    // Who is blocks behind when it pays is refused.
+    let parties: Vec<&Party> = requesters.iter().chain([&worker]).collect();
+    world.sync(&parties).await?;
     let lsp_fee = first_payment(&requesters[0], &worker).await?;
     teller.step("everybody has a channel");
     if way == Some("stray-coins") {

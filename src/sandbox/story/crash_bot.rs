@@ -64,7 +64,7 @@ pub(super) async fn tell(play: &Play, teller: &mut Teller<'_>) -> anyhow::Result
         lsp_fee = lsp_fee.checked_add(fee).unwrap_or(lsp_fee);
         // Two channels in the same moment would spend the same coin of the LSP (ldk-node's wallet forgets
         // what it spent until it sees it on the chain).
-        world.mine(1, &[]).await?;
+        world.mine(1, &[&requester, worker]).await?;
     }
     world.still(&[&requester]).await?;
     requester.app.stop().await?;
