@@ -111,7 +111,8 @@ pub(super) async fn tell(play: &Play, teller: &mut Teller<'_>) -> anyhow::Result
 
     let requester = world.party_bound("requester", FOLDER, limits, |ports| ports).await?;
     let handle = requester.app.handle();
-    let shown = handle.watch().borrow().clone();
+    let mut watch = handle.watch();
+    let shown = watch.wait_for(|now| now.identity.is_some()).await?.clone();
     let keys: std::collections::BTreeSet<_> = shown.posts.iter().map(|p| p.key.clone()).collect();
     teller.claim(
         "each item has one gig",
