@@ -68,6 +68,15 @@ fn the_bots_of_the_readme_work_as_pasted() {
     let file = ada.home.dir().join("sorted").join(text(&result, "file"));
     assert_eq!(std::fs::read_to_string(file).unwrap(), "apple\npear\n");
     until("bob has what he asked for", || bob.balance() == bob_had + 1_800_000);
+    // A second one of the same name would do everything twice.
+    let second = bob.verb(&["bot", "work.toml"]).failed(2);
+    assert!(text(&second, "message").contains("runs already"), "{second}");
+    // Nor is the queue done twice.
+    let again = ada.verb(&["bot", "pay.toml", "--out", "sorted"]).failed(2);
+    assert!(text(&again, "message").contains("--resume"), "{again}");
+    let again = ada.verb(&["bot", "pay.toml", "--out", "sorted", "--resume"]).ok();
+    assert!(again.lines().last().unwrap().contains("\"posted\":1"), "{again}");
+    assert_eq!(bob.balance(), bob_had + 1_800_000);
     // It runs until somebody stops it; here its owner does.
     bob.end();
     let _ = worker.wait();
