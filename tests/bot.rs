@@ -21,6 +21,7 @@ use tokio::time::Instant;
 fn template(modes: &[Mode], audit: u64) -> Template {
     Template {
         draft: GigDraft {
+            milestones: Vec::new(),
             quality: Quality { audit, ..Quality::default() },
             title: "Label {{id}}".into(),
             summary: String::new(),

@@ -530,3 +530,29 @@ fn a_command_without_a_verb_is_told_what_there_is() {
     let said = String::from_utf8(ended.stderr).unwrap();
     assert!(said.contains("Usage: earnest"), "{said}");
 }
+
+#[test]
+fn a_dry_run_shows_every_milestone_and_a_mistake_in_one_has_a_place() {
+    let home = Home::with_keys();
+    let gig = "title = \"Write\"\n\n[[milestone]]\ntitle = \"Outline\"\nprice = \"4000sat\"\n\n\
+               [[milestone]]\ntitle = \"Text\"\nprice = \"5000sat\"\nmode = \"escrow\"\n";
+    home.file("gig.toml", gig);
+    let post = "post gig.toml --dry-run --network regtest --relay ws://127.0.0.1:9 --json";
+    let shown = home.run(post).done();
+    let tag = |name: &str| {
+        let tags = shown["tags"].as_array().unwrap();
+        tags.iter().find(|tag| tag[0] == name).unwrap()[1].as_str().unwrap().to_owned()
+    };
+    assert_eq!(tag("price"), "9000", "the price of all");
+    let offer: Value = serde_json::from_str(&tag("terms")).unwrap();
+    assert_eq!(offer["modes"], serde_json::json!(["sealed", "escrow"]));
+    let parts = offer["milestones"].as_array().unwrap();
+    let said: Vec<_> = parts.iter().map(|m| (&m["title"], &m["price"], &m["mode"])).collect();
+    assert_eq!(said[0], (&"Outline".into(), &"4000000".into(), &"sealed".into()));
+    assert_eq!(said[1], (&"Text".into(), &"5000000".into(), &"escrow".into()));
+    home.file("gig.toml", &gig.replace("4000sat", "999sat"));
+    assert_eq!(home.run(post).failed(3)["code"], "price-too-small");
+    home.file("gig.toml", &format!("price = 9000\n{gig}"));
+    let said = home.run(post).failed(2);
+    assert!(said["message"].as_str().unwrap().starts_with("gig.toml:1:9: "), "{said}");
+}

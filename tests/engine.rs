@@ -18,6 +18,8 @@ mod crash;
 mod disk;
 #[path = "engine/late.rs"]
 mod late;
+#[path = "engine/milestone.rs"]
+mod milestone;
 #[path = "engine/money.rs"]
 mod money;
 #[path = "engine/pair.rs"]

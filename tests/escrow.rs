@@ -20,5 +20,7 @@ mod judge_crash;
 mod judge_liars;
 #[path = "escrow/liars.rs"]
 mod liars;
+#[path = "escrow/milestone.rs"]
+mod milestone;
 #[path = "engine/pair.rs"]
 mod pair;

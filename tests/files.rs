@@ -54,6 +54,7 @@ impl Pair {
 
     fn terms(&self) -> SealTerms {
         let terms = Terms {
+            milestones: Vec::new(),
             quality: Quality::default(),
             v: 1,
             work: Work::File,

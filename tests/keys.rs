@@ -127,6 +127,7 @@ fn an_encrypted_identity_is_imported_with_its_passphrase() {
 
 fn terms() -> Terms {
     Terms {
+        milestones: Vec::new(),
         quality: Quality::default(),
         v: 1,
         work: Work::File,
@@ -169,6 +170,7 @@ fn gig(inbox: Pubkey) -> Gig {
         network: Network::Regtest,
         expires_at: NOW.after(Span::DAY),
         offer: Offer {
+            milestones: Vec::new(),
             quality: Quality::default(),
             v: 1,
             work: Work::File,

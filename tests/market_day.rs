@@ -143,6 +143,7 @@ async fn first_gig(market: &Market, handle: &Handle, desk: PathBuf) -> Arc<JobVi
     let notes = desk.join("notes.txt");
     std::fs::write(&notes, "# Notes   \n\n\n\nBuy rye.\t\n").unwrap();
     let draft = GigDraft {
+        milestones: Vec::new(),
         quality: Quality::default(),
         title: "Have a look at my notes".into(),
         summary: String::new(),

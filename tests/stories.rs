@@ -292,3 +292,18 @@ fn work_that_a_check_refuses_is_refused_by_machine() {
 fn check_notices_every_way_in_which_it_is_broken() {
     notices_every_way_in_which_it_is_broken("check");
 }
+
+#[test]
+fn one_gig_is_done_and_paid_in_three_milestones() {
+    let summary = play(Play { name: "milestones".into(), ..Play::default() });
+    assert!(summary.ok, "{:#?}", summary.asserts);
+    assert_eq!(summary.diff_msat, 0);
+    assert_eq!(summary.extra["milestones"].as_array().map(Vec::len), Some(3));
+    let modes: Vec<_> = summary.payments.iter().map(|p| p.mode.as_str()).collect();
+    assert_eq!(modes, ["sealed", "escrow", "sealed"]);
+}
+
+#[test]
+fn milestones_notices_every_way_in_which_it_is_broken() {
+    notices_every_way_in_which_it_is_broken("milestones");
+}

@@ -12,6 +12,8 @@ mod contact;
 mod hostile;
 #[path = "wire/listing.rs"]
 mod listing;
+#[path = "wire/milestone.rs"]
+mod milestone;
 #[path = "wire/record.rs"]
 mod record;
 #[path = "wire/sample.rs"]

@@ -116,6 +116,8 @@ impl Worker {
             let listing = gig.listing();
             let ours = Some(gig.author) == snapshot.identity;
             let open = gig.status == Status::Open && gig.side == Side::Request;
+            // The command is told of one piece of work: what is done in several is for people.
+            let open = open && gig.offer.milestones.is_empty();
             if ours || !open || known.contains(&listing) || self.refused.contains(&listing) {
                 continue;
             }

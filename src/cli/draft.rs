@@ -41,13 +41,13 @@ pub(super) fn read(text: &str, name: &str, beside: &Path, now: Time) -> Result<W
         content.trim_matches('\n').clone_into(&mut draft.content);
     }
     let mut inputs: Vec<PathBuf> = inputs.iter().map(|input| beside.join(input)).collect();
-    for (file, place) in checks {
-        let path = beside.join(file);
-        let pinned = pinned(&path).map_err(|why| wrong(Some(place), &why))?;
+    for check in checks {
+        let path = beside.join(check.file);
+        let pinned = pinned(&path).map_err(|why| wrong(Some(check.place), &why))?;
         if pinned.body.is_none() {
             inputs.push(path);
         }
-        draft.quality.checks.push(pinned);
+        draft.pin(check.milestone, pinned);
     }
     let judge = judge.map(|(listing, _)| listing);
     Ok(Written { draft, inputs, judge })

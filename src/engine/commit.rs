@@ -120,7 +120,7 @@ impl<'a> Writer<'a> {
             }
             Say::Release { manifest, nonce } => {
                 let x = Some(self.scribe.escrow_key(nonce));
-                let body = Body::Accept { manifest: *manifest, x, receipt: None };
+                let body = Body::Accept { manifest: *manifest, next: None, x, receipt: None };
                 let body = self.with_receipt(job, body);
                 (nonce_of(job)?, self.draft(job, job.job, body, seen))
             }
@@ -161,10 +161,15 @@ impl<'a> Writer<'a> {
         self.effect(&effect)
     }
 
-    /// A rejection after an audit carries what commits to the next one: once s_R is revealed, any other
+    /// A rejection after an audit, or the word on a milestone, carries what commits to the next one: once s_R is revealed, any other
     /// delivery needs a new a_R recorded before it (PROTOCOL.md 5.6).
     fn with_next_seed(&self, job: &Job, mut body: Body) -> Body {
-        if let (Body::Reject { manifest, next, .. }, Some(seed)) = (&mut body, job.seed)
+        let said = match &mut body {
+            Body::Reject { manifest, next, .. } => Some((manifest, next)),
+            Body::Accept { manifest, next, .. } if job.has_more() => Some((manifest, next)),
+            _ => None,
+        };
+        if let (Some((manifest, next)), Some(seed)) = (said, job.seed)
             && seed.revealed
         {
             let nonce = next_audit_nonce(&seed.nonce, manifest);

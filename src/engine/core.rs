@@ -380,21 +380,13 @@ impl<S: Store> Core<S> {
             .values()
             .filter(|job| job.role == Role::Requester && job.job.is_some() && !job.phase.is_over());
         // What is locked in escrow the node itself does not show as ours to spend any more.
-        let open = open.filter(|job| !job.escrow.as_ref().is_some_and(|e| e.is_locked()));
-        open.map(|job| {
-            let paid: Msat = job
-                .attempt
-                .iter()
-                .flat_map(|a| &a.tranches)
-                .enumerate()
-                .filter_map(|(t, slot)| {
-                    slot.key?;
-                    job.terms().price.tranche(u32::try_from(t).ok()?, job.terms().tranches)
-                })
-                .sum();
-            job.terms().price.saturating_sub(paid)
-        })
-        .sum()
+        let locked = |job: &Job| match &job.escrow {
+            Some(escrow) if escrow.is_locked() => job.terms().price,
+            _ => Msat::ZERO,
+        };
+        let promised =
+            |job: &Job| job.agreed().price.saturating_sub(job.paid()).saturating_sub(locked(job));
+        open.map(promised).sum()
     }
 
     /// One input into one job: the single road by which state changes.

@@ -91,7 +91,7 @@ impl Workbench {
         let job = self.job()?;
         let mut checks = Vec::new();
         for pinned in &job.terms().quality.checks {
-            let listed = job.gig.offer.quality.checks.iter().find(|c| c.hash == pinned.hash);
+            let listed = job.gig.offer.checks().find(|c| c.hash == pinned.hash);
             let mut body = listed.and_then(|c| c.body.clone());
             let file = job.materials.iter().find(|m| m.file.blob == pinned.hash);
             if let (None, Some(path)) = (&body, file.and_then(|m| m.path.as_ref())) {

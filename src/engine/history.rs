@@ -29,6 +29,9 @@ pub struct FactView {
     pub fee: Option<Msat>,
     /// Which tranche it is about, from 0.
     pub tranche: Option<u32>,
+    /// In which milestone, from 0; `None` where there are none.
+    #[serde(default)]
+    pub milestone: Option<u32>,
     /// From 1 to 5.
     pub stars: Option<u8>,
     /// What the file in it is called.
@@ -62,6 +65,7 @@ impl FactView {
             amount: None,
             fee: None,
             tranche: None,
+            milestone: None,
             stars: None,
             file: None,
             path: None,
@@ -172,8 +176,10 @@ impl FactView {
         };
         let amount = self.amount.map(|a| a.to_string()).unwrap_or_default();
         let fee = self.fee.map(|a| a.to_string()).unwrap_or_default();
-        let part = match self.tranche {
-            Some(t) if t > 0 => format!(" (part {})", t + 1),
+        let part = match (self.milestone, self.tranche) {
+            (Some(m), Some(t)) if t > 0 => format!(" (milestone {}, part {})", m + 1, t + 1),
+            (Some(m), _) => format!(" (milestone {})", m + 1),
+            (None, Some(t)) if t > 0 => format!(" (part {})", t + 1),
             _ => String::new(),
         };
         match self.kind.as_str() {
@@ -187,14 +193,14 @@ impl FactView {
             "note" => format!("{who} wrote:"),
             "rate" => format!("{who} gave {} of 5 stars.", self.stars.unwrap_or_default()),
             "material" => format!("{who} sent a file."),
-            "deliver" => format!("{who} delivered."),
+            "deliver" => format!("{who} delivered{part}."),
             "ready" => format!("{who} asked for the bill{part}."),
             "bill" => format!("{who} sent the bill{part}."),
-            "accept" => format!("{who} opened the delivery and took it."),
-            "settled" => format!("{who} confirmed the payment."),
+            "accept" => format!("{who} opened the delivery and took it{part}."),
+            "settled" => format!("{who} confirmed the payment{part}."),
             "lock" => format!("{who} chose the secret that the money will be locked with."),
-            "fund" => format!("{who} sent the bill to lock the money with."),
-            "funded" => format!("{who} confirmed that the money is locked."),
+            "fund" => format!("{who} sent the bill to lock the money with{part}."),
+            "funded" => format!("{who} confirmed that the money is locked{part}."),
             "appoint" => format!("{who} asked a judge."),
             "lodge" => format!("{who} gave the judge a record."),
             "holding" => "The judge holds a copy of the secret.".to_owned(),

@@ -142,7 +142,10 @@ impl Notice {
     /// What a new fact of this job means to a person, if anything. `job` is as after the fact.
     pub fn of(job: &Job, fact: &Fact, at: Time) -> Option<Self> {
         let id = job.id.short();
-        let price = job.terms().price;
+        let price = match job.job {
+            Some(_) => job.terms().price,
+            None => job.agreed().price,
+        };
         let mine = |role| job.role == role;
         use Money::{Held, Spent, Untouched};
         use Severity::{Act, Info, Warn};
@@ -268,6 +271,33 @@ impl Notice {
             }
             Fact::Paid { fee, .. } if job.escrow.is_some() => {
                 (Info, "paid", Spent, format!("{id} is paid. Routing fee {fee}."))
+            }
+            Fact::Said { record } | Fact::Heard { record }
+                if matches!(record.draft.body, Body::Accept { .. } | Body::Settled { .. })
+                    && job.past.last().is_some_and(|past| past.at == at)
+                    && job.since == at =>
+            {
+                let (n, all) = (job.milestone + 1, job.milestones());
+                let next = match (job.role, job.phase) {
+                    (Role::Requester, Phase::Awarded) => format!("Next: earnest fund {id}"),
+                    (Role::Worker, Phase::Working) => format!("Next: earnest deliver {id} FILE"),
+                    (Role::Worker, _) => {
+                        "Do not work before the requester has locked the money.".to_owned()
+                    }
+                    (Role::Requester, _) => "The worker works.".to_owned(),
+                };
+                let ours = next.starts_with("Next");
+                let severity = if ours { Act } else { Info };
+                let text = format!("Milestone {n} of {all} of {id} begins, for {price}. {next}");
+                (severity, "milestone", Untouched, text)
+            }
+            Fact::Heard { record }
+                if matches!(record.draft.body, Body::Cancel { .. })
+                    && job.phase == Phase::Settled
+                    && job.since == at =>
+            {
+                let why = job.reason.clone().unwrap_or_default();
+                (Info, "ended", Untouched, format!("{id} ends here: {why}."))
             }
             Fact::Said { record } => match &record.draft.body {
                 Body::Funded { .. } if job.judge().is_some() => (

@@ -89,15 +89,7 @@ impl PersonView {
         self.settled += u32::from(job.phase == Phase::Settled);
         self.cheats += u32::from(job.phase == Phase::Cheated);
         self.equivocations += u32::from(job.equivocated);
-        // Money never moves for a delivery that stands no more, so this is all of it.
-        let Some(work) = &job.attempt else { return };
-        for (t, slot) in work.tranches.iter().enumerate() {
-            let part = u32::try_from(t).ok().and_then(|t| {
-                slot.key?;
-                job.terms().price.tranche(t, job.terms().tranches)
-            });
-            self.paid = [self.paid, part.unwrap_or_default()].into_iter().sum();
-            self.received = [self.received, slot.received.unwrap_or_default()].into_iter().sum();
-        }
+        self.paid = [self.paid, job.paid()].into_iter().sum();
+        self.received = [self.received, job.received()].into_iter().sum();
     }
 }

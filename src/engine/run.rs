@@ -15,7 +15,8 @@ use crate::engine::{
     Trouble,
 };
 use crate::market::{
-    Actor, Ask, BidId, CaseId, Digest, Effect, EndpointId, EventId, Fact, Grant, Lane, Span, Time,
+    Actor, Ask, BidId, CaseId, Digest, Effect, EndpointId, EventId, Fact, Grant, Job, Lane, Span,
+    Time,
 };
 
 /// The adapters that the runner drives.
@@ -438,13 +439,23 @@ impl<S: Store + 'static> Runner<S> {
         let Some(job) = self.core.job(id) else {
             return Err(Trouble::NotFound { what: "job".into(), id: id.to_string() });
         };
-        let mut rows = self.core.store().log(id)?;
-        rows.drain(..rows.len().saturating_sub(MOST_LINES));
-        let view = |row: crate::engine::FactRow| {
+        let rows = self.core.store().log(id)?;
+        let newest = rows.len().saturating_sub(MOST_LINES);
+        let mut folded: Option<Job> = None;
+        let view = |(place, row): (usize, crate::engine::FactRow)| {
             let fact: Fact = serde_json::from_str(&row.body).ok()?;
-            Some(FactView::of(row.n, row.at, job.role, &fact))
+            let mut view = FactView::of(row.n, row.at, job.role, &fact);
+            if job.milestones() > 1 {
+                // Which one a line is about is told by the lines before it.
+                view.milestone = folded.as_ref().map(|job| job.milestone);
+                match &mut folded {
+                    Some(job) => job.apply(&fact, row.at),
+                    None => folded = Job::begin(&fact, row.at),
+                }
+            }
+            (place >= newest).then_some(view)
         };
-        Ok(rows.into_iter().filter_map(view).collect())
+        Ok(rows.into_iter().enumerate().filter_map(view).collect())
     }
 
     /// What of one log is begun and not done.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::engine::{CaseView, JudgeView, NodeStatus, PendingRow, RelayHealth};
+use crate::engine::{CaseView, JudgeView, MilestoneView, NodeStatus, PendingRow, RelayHealth};
 use crate::market::{
     Actor, Attempt, BidId, CaseId, CheckVerdict, Checked, Digest, EventId, Gig, Job, JobId,
     JudgeTerms, Mode, Msat, Network, PaymentHash, Phase, Post, Pubkey, Refusal, Role, Side, Status,
@@ -68,7 +68,7 @@ pub struct JobView {
     pub peer: Pubkey,
     /// When the other side last said anything in it.
     pub heard_at: Option<Time>,
-    /// What is paid.
+    /// What is paid: while one of several milestones is on, for that one.
     pub price: Msat,
     /// How.
     pub mode: Mode,
@@ -80,6 +80,9 @@ pub struct JobView {
     /// What we can lose by it as it stands, in words.
     #[serde(default)]
     pub stake: Option<String>,
+    /// The parts that it is done in, in order; none where it is one.
+    #[serde(default)]
+    pub milestones: Vec<MilestoneView>,
     /// What the worker said with the bid.
     pub message: Clean,
     /// When the phase ends by itself.
@@ -360,6 +363,9 @@ pub struct GigView {
     pub price: Msat,
     /// How many.
     pub slots: u32,
+    /// The parts that it is done in, in order; none where it is one.
+    #[serde(default)]
+    pub milestones: Vec<MilestoneView>,
     /// The largest deliverable, in bytes.
     pub max_bytes: u64,
     /// Seconds from award to delivery.
@@ -410,6 +416,7 @@ impl GigView {
             network: gig.network,
             price: gig.offer.price,
             slots: gig.offer.slots,
+            milestones: gig.offer.milestones.iter().map(MilestoneView::offered).collect(),
             max_bytes: gig.offer.max_bytes,
             deliver_secs: gig.offer.deadlines.deliver.0,
             escrow: gig
@@ -473,7 +480,11 @@ impl JobView {
             listing: job.gig.listing(),
             peer: job.peer(),
             heard_at: job.heard_at,
-            price: job.terms().price,
+            price: match job.job.is_some() && !job.phase.is_over() {
+                true => job.terms().price,
+                false => job.agreed().price,
+            },
+            milestones: MilestoneView::all(job),
             mode: job.terms().mode,
             tranches: job.terms().tranches,
             largest_loss: largest_loss(job.terms()),
@@ -539,8 +550,9 @@ impl JobView {
 /// The answers that the checks of a gig leave a worker to choose from. None where one cannot be shown as it
 /// is: what a person picks must be, byte for byte, what the check takes.
 fn answers(job: &Job) -> Vec<Clean> {
-    let checks = &job.gig.offer.quality.checks;
-    let bodies = checks.iter().filter_map(|check| check.body.as_ref());
+    let asked = |hash| job.terms().quality.checks.iter().any(|check| check.hash == hash);
+    let checks = job.gig.offer.checks().filter(|check| asked(check.hash));
+    let bodies = checks.filter_map(|check| check.body.as_ref());
     let Some(choices) = bodies.map(|body| body.as_bytes()).find_map(Choices::of) else {
         return Vec::new();
     };

@@ -101,23 +101,37 @@ pub fn propose(gig: &Gig, wish: Wish, bidder: &Bidder) -> Result<(Terms, Msat), 
         quality: offer.quality.bare(),
         network,
         escrow: offer.escrow.clone().filter(|_| mode == Mode::Escrow),
+        milestones: Vec::new(),
     };
+    let parts = offer.milestones.iter().map(|m| m.bare(terms.tranches)).collect();
+    let (price, mode, terms) = (terms.price, terms.mode, terms.in_milestones(parts));
+    if price != terms.price || mode != terms.mode {
+        let sentence =
+            "A gig with milestones is bid on as it stands: each has its price and its mode.";
+        return Err(no("terms-differ", format!("{sentence} Nothing was sent.")));
+    }
     fits(&terms, gig)?;
     apart(&terms, [&gig.author, &bidder.me])?;
     if bidder.open {
         let sentence = "You have a bid or a job on this gig already. Nothing was sent.";
         return Err(no("bid-twice", sentence));
     }
-    let least = receivable(terms.price, bidder.least_first)?;
-    in_parts(&terms, bidder.receivable)?;
+    // Each milestone may need a channel of its own.
+    let smallest = terms.parts().map(|part| part.price).min().unwrap_or(terms.price);
+    let least = receivable(smallest, bidder.least_first)?;
+    for part in terms.parts() {
+        in_parts(&part, bidder.receivable)?;
+    }
     bidder.limits.lets_work(&terms)?;
     Ok((terms, least))
 }
 
 /// A judge is nobody of the job.
 fn apart(terms: &Terms, parties: [&Pubkey; 2]) -> Result<(), Refusal> {
-    let judge = terms.escrow.as_ref().and_then(|escrow| escrow.judge.as_ref());
-    crate::market::check_apart(judge, parties)
+    terms.parts().try_for_each(|part| {
+        let judge = part.escrow.as_ref().and_then(|escrow| escrow.judge.as_ref());
+        crate::market::check_apart(judge, parties)
+    })
 }
 
 /// The least first payment our node can receive, if this price is at least that.
@@ -173,6 +187,9 @@ pub fn holds_gig(job: &Job, gig: &Gig) -> bool {
 /// Whether terms are sound and are what the gig offers, but for the price, which a person judges.
 fn fits(terms: &Terms, gig: &Gig) -> Result<(), Refusal> {
     let offer = &gig.offer;
+    if !offer.milestones.is_empty() || !terms.milestones.is_empty() {
+        return fits_in_milestones(terms, gig);
+    }
     if !offer.modes.contains(&terms.mode) {
         return Err(no("mode-not-offered", "The gig does not offer this settlement mode."));
     }
@@ -206,6 +223,21 @@ fn fits(terms: &Terms, gig: &Gig) -> Result<(), Refusal> {
         && terms.max_bytes == offer.max_bytes
         && terms.deadlines == offer.deadlines
         && terms.quality == offer.quality.bare()
+        && terms.network == gig.network;
+    if same { Ok(()) } else { Err(no("terms-differ", "The terms are not those of the gig.")) }
+}
+
+/// The same where the gig has milestones: they are the gig's, each at its price, in tranches as the worker wishes.
+fn fits_in_milestones(terms: &Terms, gig: &Gig) -> Result<(), Refusal> {
+    let offer = &gig.offer;
+    offer.check_milestones()?;
+    terms.check_milestones()?;
+    let same_parts = terms.milestones.len() == offer.milestones.len()
+        && terms.milestones.iter().zip(&offer.milestones).all(|(t, o)| *t == o.bare(t.tranches));
+    let same = terms.v == 1
+        && same_parts
+        && terms.work == offer.work
+        && terms.max_bytes == offer.max_bytes
         && terms.network == gig.network;
     if same { Ok(()) } else { Err(no("terms-differ", "The terms are not those of the gig.")) }
 }
@@ -251,9 +283,11 @@ pub fn admit<'a>(
         return Err(no("gig-full", "Every slot of the gig is awarded."));
     }
     fits(&bid.terms, gig)?;
-    if bid.terms.tranches > 1
-        && bid.terms.price.tranche(0, bid.terms.tranches).is_none_or(|part| part < bid.least_first)
-    {
+    let too_small = |terms: Terms| {
+        terms.tranches > 1
+            && terms.price.tranche(0, terms.tranches).is_none_or(|part| part < bid.least_first)
+    };
+    if bid.terms.parts().any(too_small) {
         let sentence = "The bidder's node has no channel that a price in parts could come over.";
         return Err(no("no-room-for-parts", sentence));
     }

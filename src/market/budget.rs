@@ -190,11 +190,14 @@ impl Budget {
 
     /// What a job of these terms may cost in all: the price, and the most for each of its payments.
     pub fn cost(&self, terms: &Terms) -> Msat {
-        let parts = (0..terms.tranches.max(1)).filter_map(|t| {
-            let part = terms.price.tranche(t, terms.tranches.max(1))?;
-            Some(plus(part, self.most_fee(part)))
-        });
-        parts.sum()
+        let one = |terms: Terms| -> Msat {
+            let parts = (0..terms.tranches.max(1)).filter_map(|t| {
+                let part = terms.price.tranche(t, terms.tranches.max(1))?;
+                Some(plus(part, self.most_fee(part)))
+            });
+            parts.sum()
+        };
+        terms.parts().map(one).sum()
     }
 }
 
@@ -309,8 +312,9 @@ pub fn allow(
         _ => return Ok(recorded(None)),
     };
     let terms = job.terms();
-    modes(budget, &[terms.mode])?;
-    over(terms.price, budget.per_job, "job", "One job may cost")?;
+    let whole = job.agreed();
+    modes(budget, &whole.parts().map(|part| part.mode).collect::<Vec<_>>())?;
+    over(whole.price, budget.per_job, "job", "One job may cost")?;
     if let Some(fee) = fee {
         let parts = (0..terms.tranches).filter_map(|t| terms.price.tranche(t, terms.tranches));
         let part = if job.escrow.is_some() { Some(terms.price) } else { parts.max() };
@@ -325,15 +329,15 @@ pub fn allow(
                 .next(format!("Ask with at most {} msat, or raise bot.fee_ppm_max.", cap.get())));
         }
     }
-    if terms.price > budget.approve_above && !job.charge.approved {
+    if whole.price > budget.approve_above && !job.charge.approved {
         let sentence = format!(
             "{} is above {}, what automation may decide alone. A person was asked. Nothing was done.",
-            terms.price, budget.approve_above
+            whole.price, budget.approve_above
         );
         return Err(Refusal::new("needs-approval", sentence)
             .next(format!("earnest approve {}", job.id.short())));
     }
-    let most = budget.cost(terms).max(job.charge.most);
+    let most = budget.cost(whole).max(job.charge.most);
     let mut with = spent;
     with.add(job, open(job, most), Some(&job.peer()), now);
     over(with.at_risk, budget.at_risk, "risk", "Promised at once may be")?;

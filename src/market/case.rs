@@ -103,6 +103,8 @@ pub struct Case {
     pub job: JobId,
     /// The lock whose secret is held.
     pub lock: Lock,
+    /// What holds for its milestone.
+    pub terms: Option<Terms>,
     /// P.
     pub end: u32,
     /// x.
@@ -158,6 +160,7 @@ impl Case {
             None => *begins.award.draft.body.lock()?,
         };
         let Body::Fund { height, .. } = &begins.fund.draft.body else { return None };
+        let Body::Bid(bid) = &begins.bid.draft.body else { return None };
         let job = crate::market::job_id(&begins.bid.id, &begins.award.id);
         let first = Chain { next: 1, last: Some(begins.record.clone()) };
         let given = |record: &Record, by| Exhibit { record: record.clone(), by, height: None };
@@ -170,6 +173,7 @@ impl Case {
             id: case_id(&job, &lock.hash),
             job,
             lock,
+            terms: bid.terms.part(lock.milestone),
             end: *height,
             x: *x,
             ours: Chain::default(),
@@ -194,12 +198,9 @@ impl Case {
         })
     }
 
-    /// What the two agreed on.
+    /// What the two agreed on for the milestone whose money is locked.
     pub fn terms(&self) -> Option<&Terms> {
-        match &self.begins.bid.draft.body {
-            Body::Bid(bid) => Some(&bid.terms),
-            _ => None,
-        }
+        self.terms.as_ref()
     }
     /// The heights of the case.
     pub fn timetable(&self) -> Timetable {
@@ -256,12 +257,19 @@ impl Case {
         self.delivery(manifest)
     }
     fn delivery(&self, manifest: &EventId) -> Option<(&Exhibit, &Delivery)> {
-        let exhibit =
-            self.exhibits.iter().find(|e| e.record.id == *manifest && e.by == Role::Worker)?;
+        let exhibit = self
+            .exhibits
+            .iter()
+            .find(|e| e.record.id == *manifest && e.by == Role::Worker && self.is_of_lock(e))?;
         match &exhibit.record.draft.body {
             Body::Deliver(delivery) => Some((exhibit, delivery)),
             _ => None,
         }
+    }
+    /// Whether the worker signed this after it had said that the money is locked: what is older is of an earlier
+    /// milestone, and nothing to this case (!).
+    pub(super) fn is_of_lock(&self, exhibit: &Exhibit) -> bool {
+        exhibit.record.draft.seq > self.begins.funded.draft.seq
     }
     /// S_t as the dispute gave them.
     pub fn secrets(&self) -> &[Preimage] {

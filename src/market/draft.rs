@@ -8,8 +8,11 @@ use std::path::PathBuf;
 use serde::Deserialize;
 use serde::de::{Deserializer, Error as _, Visitor};
 
-use crate::market::{Deadlines, EscrowTerms, GigDraft, Mode, Msat, Quality, Span, Time, Work};
+use crate::market::{
+    Deadlines, EscrowTerms, GigDraft, Milestone, Mode, Msat, Quality, Span, Time, Work,
+};
 use crate::seal::Cut;
+use crate::text::Raw;
 
 /// Bytes of a text that describes a gig: a listing has at most 16 KiB.
 pub const LONGEST_DRAFT: u64 = 64 * 1024;
@@ -55,6 +58,15 @@ audit = 0
 # escrow: locked at the worker's node before the work, released by you. For how many blocks: window = 288;
 # before which judge, by the id of its listing: judge = "..." (earnest judge list)
 modes = ["sealed"]
+
+# In several parts, each paid before the next begins, at the price of all of them together; leave out
+# price, modes, checks and audit above then:
+#
+# [[milestone]]
+# title = "A first draft"
+# price = "9000sat"
+# mode = "sealed"      # or direct, or escrow (window = 288)
+# deliver = "2d"       # and pay, checks, audit and cut, as above
 "#;
 
 /// A gig as written, and the files that belong to it.
@@ -64,14 +76,24 @@ pub struct WrittenGig {
     pub draft: GigDraft,
     /// Input files, relative to where the text lies.
     pub inputs: Vec<PathBuf>,
-    /// Checks that every delivery must pass: files, relative to where the text lies, and the places that name
-    /// them. Whoever reads them puts them into the draft's quality.
-    pub checks: Vec<(PathBuf, (usize, usize))>,
+    /// Checks that a delivery must pass. Whoever reads them puts them into the draft: [`GigDraft::pin`].
+    pub checks: Vec<WrittenCheck>,
     /// The listing of the judge before whom an escrow is, or the beginning of its id, and the place that names
     /// it. Whoever has the book puts it into the draft's escrow.
     pub judge: Option<(String, (usize, usize))>,
     /// Where the content is written, if not in the text itself, and the place that says so.
     pub content_file: Option<(PathBuf, (usize, usize))>,
+}
+
+/// A check of a gig as written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WrittenCheck {
+    /// Of this milestone, from 0; of every delivery where there are none.
+    pub milestone: Option<usize>,
+    /// The file, relative to where the text lies.
+    pub file: PathBuf,
+    /// The place that names it.
+    pub place: (usize, usize),
 }
 
 /// Why a text is not a gig, and where.
@@ -110,12 +132,12 @@ struct Form {
     tags: Vec<String>,
     #[serde(default = "file")]
     work: Work,
-    #[serde(default = "sealed")]
-    modes: Vec<Mode>,
+    #[schemars(with = "Option<Vec<Mode>>")]
+    modes: Option<toml::Spanned<Vec<Mode>>>,
     #[serde(default = "one")]
     slots: u32,
-    #[schemars(with = "Written")]
-    price: Price,
+    #[schemars(with = "Option<Written>")]
+    price: Option<toml::Spanned<Price>>,
     #[serde(default = "ten_mib")]
     #[schemars(with = "Written")]
     max_bytes: Bytes,
@@ -142,13 +164,38 @@ struct Form {
     audit: u64,
     #[schemars(with = "Option<String>")]
     cut: Option<Cut>,
+    #[serde(default)]
+    milestone: Vec<Part>,
+}
+
+#[derive(Debug, Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct Part {
+    title: String,
+    #[schemars(with = "Written")]
+    price: Price,
+    #[serde(default = "sealed")]
+    mode: Mode,
+    #[schemars(with = "Option<Written>")]
+    deliver: Option<Length>,
+    #[schemars(with = "Option<Written>")]
+    pay: Option<Length>,
+    #[schemars(with = "Option<u32>")]
+    window: Option<toml::Spanned<u32>>,
+    #[serde(default)]
+    #[schemars(with = "Vec<PathBuf>")]
+    checks: Vec<toml::Spanned<PathBuf>>,
+    #[serde(default)]
+    audit: u64,
+    #[schemars(with = "Option<String>")]
+    cut: Option<Cut>,
 }
 
 fn file() -> Work {
     Work::File
 }
-fn sealed() -> Vec<Mode> {
-    vec![Mode::Sealed]
+fn sealed() -> Mode {
+    Mode::Sealed
 }
 fn one() -> u32 {
     1
@@ -191,15 +238,71 @@ impl WrittenGig {
             let why = "content and content_file are both given; keep one";
             return Err(wrong(Some(file.span().start), why));
         }
+        let (price, modes) = match (&form.price, &form.modes) {
+            (Some(_), _) | (_, Some(_)) if !form.milestone.is_empty() => {
+                let at = form.price.as_ref().map(|price| price.span().start);
+                let at = at.or(form.modes.as_ref().map(|modes| modes.span().start));
+                let why = "in a gig with milestones each has a price and a mode of its own; leave this out";
+                return Err(wrong(at, why));
+            }
+            (None, _) if form.milestone.is_empty() => {
+                return Err(wrong(None, "missing field `price`"));
+            }
+            (price, modes) => (
+                price.as_ref().map_or(Msat::ZERO, |price| price.get_ref().0),
+                modes.as_ref().map_or(vec![Mode::Sealed], |modes| modes.get_ref().clone()),
+            ),
+        };
+        if !form.milestone.is_empty()
+            && (form.audit > 0 || form.cut.is_some() || !form.checks.is_empty())
+        {
+            let at = form.checks.first().map(|check| check.span().start);
+            let why = "in a gig with milestones each has checks, audit and cut of its own";
+            return Err(wrong(at, why));
+        }
+        let window = form.window.unwrap_or(crate::market::WINDOW);
+        let mut milestones = Vec::new();
+        let mut checks = Vec::new();
+        for (n, part) in form.milestone.into_iter().enumerate() {
+            if let Some(own) = part.window.as_ref().filter(|_| part.mode != Mode::Escrow) {
+                let why = "this milestone is in no escrow, and so has no window";
+                return Err(wrong(Some(own.span().start), why));
+            }
+            let own = part.window.map_or(window, toml::Spanned::into_inner);
+            checks.extend(part.checks.into_iter().map(|file| WrittenCheck {
+                milestone: Some(n),
+                place: place(text, file.span().start),
+                file: file.into_inner(),
+            }));
+            milestones.push(Milestone {
+                title: Raw(part.title.trim().to_owned()),
+                price: part.price.0,
+                mode: part.mode,
+                deadlines: Deadlines {
+                    deliver: part.deliver.unwrap_or(form.deliver).0,
+                    pay: part.pay.unwrap_or(form.pay).0,
+                },
+                tranches: 1,
+                quality: Quality { audit: part.audit, checks: Vec::new(), cut: part.cut },
+                escrow: (part.mode == Mode::Escrow)
+                    .then_some(EscrowTerms { window: own, judge: None }),
+            });
+        }
+        checks.extend(form.checks.into_iter().map(|file| WrittenCheck {
+            milestone: None,
+            place: place(text, file.span().start),
+            file: file.into_inner(),
+        }));
         let draft = GigDraft {
+            milestones: Vec::new(),
             title: form.title,
             summary: form.summary,
             content: form.content.unwrap_or_default().trim_matches('\n').to_owned(),
             tags: form.tags,
             work: form.work,
-            modes: form.modes,
+            modes,
             slots: form.slots,
-            price: form.price.0,
+            price,
             max_bytes: form.max_bytes.0,
             quality: Quality { audit: form.audit, checks: Vec::new(), cut: form.cut },
             deadlines: Deadlines { deliver: form.deliver.0, pay: form.pay.0 },
@@ -213,15 +316,12 @@ impl WrittenGig {
             pow: form.pow,
             expires_at: now.after(form.expires.0),
         };
+        let in_parts = !milestones.is_empty();
+        let draft = if in_parts { draft.in_milestones(milestones) } else { draft };
         let content_file = form.content_file.map(|file| {
             let at = place(text, file.span().start);
             (file.into_inner(), at)
         });
-        let checks = form.checks.into_iter().map(|file| {
-            let at = place(text, file.span().start);
-            (file.into_inner(), at)
-        });
-        let checks = checks.collect();
         let judge = form.judge.map(|judge| {
             let at = place(text, judge.span().start);
             (judge.into_inner(), at)
@@ -241,7 +341,7 @@ fn place(text: &str, at: usize) -> (usize, usize) {
 struct Price(Msat);
 #[derive(Debug)]
 struct Bytes(u64);
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 struct Length(Span);
 
 /// How any of them is written.
@@ -370,6 +470,40 @@ mod tests {
         assert_eq!((draft.work, draft.slots, draft.max_bytes), (Work::Label, 3, 2_000));
         assert_eq!(draft.deadlines, Deadlines { deliver: Span(5_400), pay: Span(90) });
         assert_eq!(written.inputs, [PathBuf::from("x/y.txt"), PathBuf::from("/z")]);
+    }
+
+    #[test]
+    fn milestones_have_prices_modes_checks_and_deadlines_of_their_own() {
+        let parts = "\n[[milestone]]\ntitle = 'Draft'\nprice = 4000\npay = '2h'\n\
+                     [[milestone]]\ntitle = 'Text'\nprice = '5000sat'\nmode = 'escrow'\nwindow = 200\n\
+                     [[milestone]]\ntitle = 'Print'\nprice = 6000\ndeliver = '1h'\nchecks = ['a.json']\naudit = 3\n";
+        let written = read(&format!("title = 'T'\ndeliver = '9h'\nwindow = 300\n{parts}")).unwrap();
+        let draft = &written.draft;
+        assert_eq!(draft.check(Time(1_000)), Ok(()));
+        assert_eq!(draft.price, Msat::sats(15_000).unwrap());
+        assert_eq!(draft.modes, [Mode::Sealed, Mode::Escrow]);
+        let spans = draft.milestones.iter().map(|m| (m.deadlines.deliver.0, m.deadlines.pay.0));
+        let hour = 3_600;
+        assert_eq!(
+            spans.collect::<Vec<_>>(),
+            [(9 * hour, 2 * hour), (9 * hour, 24 * hour), (hour, 24 * hour)]
+        );
+        assert_eq!(draft.milestones[1].escrow.as_ref().unwrap().window, 200);
+        assert_eq!(draft.escrow, draft.milestones[1].escrow);
+        assert_eq!(draft.milestones[2].quality.audit, 3);
+        assert_eq!((written.checks[0].milestone, written.checks[0].place), (Some(2), (17, 11)));
+        for (head, said) in [
+            ("price = 15000\n", "line 2, column 9: in a gig with milestones"),
+            ("modes = ['direct']\n", "line 2, column 9: in a gig with milestones"),
+            ("audit = 3\n", "in a gig with milestones each has checks"),
+        ] {
+            let why = read(&format!("title = 'T'\n{head}{parts}")).unwrap_err();
+            assert!(why.starts_with(said), "{why}");
+        }
+        let why = read(&format!("title = 'T'\n{parts}window = 200\n")).unwrap_err();
+        assert!(why.starts_with("line 18, column 10: this milestone is in no escrow"), "{why}");
+        let why = read("title = 'T'\n").unwrap_err();
+        assert_eq!(why, "missing field `price`");
     }
 
     #[test]

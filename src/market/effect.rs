@@ -231,15 +231,19 @@ impl Effect {
         let attempt = job.attempt.as_ref();
         let slot = |t: u32| attempt?.tranches.get(usize::try_from(t).ok()?);
         match self {
-            Self::Pay { tranche, .. } => {
+            Self::Pay { tranche, order } => {
                 slot(*tranche).is_some_and(|t| t.paying.is_some() && t.key.is_none())
+                    && attempt.is_some_and(|a| a.tranche_of(&order.hash) == Some(*tranche))
             }
             Self::Bill { tranche, order } => {
                 slot(*tranche).is_some_and(|t| t.received.is_none())
                     && attempt.is_some_and(|a| a.tranche_of(&order.hash) == Some(*tranche))
                     && !job.phase.is_over()
             }
-            Self::Claim { tranche, .. } => slot(*tranche).is_some_and(|t| t.received.is_none()),
+            Self::Claim { tranche, hash, .. } => {
+                slot(*tranche).is_some_and(|t| t.received.is_none())
+                    && attempt.is_some_and(|a| a.tranche_of(hash) == Some(*tranche))
+            }
             Self::Fetch { purpose: Purpose::Input, .. } => !job.phase.is_over(),
             Self::Fetch { file, .. } => {
                 attempt.is_some_and(|a| a.awaits(&file.blob)) && !job.phase.is_over()

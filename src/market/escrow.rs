@@ -68,7 +68,7 @@ impl EscrowTerms {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Lock {
-    /// Of which milestone: 0, the only one of this version.
+    /// Of which milestone, from 0.
     pub milestone: u32,
     /// From 0, rising by one.
     pub attempt: u32,

@@ -3,10 +3,12 @@
 mod escrow;
 mod fold;
 mod hearing;
+mod milestone;
 mod review;
 
 pub use escrow::Escrow;
 pub use hearing::{Hearing, Plea};
+pub use milestone::{Reached, Words};
 pub(crate) use review::refuted;
 pub use review::{AUDIT_WAIT, Review, Seed, next_audit_nonce};
 
@@ -28,7 +30,7 @@ use crate::market::{
 pub enum Phase {
     /// A bid waits for an answer.
     Bid,
-    /// Awarded, in escrow: the money is not locked yet, so nobody works.
+    /// Awarded, or another milestone has begun, in escrow: the money is not locked yet, so nobody works.
     Awarded,
     /// In escrow: the money is on its way to the worker's node, or held there and not yet confirmed.
     Funding,
@@ -44,6 +46,8 @@ pub enum Phase {
     Paying,
     /// In escrow: the worker's node sends the money back. It ends by the node's word.
     Refunding,
+    /// A milestone is paid and another follows: it begins when the other side has said the same.
+    Reached,
     /// Everything is paid and everything opened. The end.
     Settled,
     /// The requester said no. An award can still come.
@@ -80,6 +84,7 @@ impl Phase {
             Self::Paying => "paying",
             Self::Refunding => "refunding",
             Self::Refunded => "refunded",
+            Self::Reached => "reached",
             Self::Settled => "settled",
             Self::Declined => "declined",
             Self::Withdrawn => "withdrawn",
@@ -263,6 +268,16 @@ pub struct Job {
     pub gig: Gig,
     /// The bid.
     pub bid: Bid,
+    /// The milestone that is on, from 0.
+    pub milestone: u32,
+    /// The terms that hold while it is: see [`Job::terms`].
+    pub current: Terms,
+    /// The milestones that are paid and taken, in order.
+    pub past: Vec<Reached>,
+    /// What the two have said of the one that is on.
+    pub words: Words,
+    /// When it began: the award's date, or that of the later of the two words on the one before.
+    pub begun_at: Option<Time>,
     /// The signed bid, as JSON: evidence.
     pub bid_event: String,
     /// The signed award, as JSON, once awarded.
@@ -353,6 +368,11 @@ impl Job {
             role: *role,
             gig: (**gig).clone(),
             bid: bid.clone(),
+            milestone: 0,
+            current: bid.terms.part(0)?,
+            past: Vec::new(),
+            words: Words::default(),
+            begun_at: None,
             bid_event: record.event.clone(),
             award_event: String::new(),
             worker: certificate.clone(),
@@ -389,13 +409,13 @@ impl Job {
         })
     }
 
-    /// What was agreed, or offered.
+    /// What holds now: the terms of the milestone that is on; all of them where there are none.
     pub fn terms(&self) -> &Terms {
-        &self.bid.terms
+        &self.current
     }
-    /// Deadlines of the terms.
+    /// Deadlines of what holds now.
     pub fn deadlines(&self) -> Deadlines {
-        self.bid.terms.deadlines
+        self.current.deadlines
     }
     /// The other side's identity.
     pub fn peer(&self) -> Pubkey {
@@ -483,6 +503,11 @@ impl Job {
     /// word ends it, or nothing does.
     pub fn deadline(&self) -> Option<(Time, &'static str)> {
         let d = self.deadlines();
+        if self.phase == Phase::Reached {
+            let what =
+                "the other side has not gone on: the job ends with the milestones that are paid";
+            return Some((self.since.after(d.pay).after(GRACE), what));
+        }
         if self.escrow.is_some() {
             return self.escrow_deadline(GRACE);
         }
@@ -491,7 +516,7 @@ impl Job {
                 Some((self.bid.valid_until, "the bid lapses; nobody owes anything"))
             }
             Phase::Working => {
-                let end = self.awarded_at?.after(d.deliver);
+                let end = self.begun_at?.after(d.deliver);
                 let what = "the job expires without a delivery; nothing is paid";
                 match self.role {
                     Role::Worker => Some((end, what)),

@@ -148,6 +148,7 @@ pub fn may(job: &Job, verb: Verb, now: Time) -> Result<(), Refusal> {
             _ => wrong("There is no delivery to reject."),
         },
         Verb::Cancel => match phase {
+            Phase::Reached => Ok(()),
             Phase::Working | Phase::Delivered | Phase::Accepted if !job.money_moved() => Ok(()),
             Phase::Delivered | Phase::Accepted | Phase::Paying => {
                 late("paid", "A payment for it was made or is in flight.")

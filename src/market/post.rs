@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::market::{
     Actor, Attachment, Deadlines, EscrowTerms, EventId, Fact, Gig, LEAST_PRICE, LONGEST_PHASE,
-    Mode, Msat, Nonce, Quality, Refusal, Status, Time, Work,
+    Milestone, Mode, Msat, Nonce, Quality, Refusal, Status, Time, Work,
 };
 
 /// What a requester writes.
@@ -39,6 +39,9 @@ pub struct GigDraft {
     /// What a delivery is held against, with the bodies of its checks.
     #[serde(default)]
     pub quality: Quality,
+    /// The parts that it is done in, with the bodies of their checks: see [`GigDraft::in_milestones`].
+    #[serde(default)]
+    pub milestones: Vec<Milestone>,
     /// Proof of work asked of a bid, in leading zero bits.
     pub pow: u8,
     /// No bids after this.
@@ -76,6 +79,12 @@ impl GigDraft {
         }
         if let Some(Err(why)) = self.escrow.as_ref().map(EscrowTerms::check) {
             return no(&why.code, why.sentence);
+        }
+        if let Err(why) = self.check_milestones() {
+            return no(&why.code, why.sentence);
+        }
+        if !self.milestones.is_empty() && self.work != Work::File {
+            return no("bad-milestones", "Only work that is a file has milestones.".into());
         }
         if self.slots == 0 || self.slots > MOST_SLOTS {
             return no("bad-slots", format!("Slots are from 1 to {MOST_SLOTS}."));

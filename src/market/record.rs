@@ -104,6 +104,9 @@ pub enum Body {
         /// The `deliver` record it accepts; in escrow, where x is given before there is one, the record
         /// that holds the lock.
         manifest: EventId,
+        /// Where another milestone follows an audited one: what commits to the next audit seed.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        next: Option<NextSeed>,
         /// In escrow: x, which releases the money.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         x: Option<Preimage>,

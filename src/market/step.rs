@@ -180,7 +180,7 @@ fn asked(job: &Job, ask: &Ask, world: &World) -> Result<Step, Refusal> {
                 return Err(Refusal::new("gig-full", sentence)
                     .next("Cancel a job of it first, or post another gig."));
             }
-            world.limits.lets_pay(job.terms())?;
+            world.limits.lets_pay(job.agreed())?;
             escrow::awards(job, award)?;
             Ok(Step { says: vec![Say::Award(award.clone())], ..step })
         }

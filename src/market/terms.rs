@@ -5,7 +5,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::market::{Digest, EndpointId, EscrowTerms, EventId, Msat, Pubkey, Quality, Span, Time};
+use crate::market::{
+    Digest, EndpointId, EscrowTerms, EventId, Milestone, Msat, Pubkey, Quality, Span, Time,
+};
 use crate::text::Raw;
 
 /// Which chain the money is on. Regtest is the sandbox.
@@ -139,6 +141,9 @@ pub struct Offer {
     /// What a delivery is held against.
     #[serde(default, skip_serializing_if = "Quality::is_none")]
     pub quality: Quality,
+    /// The parts that it is done in; one alone where empty. What stands beside them follows from them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub milestones: Vec<Milestone>,
     /// Input files, given to whoever is awarded: what they are, before anyone commits.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub inputs: Vec<Attachment>,
@@ -226,6 +231,10 @@ pub struct Terms {
     /// The escrow; there exactly in that mode.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub escrow: Option<EscrowTerms>,
+    /// The parts that it is done in; one alone where empty. Beside them stand the price of all and the first
+    /// one's mode, tranches, deadlines and escrow.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub milestones: Vec<Milestone>,
 }
 
 /// Where an endpoint can be reached. Travels encrypted only.

@@ -108,6 +108,7 @@ fn draft(ask: PostJob, now: Time) -> Result<GigDraft, No> {
         modes => modes.into_iter().map(Mode::from).collect(),
     };
     Ok(GigDraft {
+        milestones: Vec::new(),
         title: ask.title,
         summary: ask.summary.unwrap_or_default(),
         content,

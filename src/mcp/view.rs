@@ -2,7 +2,9 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::engine::{DeliveryView, FactView, GigView, JobView, PendingView, PersonView, PostView};
+use crate::engine::{
+    DeliveryView, FactView, GigView, JobView, MilestoneView, PendingView, PersonView, PostView,
+};
 use crate::market::{Msat, Role, Verb};
 use crate::mcp::desk::Options;
 use crate::mcp::table;
@@ -49,10 +51,23 @@ pub(super) fn gig(gig: &GigView, ours: bool, options: &Options) -> Value {
         "price_sats": sats(gig.price),
         "workers": gig.slots,
         "modes": gig.modes,
+        "milestones": milestones(&gig.milestones, ours),
         "deliver_within_seconds": gig.deliver_secs,
         "closes_at": gig.expires_at,
         "max_bytes": gig.max_bytes,
     })
+}
+
+/// The parts of a gig or a job, in order.
+fn milestones(all: &[MilestoneView], ours: bool) -> Vec<Value> {
+    let one = |m: &MilestoneView| {
+        let title = if ours { json!(m.title) } else { words(&m.title) };
+        json!({
+            "title": title, "price_sats": sats(m.price), "mode": m.mode, "stands": m.stage,
+            "deliver_within_seconds": m.deliver_secs,
+        })
+    };
+    all.iter().map(one).collect()
 }
 
 /// A gig of ours, with what came of it.
@@ -80,6 +95,7 @@ pub(super) fn job(job: &JobView, options: &Options) -> Value {
         "with": (options.npub)(&job.peer),
         "price_sats": sats(job.price),
         "mode": job.mode,
+        "milestones": milestones(&job.milestones, requester),
         "deadline": job.deadline,
         "if_nobody_acts": job.otherwise,
         "resource": format!("{JOB}{}", job.id),

@@ -14,6 +14,7 @@ mod escrow;
 mod first_job;
 mod harvest;
 mod judge;
+mod milestones;
 mod nwc;
 mod sabotage;
 mod tranches;
@@ -54,6 +55,7 @@ pub fn list() -> Vec<Story> {
         escrow::TIMEOUT,
         judge::STORY,
         judge::FRAUD,
+        milestones::STORY,
         crash::STORY,
         agent::STORY,
         nwc::STORY,
@@ -290,6 +292,7 @@ pub async fn play_with(
         "audit" => audit::tell(&play, &mut teller).await?,
         "cheat" => cheat::tell(&play, &mut teller).await?,
         "check" => check::tell(&play, &mut teller).await?,
+        "milestones" => milestones::tell(&play, &mut teller).await?,
         "escrow-judge" => judge::tell(&play, &mut teller, judge::End::Released).await?,
         "escrow-fraud" => judge::tell(&play, &mut teller, judge::End::Refused).await?,
         "agent" => {

@@ -14,8 +14,8 @@ use super::relay::RelayNet;
 use crate::engine::{Channel, Core, Store, Trouble};
 use crate::market::{
     Actor, Ask, Body, Case, CasePhase, DETERMINISTIC, Deadlines, Draft, EscrowTerms, GigDraft, Job,
-    JudgeTerms, Lock, Mode, Msat, Network, Phase, Post, Preimage, Quality, Query, Role, Side, Sort,
-    Span, Verb, WINDOW, Wish, Work, may,
+    JudgeTerms, Lock, Milestone, Mode, Msat, Network, Phase, Post, Preimage, Quality, Query, Role,
+    Side, Sort, Span, Verb, WINDOW, Wish, Work, may,
 };
 use crate::text::Raw;
 
@@ -75,7 +75,9 @@ impl Stage {
         };
         let escrow = modes.contains(&Mode::Escrow);
         let judge = a_judge(core, draw.next());
+        let mut parts = self.seed.draw("parts", &[peer.n as u64, core.posts().len() as u64]);
         let draft = GigDraft {
+            milestones: Vec::new(),
             quality: Quality::default(),
             title: format!("Gig {} of {}", core.posts().len(), peer.n),
             summary: String::new(),
@@ -97,6 +99,12 @@ impl Stage {
             .filter(|_| escrow),
             pow: u8::try_from(draw.range(0, 4)).unwrap_or(0),
             expires_at: core_time(peer).after(Span(draw.range(3 * 3_600, 10 * 3_600))),
+        };
+        let draft = if parts.permille(250) {
+            let n = parts.range(2, 4);
+            draft.in_milestones((0..n).map(|_| milestone(&mut parts, judge)).collect())
+        } else {
+            draft
         };
         let mut inputs = Vec::new();
         if draw.permille(200) {
@@ -122,6 +130,7 @@ impl Stage {
         if nature < 3 && !self.closing && !core.posts().values().any(listed) {
             let tags = if nature < 2 { DETERMINISTIC } else { "by-hand" };
             let draft = GigDraft {
+                milestones: Vec::new(),
                 quality: Quality::default(),
                 title: format!("Judge {}", peer.n),
                 summary: String::new(),
@@ -179,7 +188,9 @@ impl Stage {
                 continue;
             }
             let sealed = gig.offer.modes.first() == Some(&Mode::Sealed);
-            let most = (gig.offer.price.whole_sats() / 1000).clamp(1, 4);
+            let least = gig.offer.milestones.iter().map(|m| m.price).min();
+            let least = least.unwrap_or(gig.offer.price);
+            let most = (least.whole_sats() / 1000).clamp(1, 4);
             let tranches = if sealed && draw.permille(400) { draw.range(1, most + 1) } else { 1 };
             let wish = Wish { tranches: u32::try_from(tranches).ok(), ..Wish::default() };
             let _ = core.bid(&gig.id, wish, "I would.");
@@ -327,13 +338,18 @@ impl Stage {
         let body = match draw.range(0, if locked.is_some() { 12 } else { 8 }) {
             8 => Body::Funded { attempt: 0, deadline: u32::MAX >> 4 },
             9 => Body::Lodged { record: String::new(), height: 800_001 },
-            10 => Body::Accept { manifest, x: Some(Preimage::new([9; 32])), receipt: None },
+            10 => Body::Accept {
+                manifest,
+                next: None,
+                x: Some(Preimage::new([9; 32])),
+                receipt: None,
+            },
             11 => match locked {
                 Some(lock) => Body::Lock(Lock { attempt: lock.attempt + 1, ..lock }),
                 None => Body::Note { text: Raw("no lock".into()) },
             },
             0 => Body::Settled { manifest, receipt: None },
-            1 => Body::Accept { manifest, x: None, receipt: None },
+            1 => Body::Accept { manifest, next: None, x: None, receipt: None },
             2 => Body::Ready { manifest, tranche: 0 },
             3 => Body::Reject { manifest, reason: Raw("forged".into()), next: None },
             4 => Body::Note { text: Raw("one of two".into()) },
@@ -404,4 +420,27 @@ fn first_word(job: &Job) -> bool {
 
 fn core_time(peer: &Peer) -> crate::market::Time {
     peer.ports.clock.now()
+}
+
+/// A part of a gig, in whatever mode.
+fn milestone(draw: &mut Draw, judge: Option<JudgeTerms>) -> Milestone {
+    let mode = match draw.range(0, 5) {
+        0 => Mode::Direct,
+        1..3 => Mode::Escrow,
+        _ => Mode::Sealed,
+    };
+    let window = u32::try_from(draw.range(144, 289)).unwrap_or(WINDOW);
+    let judge = judge.filter(|_| draw.permille(700));
+    Milestone {
+        title: "A part".into(),
+        price: Msat::sats(draw.range(2_000, 8_000)).unwrap_or_default(),
+        mode,
+        deadlines: Deadlines {
+            deliver: Span(draw.range(3_600, 8 * 3_600)),
+            pay: Span(draw.range(1_800, 6 * 3_600)),
+        },
+        tranches: 1,
+        quality: Quality::default(),
+        escrow: (mode == Mode::Escrow).then_some(EscrowTerms { window, judge }),
+    }
 }

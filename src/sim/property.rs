@@ -78,16 +78,24 @@ fn the_budget_held(world: &World, n: usize) -> Result<(), Broken> {
     let limits = pocket_money();
     let mut paid: Vec<(Time, Msat, Pubkey)> = Vec::new();
     for job in core.jobs().values().filter(|job| job.charge.by.is_some()) {
-        let (price, mode) = (job.terms().price, job.terms().mode);
-        if price > limits.approve_above || !limits.modes.contains(&mode) {
-            return broken(peer, &format!("a bot promised {price} in mode {mode:?}"), &job.id);
+        let whole = job.agreed();
+        let modes: Vec<_> = whole.parts().map(|part| part.mode).collect();
+        if whole.price > limits.approve_above || modes.iter().any(|m| !limits.modes.contains(m)) {
+            let what = format!("a bot promised {} in modes {modes:?}", whole.price);
+            return broken(peer, &what, &job.id);
         }
+        let mut folded: Option<Job> = None;
         for row in core.store().log(&job.id).map_err(|e| e.to_string())? {
-            let fact = serde_json::from_str(&row.body).map_err(|e| e.to_string())?;
+            let fact: Fact = serde_json::from_str(&row.body).map_err(|e| e.to_string())?;
+            let terms = folded.as_ref().unwrap_or(job).terms().clone();
+            match &mut folded {
+                Some(job) => job.apply(&fact, row.at),
+                None => folded = Job::begin(&fact, row.at),
+            }
             let Fact::Paid { tranche, fee, .. } = fact else { continue };
-            let part = match job.escrow {
-                Some(_) => price,
-                None => price.tranche(tranche, job.terms().tranches).unwrap_or(price),
+            let part = match terms.mode {
+                Mode::Escrow => terms.price,
+                _ => terms.price.tranche(tranche, terms.tranches).unwrap_or(terms.price),
             };
             paid.push((row.at, part.checked_add(fee).unwrap_or(Msat::MAX), job.peer()));
         }
@@ -135,7 +143,7 @@ fn the_log_says_it_once(world: &World, n: usize) -> Result<(), Broken> {
                 Fact::Received { tranche, .. } => ("received", *tranche),
                 Fact::Lost { tranche, .. } => ("lost", *tranche),
                 // A lock is used once, whatever was delivered meanwhile.
-                Fact::Held { attempt, .. } if held.insert(*attempt) => continue,
+                Fact::Held { hash, .. } if held.insert(*hash) => continue,
                 Fact::Held { attempt, .. } => {
                     return broken(peer, &format!("lock {attempt} held twice"), &id);
                 }
@@ -169,7 +177,20 @@ fn what_is_over_stays_over(
     };
     let (was, moved) = (job.phase, job.money_moved());
     let hashes = job.attempt.as_ref().map(|w| w.hashes.clone());
+    let (milestone, paid) = (job.milestone, job.paid().max(job.received()));
     job.apply(fact, at);
+    // One milestone after the other, each paid before the next, and never more than was agreed.
+    if job.milestone != milestone {
+        let next =
+            job.milestone == milestone + 1 && job.past.len() as u64 == u64::from(job.milestone);
+        if !next || was != Phase::Reached && job.phase.is_over() {
+            return broken(peer, "a milestone was skipped", &job.id);
+        }
+        return Ok(());
+    }
+    if job.paid().max(job.received()) < paid || job.paid() > job.agreed().price {
+        return broken(peer, "money was forgotten, or more was paid than agreed", &job.id);
+    }
     let money = matches!(
         fact,
         Fact::Claiming { .. }
@@ -243,6 +264,8 @@ fn whoever_paid_has_it(world: &World) -> Result<(), Broken> {
                 Some(escrow) => usize::from(escrow.x.is_some()),
                 None => work.map_or(0, |w| w.tranches.iter().filter(|t| t.key.is_some()).count()),
             };
+            let before = job.agreed().parts().take(job.past.len()).map(|part| part.tranches);
+            let keys = keys + before.map(|n| n as usize).sum::<usize>();
             if rows.iter().filter(paid).filter(|r| r.log == job.id).count() != keys {
                 return broken(peer, "paid, and the key is not here", &job.id);
             }
@@ -253,7 +276,13 @@ fn whoever_paid_has_it(world: &World) -> Result<(), Broken> {
             {
                 return broken(peer, "paid for what was never inspected", &job.id);
             }
+            if let Some((_, worker)) = other_side(world, job)
+                && worker.received() > job.paid()
+            {
+                return broken(peer, "the worker has more than was paid", &job.id);
+            }
             if let (Some(escrow), Some((_, worker))) = (&job.escrow, other_side(world, job))
+                && worker.milestone == job.milestone
                 && worker.escrow.as_ref().is_some_and(|w| w.received.is_some())
                     != escrow.x.is_some()
             {
@@ -287,6 +316,18 @@ fn settled_is_what_was_made(world: &World, peer: &Peer, job: &Job) -> Result<(),
         return Ok(());
     }
     let disks = lock(&world.disks);
+    for past in &job.past {
+        if past.output.as_ref().and_then(|path| disks.read(peer.n, path)).is_none() {
+            return broken(peer, "a milestone is paid, and its plaintext is not here", id);
+        }
+    }
+    if job.attempt.as_ref().is_none_or(|work| work.record.is_none()) && !job.past.is_empty() {
+        // It ended between two.
+        return Ok(());
+    }
+    if worker.milestone > job.milestone {
+        return broken(peer, "the worker is ahead of whoever pays", id);
+    }
     let got = job.attempt.as_ref().and_then(|w| disks.read(peer.n, w.output.as_ref()?));
     let made = worker.attempt.as_ref().and_then(|w| disks.read(n, w.source.as_ref()?));
     if got.is_none() || got != made {

@@ -73,8 +73,8 @@ fn with_files(mut gig: WrittenGig) -> Result<(WrittenGig, Vec<Attachment>), Stri
         }
         gig.draft.content = std::fs::read_to_string(&path).map_err(|why| failed(&path, &why))?;
     }
-    for (path, _) in std::mem::take(&mut gig.checks) {
-        let path = home(path);
+    for check in std::mem::take(&mut gig.checks) {
+        let path = home(check.file);
         let size = std::fs::metadata(&path).map_err(|why| failed(&path, &why))?.len();
         if size > crate::verify::MAX_CHECK as u64 {
             return Err(failed(&path, &"longer than a check can be"));
@@ -84,7 +84,7 @@ fn with_files(mut gig: WrittenGig) -> Result<(WrittenGig, Vec<Attachment>), Stri
         if pinned.body.is_none() {
             gig.inputs.push(path);
         }
-        gig.draft.quality.checks.push(pinned);
+        gig.draft.pin(check.milestone, pinned);
     }
     let mut inputs = Vec::new();
     for path in &mut gig.inputs {

@@ -7,8 +7,8 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use super::event::is_point;
 use super::limits::{
     ADDRESSES, BLOB_BYTES, BLOCKS, DEADLINE_MAX, DEADLINE_MIN, INPUT_BYTES, INPUTS, INVOICE_BYTES,
-    LOCKS, MESSAGE_BYTES, MODES, NAME_BYTES, NOTE_BYTES, POW, PRICE_MAX, PRICE_MIN, REASON_BYTES,
-    RELAYS_MAX, RELAYS_MIN, SLOTS, TRANCHE_MIN, TRANCHES, URL_BYTES, WINDOW,
+    LOCKS, MESSAGE_BYTES, MILESTONES, MODES, NAME_BYTES, NOTE_BYTES, POW, PRICE_MAX, PRICE_MIN,
+    REASON_BYTES, RELAYS_MAX, RELAYS_MIN, SLOTS, TRANCHE_MIN, TRANCHES, URL_BYTES, WINDOW,
 };
 use super::rejected::{Code, Rejected};
 use crate::market::{
@@ -123,7 +123,7 @@ fn escrow(escrow: Option<&EscrowTerms>, named: bool) -> Result<(), Rejected> {
 }
 
 fn lock(lock: &Lock) -> Result<(), Rejected> {
-    if lock.milestone == 0 && lock.attempt < LOCKS {
+    if lock.milestone < MILESTONES && lock.attempt < LOCKS {
         return Ok(());
     }
     Err(Rejected::limit("a lock is of a milestone or a try that cannot be"))
@@ -177,6 +177,7 @@ pub(crate) fn offer(offer: &Offer) -> Result<(), Rejected> {
     }
     relays(&offer.inbox.relays)?;
     quality(&offer.quality)?;
+    offer.check_milestones().map_err(|why| Rejected::limit(why.sentence))?;
     inputs(&offer.inputs)
 }
 
@@ -193,7 +194,10 @@ fn terms(terms: &Terms) -> Result<(), Rejected> {
         let sentence = format!("{} tranches are not 1 to {TRANCHES}", terms.tranches);
         return Err(Rejected::limit(sentence));
     }
-    if terms.tranches > 1 && terms.price.get() / u64::from(terms.tranches) < TRANCHE_MIN {
+    if terms.milestones.is_empty()
+        && terms.tranches > 1
+        && terms.price.get() / u64::from(terms.tranches) < TRANCHE_MIN
+    {
         return Err(Rejected::limit("a tranche of several would pay less than 1,000 sat"));
     }
     if terms.quality != terms.quality.bare() {
@@ -202,6 +206,10 @@ fn terms(terms: &Terms) -> Result<(), Rejected> {
     quality(&terms.quality)?;
     deliverable(terms.max_bytes)?;
     escrow(terms.escrow.as_ref(), terms.mode == Mode::Escrow)?;
+    terms.check_milestones().map_err(|why| Rejected::limit(why.sentence))?;
+    if terms.milestones.iter().any(|m| m.quality != m.quality.bare()) {
+        return Err(Rejected::limit("a bid carries the body of a check"));
+    }
     deadlines(&terms.deadlines)
 }
 

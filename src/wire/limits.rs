@@ -43,6 +43,9 @@ pub const MODES: usize = 3;
 /// The window of an escrow, in blocks.
 pub const WINDOW: std::ops::RangeInclusive<u32> =
     crate::market::LEAST_WINDOW..=crate::market::MOST_WINDOW;
+/// Milestones of one job. Each has a title of a line, pays at least what is safe on the chain, and together they
+/// pay a price: see `market::check_milestones`.
+pub const MILESTONES: u32 = crate::market::MOST_MILESTONES as u32;
 /// Tries to lock the money of one milestone.
 pub const LOCKS: u32 = crate::market::MOST_LOCKS;
 /// Heights are below this: a later one is a time in a lock (BIP 65), and no height of a chain.

@@ -102,6 +102,7 @@ fn gig(n: u64) -> Gig {
         network: Network::Regtest,
         expires_at: NOW.after(Span(3_600 + n)),
         offer: Offer {
+            milestones: Vec::new(),
             quality: Quality::default(),
             v: 1,
             work: Work::File,

@@ -127,6 +127,7 @@ fn listings() -> Vec<String> {
                 network: Network::Regtest,
                 expires_at: now.after(Span::DAY),
                 offer: Offer {
+                    milestones: Vec::new(),
                     quality: Quality::default(),
                     v: 1,
                     work: Work::File,

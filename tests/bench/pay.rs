@@ -131,6 +131,7 @@ async fn delivered_as(
 async fn post(requester: &Party, worker: &Party, n: u32, price: u64) -> EventId {
     let word = format!("measured{}x{n}x{price}x{}", worker.name, now());
     let draft = GigDraft {
+        milestones: Vec::new(),
         quality: Quality::default(),
         title: format!("A {word} gig"),
         summary: String::new(),

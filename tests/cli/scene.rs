@@ -54,6 +54,7 @@ fn part(pair: &Pair, who: Who, beginning: &str, now: Time) -> Part {
     (job.since, job.began, job.said_at) = (then, then, then);
     job.bid.valid_until = then.after(Span::DAY);
     job.awarded_at = job.awarded_at.map(|_| then);
+    job.begun_at = job.begun_at.map(|_| then);
     job.heard_at = job.heard_at.map(|_| then);
     if let Some(work) = &mut job.attempt {
         work.at = then;

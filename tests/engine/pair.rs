@@ -474,6 +474,7 @@ impl Pair {
 
     pub(crate) fn draft(&self) -> GigDraft {
         GigDraft {
+            milestones: Vec::new(),
             quality: Quality::default(),
             title: "Clean a list".into(),
             summary: String::new(),
@@ -489,6 +490,20 @@ impl Pair {
             pow: 0,
             expires_at: self.now().after(Span::DAY.times(7)),
         }
+    }
+
+    /// A gig of these milestones, each at 1,000 sat more than the one before, from 4,000.
+    pub(crate) fn in_milestones(&self, modes: &[Mode]) -> GigDraft {
+        let part = |(n, mode): (usize, &Mode)| Milestone {
+            title: format!("Part {n}").as_str().into(),
+            price: sats(4_000 + 1_000 * n as u64),
+            mode: *mode,
+            deadlines: Deadlines { deliver: Span::DAY, pay: Span::DAY },
+            tranches: 1,
+            quality: Quality::default(),
+            escrow: (*mode == Mode::Escrow).then(EscrowTerms::default),
+        };
+        self.draft().in_milestones(modes.iter().enumerate().map(part).collect())
     }
 
     /// A file of this many bytes that repeat nowhere.
@@ -580,6 +595,25 @@ impl Pair {
     pub(crate) fn cancel(&mut self, who: Who) -> Result<(), Trouble> {
         self.ask(who, Ask::Cancel { reason: "Stop.".into() })
     }
+}
+
+/// A job in these milestones, awarded.
+pub(crate) fn in_parts(modes: &[Mode]) -> Pair {
+    in_parts_with(modes, |_| {})
+}
+
+/// The same, with the milestones changed.
+pub(crate) fn in_parts_with(modes: &[Mode], change: impl FnOnce(&mut Vec<Milestone>)) -> Pair {
+    let mut pair = Pair::new();
+    pair.blocks(1000, &[Requester, Worker, Judge]);
+    let mut milestones = pair.in_milestones(modes).milestones;
+    change(&mut milestones);
+    let gig = pair.posted(|draft| *draft = draft.clone().in_milestones(milestones));
+    let id = pair.core_mut(Worker).bid(&gig, Wish::default(), "I can.").unwrap();
+    pair.quiet();
+    pair.core_mut(Requester).award(&id).unwrap();
+    pair.quiet();
+    pair
 }
 
 /// An event as a relay hands it on.

@@ -85,7 +85,7 @@ fn a_signature_that_is_none_makes_no_receipt() {
     let manifest = pair.job(Worker).attempt.unwrap().record.unwrap().id;
     // The requester lies about it before it is asked for anything.
     pair.quiet();
-    let body = Body::Accept { manifest, x: None, receipt: Some(Signature([7; 64])) };
+    let body = Body::Accept { manifest, next: None, x: None, receipt: Some(Signature([7; 64])) };
     if pair.job(Worker).countersigned.is_none() {
         pair.say(Requester, body);
     }

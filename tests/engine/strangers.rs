@@ -38,7 +38,7 @@ fn the_outer_key_is_not_taken_for_the_author() {
     ];
     let of_the_requester = [
         Body::Ready { manifest, tranche: 0 },
-        Body::Accept { manifest, x: None, receipt: None },
+        Body::Accept { manifest, next: None, x: None, receipt: None },
         Body::Reject { manifest, reason: reason(), next: None },
         Body::Decline { reason: reason() },
     ];

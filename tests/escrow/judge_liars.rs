@@ -67,7 +67,7 @@ fn nobody_speaks_in_the_judges_name() {
         (Worker, Body::Ruling { dispute: manifest, x: None, reason: "so".into() }),
         (Requester, Body::Lodged { record: pair.job(Worker).bid_event, height: 1 }),
         (Worker, Body::Cancel { reason: "no".into() }),
-        (Requester, Body::Accept { manifest, x: Some(x), receipt: None }),
+        (Requester, Body::Accept { manifest, next: None, x: Some(x), receipt: None }),
         (Worker, Body::Settled { manifest, receipt: None }),
     ] {
         let role = if liar == Worker { Role::Worker } else { Role::Requester };

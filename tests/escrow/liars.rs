@@ -43,7 +43,7 @@ fn nobody_speaks_in_the_other_sides_name_or_in_the_judges() {
         let mut requesters = judges();
         let next = Lock { attempt: 1, hash: PaymentHash([9; 32]), ..lock };
         requesters.push(Body::Lock(next));
-        requesters.push(Body::Accept { manifest, x: Some(x), receipt: None });
+        requesters.push(Body::Accept { manifest, next: None, x: Some(x), receipt: None });
         requesters.push(Body::Reject { manifest, reason: "no".into(), next: None });
         for (liar, bodies) in [(Requester, workers), (Worker, requesters)] {
             let hearer = liar.other();
@@ -183,13 +183,19 @@ fn a_wrong_secret_claims_nothing_and_changes_nothing() {
     let mut pair = delivered();
     let manifest = pair.job(Worker).attempt.unwrap().record.unwrap().id;
     let x = Some(Preimage::new([7; 32]));
-    assert_eq!(pair.say(Requester, Body::Accept { manifest, x, receipt: None }), Taken::New);
+    assert_eq!(
+        pair.say(Requester, Body::Accept { manifest, next: None, x, receipt: None }),
+        Taken::New
+    );
     pair.quiet();
     assert_eq!(pair.phase(Worker), Phase::Delivered);
     assert!(pair.job(Worker).stuck.iter().any(|s| s.contains("does not open")));
     assert!(escrow(&pair, Worker).is_locked());
     // Nor does acceptance without one.
-    assert_eq!(pair.say(Requester, Body::Accept { manifest, x: None, receipt: None }), Taken::New);
+    assert_eq!(
+        pair.say(Requester, Body::Accept { manifest, next: None, x: None, receipt: None }),
+        Taken::New
+    );
     pair.quiet();
     assert_eq!(pair.phase(Worker), Phase::Delivered);
     assert_eq!(pair.nodes.earned, [0, 0]);

@@ -23,7 +23,19 @@ enum Turn {
     Restart(bool),
     Forge(bool, u8),
     Height(u32),
+    Fund,
     Quiet,
+}
+
+/// What happens to a job in several milestones: more of what carries it on.
+fn turn_of_milestones() -> impl Strategy<Value = Turn> {
+    prop_oneof![
+        2 => turn(),
+        2 => Just(Turn::Deliver),
+        2 => Just(Turn::Accept),
+        2 => Just(Turn::Fund),
+        4 => Just(Turn::Quiet),
+    ]
 }
 
 fn turn() -> impl Strategy<Value = Turn> {
@@ -60,7 +72,7 @@ fn forged(pair: &Pair, who: Who, n: u8) -> Body {
         1 => Body::Reject { manifest, reason, next: None },
         2 => Body::Ready { manifest, tranche: u32::from(n % 3) },
         3 => Body::Settled { manifest, receipt: None },
-        4 => Body::Accept { manifest, x: None, receipt: None },
+        4 => Body::Accept { manifest, next: None, x: None, receipt: None },
         5 => Body::Bill { manifest, tranche: 0, invoice: "lnbcrt1".into() },
         6 => Body::Withdraw { reason },
         _ => Body::Note { text: reason },
@@ -88,7 +100,14 @@ fn play(pair: &mut Pair, turn: Turn) {
             pair.say(who(r), body);
         }
         Turn::Height(height) => pair.core_mut(Worker).height(height).unwrap(),
-        Turn::Quiet => pair.quiet(),
+        Turn::Fund => {
+            let id = pair.id();
+            drop(pair.core_mut(Requester).fund(&id, sats(100)));
+        }
+        Turn::Quiet => {
+            pair.blocks(pair.nodes.height, &[Requester, Worker]);
+            pair.quiet();
+        }
     }
 }
 
@@ -144,5 +163,75 @@ proptest! {
             let paid = matches!(pair.nodes.htlcs.get(&row.hash), Some((_, _, Htlc::Paid(_))));
             prop_assert_eq!(row.state == "received", paid, "{}", row.state);
         }
+    }
+}
+
+/// The log folds to the job.
+fn folds(pair: &Pair, side: Who) -> bool {
+    let job = pair.job(side);
+    let rows = pair.core(side).store().log(&job.id).unwrap();
+    let mut facts =
+        rows.iter().map(|row| (row.at, serde_json::from_str::<Fact>(&row.body).unwrap()));
+    let (at, first) = facts.next().unwrap();
+    let mut folded = Job::begin(&first, at).unwrap();
+    for (at, fact) in facts {
+        folded.apply(&fact, at);
+    }
+    folded == job
+}
+
+const MODES: [Mode; 3] = [Mode::Sealed, Mode::Escrow, Mode::Direct];
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
+    #[test]
+    fn no_milestone_is_paid_twice_and_all_together_never_more_than_the_price(
+        modes in prop::collection::vec(prop::sample::select(MODES.to_vec()), 2..5),
+        turns in prop::collection::vec(turn_of_milestones(), 1..80),
+    ) {
+        let mut pair = in_parts(&modes);
+        let prices: Vec<Msat> = pair.job(Requester).agreed().parts().map(|part| part.price).collect();
+        let price: Msat = prices.iter().copied().sum();
+        let mut least = [0; 2];
+        for turn in turns {
+            play(&mut pair, turn);
+            prop_assert_eq!(pair.nodes.earned[0], -pair.nodes.earned[1]);
+            prop_assert!(pair.nodes.earned[1] <= i128::from(price.get()));
+            // What is paid is a run of milestones from the first: none is skipped, none is paid twice.
+            let paid = |(_, amount, htlc): &(Who, Msat, Htlc)| match htlc {
+                Htlc::Paid(_) => Some(*amount),
+                _ => None,
+            };
+            let mut amounts: Vec<Msat> = pair.nodes.htlcs.values().filter_map(paid).collect();
+            amounts.sort();
+            prop_assert_eq!(&amounts[..], &prices[..amounts.len()], "{:?}", turn);
+            // Nothing is on its way for a milestone whose turn has not come.
+            let sent = pair.nodes.htlcs.values().filter(|(_, _, htlc)| *htlc == Htlc::Held).count();
+            prop_assert!(sent <= 1, "{} payments at once", sent);
+            for (i, side) in [Requester, Worker].into_iter().enumerate() {
+                let job = pair.job(side);
+                prop_assert!(job.past.len() as u32 == job.milestone && job.milestone < job.milestones());
+                prop_assert!(job.past.len() >= least[i], "{:?} forgot a milestone", side);
+                least[i] = job.past.len();
+                prop_assert!(job.paid() <= price && job.received() <= price);
+                prop_assert!(folds(&pair, side));
+            }
+        }
+        // In the end every ledger agrees with the nodes.
+        for side in [Requester, Worker] {
+            pair.side_mut(side).deaf = false;
+            pair.wake(side);
+        }
+        pair.blocks(pair.nodes.height, &[Requester, Worker]);
+        pair.quiet();
+        for (side, state) in [(Requester, "paid"), (Worker, "received")] {
+            for row in pair.ledger(side) {
+                let paid = matches!(pair.nodes.htlcs.get(&row.hash), Some((_, _, Htlc::Paid(_))));
+                prop_assert_eq!(row.state == state, paid, "{:?} {}", side, row.state);
+            }
+        }
+        let earned = u64::try_from(pair.nodes.earned[1]).unwrap();
+        prop_assert_eq!(pair.job(Requester).paid().get(), earned);
+        prop_assert_eq!(pair.job(Worker).received().get(), earned);
     }
 }

@@ -69,6 +69,46 @@ fn in_escrow(all: &mut Vec<(Job, Time)>) {
     keep(&pair);
 }
 
+/// Milestones, up to the end: after the first, waiting for the other's word, in the second and at the end.
+fn in_milestones(all: &mut Vec<(Job, Time)>) {
+    let mut pair = in_parts(&[Mode::Sealed, Mode::Escrow]);
+    pair.blocks(1000, &[Requester, Worker]);
+    let mut keep = |pair: &Pair| {
+        for who in [Requester, Worker] {
+            all.push((pair.job(who), pair.now()));
+        }
+    };
+    keep(&pair);
+    pair.deliver("first.bin", 20_000).unwrap();
+    pair.quiet();
+    for side in [Requester, Worker] {
+        pair.side_mut(side).deaf = true;
+    }
+    keep(&pair);
+    for side in [Requester, Worker] {
+        pair.side_mut(side).deaf = false;
+    }
+    pair.side_mut(Requester).lazy = vec!["open"];
+    pair.accept().unwrap();
+    pair.quiet();
+    keep(&pair);
+    pair.side_mut(Requester).deaf = true;
+    pair.wake(Requester);
+    keep(&pair);
+    pair.side_mut(Requester).deaf = false;
+    pair.quiet();
+    keep(&pair);
+    let id = pair.id();
+    pair.core_mut(Requester).fund(&id, sats(100)).unwrap();
+    pair.quiet();
+    keep(&pair);
+    pair.deliver("second.bin", 20_000).unwrap();
+    pair.quiet();
+    pair.accept().unwrap();
+    pair.quiet();
+    keep(&pair);
+}
+
 /// An escrow before a judge, from its word to a dispute.
 fn before_a_judge(all: &mut Vec<(Job, Time)>) {
     let everybody = [Requester, Worker, Judge];
@@ -172,6 +212,7 @@ pub(crate) fn stages() -> Vec<(Job, Time)> {
     }
     in_escrow(&mut all);
     before_a_judge(&mut all);
+    in_milestones(&mut all);
     let ended = |end: &dyn Fn(&mut Pair), all: &mut Vec<(Job, Time)>| {
         let mut pair = Pair::new();
         end(&mut pair);
@@ -298,8 +339,8 @@ fn every_phase_is_reached() {
     phases.dedup();
     use Phase::*;
     let all = [
-        Bid, Awarded, Funding, Working, Delivered, Disputed, Accepted, Paying, Refunding, Settled,
-        Declined, Withdrawn, Cancelled, Expired, Refunded, Cheated,
+        Bid, Awarded, Funding, Working, Delivered, Disputed, Accepted, Paying, Refunding, Reached,
+        Settled, Declined, Withdrawn, Cancelled, Expired, Refunded, Cheated,
     ];
     assert_eq!(phases, all);
 }
@@ -367,8 +408,13 @@ pub(crate) fn inputs(job: &Job, stages: &[(Job, Time)]) -> Vec<Input> {
     bodies.push(Body::Lodged { record: "{}".into(), height: 1 });
     bodies.push(Body::Lodge { record: "{}".into() });
     for manifest in [manifest.unwrap_or(EventId([4; 32])), EventId([5; 32])] {
-        bodies.push(Body::Accept { manifest, x: None, receipt: None });
-        bodies.push(Body::Accept { manifest, x: Some(Preimage::new([3; 32])), receipt: None });
+        bodies.push(Body::Accept { manifest, next: None, x: None, receipt: None });
+        bodies.push(Body::Accept {
+            manifest,
+            next: None,
+            x: Some(Preimage::new([3; 32])),
+            receipt: None,
+        });
         bodies.push(Body::Settled { manifest, receipt: None });
         bodies.push(Body::Audit { manifest, seed: Preimage::new([3; 32]) });
         bodies.push(Body::Open { manifest, keys: "x".into() });

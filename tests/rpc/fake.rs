@@ -176,6 +176,7 @@ impl Part for Small {
 /// A gig as a person writes one.
 pub(crate) fn draft(title: &str) -> GigDraft {
     GigDraft {
+        milestones: Vec::new(),
         quality: Quality::default(),
         title: title.into(),
         summary: String::new(),

@@ -61,6 +61,7 @@ pub(crate) fn gig(n: u64, title: &str) -> Gig {
         network: Network::Regtest,
         expires_at: NOW.after(Span::DAY),
         offer: Offer {
+            milestones: Vec::new(),
             quality: Quality::default(),
             v: 1,
             work: Work::File,

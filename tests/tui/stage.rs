@@ -239,6 +239,7 @@ pub(crate) fn node() -> NodeStatus {
 
 pub(crate) fn gig(n: u8, title: &str, price: u64) -> GigView {
     GigView {
+        milestones: Vec::new(),
         id: EventId([n; 32]),
         listing: Digest([n; 32]),
         author: Pubkey([n.wrapping_add(100); 32]),
@@ -308,6 +309,7 @@ pub(crate) fn job(n: u8, role: Role, phase: Phase, title: &str, price: u64) -> J
     };
     let delivered = matches!(phase, Phase::Delivered | Phase::Accepted | Phase::Settled);
     JobView {
+        milestones: Vec::new(),
         id: EventId([n; 32]),
         job: (phase != Phase::Bid).then_some(JobId([n; 32])),
         role,
@@ -427,6 +429,7 @@ pub(crate) fn nothing() -> Snapshot {
 
 pub(crate) fn history() -> Vec<FactView> {
     let fact = |n, ago, kind: &str, by| FactView {
+        milestone: None,
         n,
         at: Time(NOW.0 - ago),
         kind: kind.into(),

@@ -75,7 +75,7 @@ fn what_no_reader_would_take_is_not_signed() {
     limit(Body::Bill { manifest, tranche: 0, invoice: "x".repeat(5000) });
     limit(Body::Bill { manifest, tranche: 0, invoice: "ln bc".into() });
     limit(Body::Bill { manifest, tranche: 0, invoice: String::new() });
-    limit(Body::Lock(Lock { milestone: 1, ..lock() }));
+    limit(Body::Lock(Lock { milestone: 16, ..lock() }));
     limit(Body::Lock(Lock { attempt: 16, ..lock() }));
     for height in [0, 500_000_000] {
         limit(Body::Fund { attempt: 0, invoice: "lnbcrt1".into(), height });

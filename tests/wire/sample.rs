@@ -50,6 +50,7 @@ pub(super) fn gig() -> Gig {
         network: Network::Regtest,
         expires_at: NOW.after(Span::DAY.times(7)),
         offer: Offer {
+            milestones: Vec::new(),
             quality: Quality::default(),
             v: 1,
             work: Work::File,
@@ -75,6 +76,7 @@ pub(super) fn attachment(name: &str) -> Attachment {
 
 pub(super) fn terms() -> Terms {
     Terms {
+        milestones: Vec::new(),
         quality: Quality::default(),
         v: 1,
         work: Work::File,
@@ -190,7 +192,7 @@ pub(super) fn bodies() -> Vec<Body> {
         }),
         Body::Ready { manifest: manifest_id, tranche: 2 },
         Body::Bill { manifest: manifest_id, tranche: 0, invoice: "lnbcrt210u1pj".into() },
-        Body::Accept { manifest: manifest_id, x: None, receipt: None },
+        Body::Accept { manifest: manifest_id, next: None, x: None, receipt: None },
         Body::Reject { manifest: manifest_id, reason: raw("not Finnish"), next: None },
         Body::Reject {
             manifest: manifest_id,
@@ -201,7 +203,12 @@ pub(super) fn bodies() -> Vec<Body> {
         // 512 keys of 32 bytes: the most that one answer opens.
         Body::Open { manifest: manifest_id, keys: format!("{}AA==", "A".repeat(21_844)) },
         Body::Open { manifest: manifest_id, keys: String::new() },
-        Body::Accept { manifest: manifest_id, x: Some(Preimage::new([9; 32])), receipt: None },
+        Body::Accept {
+            manifest: manifest_id,
+            next: None,
+            x: Some(Preimage::new([9; 32])),
+            receipt: None,
+        },
         Body::Lock(lock()),
         Body::Fund { attempt: 3, invoice: "lnbcrt210u1pj".into(), height: 900_288 },
         Body::Funded { attempt: 3, deadline: 900_290 },

@@ -186,6 +186,10 @@ pub(super) fn asked(
         let why = "each item has one worker: set slots = 1 in the gig, and give as many lines as you want workers";
         return Err(reader.wrong(&form.gig, why));
     }
+    if !template.draft.milestones.is_empty() {
+        let why = "each item is one piece of work: leave the milestones out of the gig";
+        return Err(reader.wrong(&form.gig, why));
+    }
     let modes = &template.draft.modes;
     let at_once = reader.count(&form.at_once, 8, 1_000)?;
     let per_worker = reader.count(&form.per_worker, at_once.min(4), 1_000)?;

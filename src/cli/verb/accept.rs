@@ -7,7 +7,7 @@ use crate::cli::deed::{Told, ask, not_allowed, say_next, seen, until};
 use crate::cli::session::{Session, ask_line, wait_until};
 use crate::cli::{Exit, Failure, Money, Out, name};
 use crate::config::Fees;
-use crate::engine::{Command, Handle, JobView};
+use crate::engine::{Command, Handle, JobView, MilestoneStage, MilestoneView};
 use crate::market::{Mode, Msat, Phase, Role, Verb};
 
 /// Pay for what was delivered.
@@ -61,6 +61,7 @@ impl Accept {
             if job.mode != Mode::Escrow {
                 funded(handle, amount, patience).await;
             }
+            let part = job.milestones.iter().position(|m| m.stage == MilestoneStage::Now);
             let receipt = ask(handle, &job, Command::Accept { job: job.id, max_fee }).await?;
             if !patience.is_zero() && !out.is_json() {
                 out.say(match job.mode {
@@ -69,7 +70,10 @@ impl Accept {
                 })?;
             }
             let (now, _) = until(handle, receipt, patience, is_over).await?;
-            tell(&now, amount, patience, out)
+            match part.filter(|n| now.milestones.get(*n).is_some_and(is_paid)) {
+                Some(n) if now.phase != Phase::Settled => tell_part(&now, n, amount, out),
+                _ => tell(&now, amount, patience, out),
+            }
         })
     }
 }
@@ -177,6 +181,33 @@ fn is_over(job: &JobView) -> bool {
         Phase::Cheated => job.delivery.as_ref().is_some_and(|d| d.proof.is_some()),
         _ => true,
     }
+}
+
+fn is_paid(milestone: &MilestoneView) -> bool {
+    milestone.stage == MilestoneStage::Paid
+}
+
+/// One of several milestones is paid.
+fn tell_part(job: &JobView, n: usize, amount: Msat, out: &mut Out) -> Result<Exit, Failure> {
+    let part = &job.milestones[n];
+    let told = Told {
+        amount: Some(amount),
+        fee: Some(part.fee),
+        file: part.output.clone(),
+        money: Money::Spent,
+        ..Told::new(Verb::Accept, job, "paid")
+    };
+    out.record(&told)?;
+    let (n, all) = (n + 1, job.milestones.len());
+    let to = name::short(&job.peer);
+    out.line(&format!(
+        "Paid: {amount}, and {} for routing, to {to}: milestone {n} of {all}.",
+        part.fee
+    ))?;
+    let file = part.output.as_ref().map(|file| file.display().to_string());
+    out.line(&format!("It is what the worker signed: {}", file.unwrap_or_default()))?;
+    say_next(out, &told.next)?;
+    Ok(Exit::Done)
 }
 
 fn tell(job: &JobView, amount: Msat, patience: Duration, out: &mut Out) -> Result<Exit, Failure> {

@@ -31,7 +31,7 @@ impl Award {
             let patience = Duration::from_secs(self.wait);
             let receipt = ask(handle, &job, Command::Award { job: job.id }).await?;
             let (now, sent) = until(handle, receipt, patience, is_sent).await?;
-            let told = Told { amount: Some(now.price), ..Told::new(Verb::Award, &now, "sent") };
+            let told = Told { amount: Some(now.whole()), ..Told::new(Verb::Award, &now, "sent") };
             let by = now.deadline.map(|at| {
                 let left = crate::app::now().until(at);
                 format!(" The delivery is due in {left}.")
@@ -41,7 +41,7 @@ impl Award {
                  answers with the next thing it says.",
                 now.id.short(),
                 name::short(&now.peer),
-                now.price,
+                now.whole(),
                 by.unwrap_or_default(),
             );
             finish(told, &now, (sent, job.stuck.len(), patience), &done, out)

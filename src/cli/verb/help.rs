@@ -39,6 +39,7 @@ const PHASES: &[(Phase, &str, &str)] = &[
     (Phase::Disputed, "in escrow: the judge was called", "the other side: object; the judge rules"),
     (Phase::Accepted, "the worker's node is asked for the bill", "nobody: it goes on by itself"),
     (Phase::Paying, "a payment is on its way; only the node ends it", "nobody"),
+    (Phase::Reached, "a milestone is paid; the next begins by itself", "either may: cancel"),
     (Phase::Settled, "paid and opened; the end", "both: rate"),
     (Phase::Declined, "the requester said no; an award can still come", "nobody"),
     (Phase::Withdrawn, "the worker took the bid back; the end", "nobody"),

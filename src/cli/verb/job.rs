@@ -6,7 +6,7 @@ use super::jobs::{otherwise, role};
 use crate::cli::complete;
 use crate::cli::session::Session;
 use crate::cli::{Exit, Failure, Out, name};
-use crate::engine::{Direction, FactView, Handle, JobView, LedgerRow};
+use crate::engine::{Direction, FactView, Handle, JobView, LedgerRow, milestone_on};
 use crate::market::{Mode, Msat, PaymentHash, Role, Time};
 
 /// Show one job whole: timeline, words, files, delivery, payments, and what can be done.
@@ -113,16 +113,23 @@ fn head(job: &JobView, now: Time) -> Vec<(&'static str, String)> {
     };
     let parts =
         if job.tranches == 1 { "at once".into() } else { format!("in {} parts", job.tranches) };
+    let on = milestone_on(&job.milestones).map(|on| format!(", milestone {on}"));
+    let on = on.unwrap_or_default();
     let mut head = vec![
         ("job", job.id.to_string()),
         ("title", job.title.or("(no title)").to_owned()),
         ("gig", job.gig.to_string()),
         ("you are", format!("the {}", role(job.role))),
         (role(job.role.other()), crate::app::npub(&job.peer)),
-        ("stands", format!("{}, for {}", job.phase.word(), job.since.until(now))),
+        ("stands", format!("{}{on}, for {}", job.phase.word(), job.since.until(now))),
         ("price", format!("{}, {mode}, {parts}", job.price)),
     ];
     let mut add = |name, value: Option<String>| head.extend(value.map(|value| (name, value)));
+    for (n, milestone) in job.milestones.iter().enumerate() {
+        add(if n == 0 { "milestones" } else { "" }, Some(milestone.line(n)));
+        let open = milestone.output.as_ref();
+        add("", open.map(|path| format!("   open: {}", path.display())));
+    }
     add("at stake", job.stake.clone());
     add("why", job.reason.as_ref().map(|why| why.to_string()));
     add("else", otherwise(job, now));

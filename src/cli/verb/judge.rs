@@ -243,6 +243,7 @@ fn publish(
         ),
     };
     let draft = GigDraft {
+        milestones: Vec::new(),
         title: title.into(),
         summary: "Holds a copy of the secret, and never a coin.".into(),
         content,

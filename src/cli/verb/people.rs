@@ -175,7 +175,7 @@ fn one(person: &PersonView, now: &Snapshot, at: Time, out: &mut Out) -> Result<(
             job.id.short(),
             role(job.role),
             job.phase.word(),
-            job.price,
+            job.whole(),
             job.title.or("(no title)")
         ))?;
     }

@@ -11,9 +11,7 @@ use crate::cli::draft::{self, Written};
 use crate::cli::session::{Session, read_bytes, runtime, wait_until};
 use crate::cli::{Exit, Failure, Out, name};
 use crate::engine::Command;
-use crate::market::{
-    DRAFT_TEMPLATE as TEMPLATE, EscrowTerms, EventId, JudgeTerms, LONGEST_DRAFT as LONGEST,
-};
+use crate::market::{DRAFT_TEMPLATE as TEMPLATE, EventId, JudgeTerms, LONGEST_DRAFT as LONGEST};
 
 /// Publish a gig.
 ///
@@ -55,7 +53,8 @@ impl Post {
         }
         let mut written = self.written(session, out)?;
         if let Some(listing) = written.judge.clone() {
-            written.draft.escrow = Some(self.before(session, &written, &listing, out)?);
+            let judge = self.judge(session, &listing, out)?;
+            written.draft.before(judge);
         }
         if self.dry_run {
             return self.show(session, &written, out);
@@ -103,14 +102,13 @@ impl Post {
         draft::read(text_of(&bytes, &name)?, &name, beside, now)
     }
 
-    /// The escrow before the judge whose listing begins so.
-    fn before(
+    /// The judge whose listing begins so.
+    fn judge(
         &self,
         session: &Session,
-        written: &Written,
         listing: &str,
         out: &mut Out,
-    ) -> Result<EscrowTerms, Failure> {
+    ) -> Result<JudgeTerms, Failure> {
         const LIST: &str = "earnest judge list";
         let config = session.config()?;
         let id = name::beginning(listing, LIST)?;
@@ -119,9 +117,7 @@ impl Post {
             name::gig(handle, &config, &id, patience, out).await
         })?;
         let gig = found.only("listing of a judge", &id, LIST)?;
-        let judge = Some(JudgeTerms { identity: gig.author, listing: gig.id });
-        let escrow = written.draft.escrow.clone().unwrap_or_default();
-        Ok(EscrowTerms { judge, ..escrow })
+        Ok(JudgeTerms { identity: gig.author, listing: gig.id })
     }
 
     fn show(&self, session: &Session, written: &Written, out: &mut Out) -> Result<Exit, Failure> {

@@ -80,6 +80,10 @@ fn show(gig: &GigView, now: Time, out: &mut Out) -> Result<(), Failure> {
         ),
         ("paid", format!("within {} of the delivery", span(gig.pay_secs))),
     ];
+    for (n, milestone) in gig.milestones.iter().enumerate() {
+        lines.push((if n == 0 { "milestones" } else { "" }, milestone.line(n)));
+        lines.extend(milestone.quality.iter().map(|asked| ("", format!("   {asked}"))));
+    }
     if let Some((window, risk)) = &gig.escrow {
         lines.push(("escrow", format!("held for {window} blocks. {risk}")));
     }

@@ -25,7 +25,10 @@ impl<S: Store> Core<S> {
             return Ok(there);
         }
         draft.check(now)?;
-        self.check_judge(draft.escrow.as_ref())?;
+        let parts = draft.milestones.iter().map(|m| m.escrow.as_ref());
+        for escrow in parts.chain([draft.escrow.as_ref()]) {
+            self.check_judge(escrow)?;
+        }
         let nonce = self.dice.nonce();
         let mut gig = self.gig_of(draft, &nonce, now);
         gig.offer.inputs = inputs.iter().map(|(file, _)| file.clone()).collect();
@@ -104,6 +107,7 @@ impl<S: Store> Core<S> {
                     false => None,
                 },
                 pow: draft.pow,
+                milestones: draft.milestones.clone(),
                 inbox: Inbox { key: self.scribe.inbox(nonce), relays },
                 inputs: Vec::new(),
             },
@@ -165,7 +169,7 @@ impl<S: Store> Core<S> {
         let (mut commit, _) = writer.finish_post();
         commit.keep.push(gig.id);
         // What the judge's rules are must be known for as long as jobs are.
-        commit.keep.extend(judge_of(&gig).map(|judge| judge.listing));
+        commit.keep.extend(gig.judges().map(|judge| judge.listing));
         commit.gigs.push((gig, event.json));
         self.store.commit(&commit)?;
         self.keep_post(post);
@@ -188,8 +192,10 @@ impl<S: Store> Core<S> {
             limits: self.limits(&gig.author)?,
         };
         let (terms, least_first) = propose(&gig, wish, &bidder)?;
-        self.check_judge(terms.escrow.as_ref())?;
-        self.may_bid(terms.mode)?;
+        for part in terms.parts() {
+            self.check_judge(part.escrow.as_ref())?;
+            self.may_bid(part.mode)?;
+        }
         let nonce = self.dice.nonce();
         let certificate = self.scribe.certify(&CertificateDraft {
             role: Role::Worker,
@@ -245,7 +251,7 @@ impl<S: Store> Core<S> {
         let certificate = self.scribe.certify(&CertificateDraft {
             role: Role::Requester,
             counterparty: job.worker.identity,
-            terms: job.terms().clone(),
+            terms: job.agreed().clone(),
             nonce,
             node: self.me.node,
             endpoint: self.me.address.endpoint,
@@ -301,10 +307,6 @@ impl<S: Store> Core<S> {
     pub fn nonce(&self) -> Nonce {
         self.dice.nonce()
     }
-}
-
-fn judge_of(gig: &Gig) -> Option<crate::market::JudgeTerms> {
-    gig.offer.escrow.as_ref()?.judge
 }
 
 fn channel_relays(theirs: &[String], ours: &[String]) -> Vec<String> {

@@ -198,14 +198,18 @@ impl<S: Store> Core<S> {
         if worker.endpoint != offer.address.endpoint {
             return Err(unreadable("wrong-endpoint", "The bid names another endpoint."));
         }
-        let named = offer.terms.escrow.as_ref().and_then(|terms| terms.judge);
+        let locks = lock.as_ref().unwrap_or(&award).draft.body.lock();
+        let part = locks.and_then(|lock| offer.terms.part(lock.milestone)).ok_or_else(|| {
+            unreadable("wrong-lock", "There is no lock in what was brought, or of no milestone.")
+        })?;
+        let named = part.escrow.as_ref().and_then(|terms| terms.judge);
         let versions = self.posts.get(post).map(|post| &post.versions);
         let listing = named.and_then(|judge| versions?.get(&judge.listing).cloned());
         let Some(listing) = listing else {
             return Err(unreadable("unknown-listing", "The two named a listing that is not ours."));
         };
         let gig = self.store.gig(&offer.gig)?.map(|(gig, _)| gig);
-        let checks = self.bodies(&offer.terms.quality.checks, gig.as_ref(), &requester.identity)?;
+        let checks = self.bodies(&part.quality.checks, gig.as_ref(), &requester.identity)?;
         let nonce = self.dice.nonce();
         Ok(CaseBegins {
             bid,
@@ -235,11 +239,11 @@ impl<S: Store> Core<S> {
             return Ok(Vec::new());
         }
         let mut known: Vec<Pinned> =
-            gig.map(|gig| gig.offer.quality.checks.clone()).unwrap_or_default();
+            gig.map(|gig| gig.offer.checks().cloned().collect()).unwrap_or_default();
         let network: Network = self.me.network;
         let query = Query { author: Some(*author), all: true, ..Query::everything(network) };
         let found = self.store.find(&query, self.clock.now())?.gigs;
-        known.extend(found.into_iter().flat_map(|gig| gig.offer.quality.checks));
+        known.extend(found.iter().flat_map(|gig| gig.offer.checks().cloned()));
         let body = |check: &Pinned| {
             let same = known.iter().find(|k| k.hash == check.hash && k.body.is_some());
             Pinned { body: same.and_then(|k| k.body.clone()), hash: check.hash }

@@ -98,7 +98,7 @@ impl<S: Store> Core<S> {
                 past.first = if fresh { job.since } else { past.first.min(job.since) };
                 past.last = past.last.max(job.since);
                 past.settled += 1;
-                past.sats = past.sats.saturating_add(job.terms().price.whole_sats());
+                past.sats = past.sats.saturating_add(job.worth().whole_sats());
             }
         }
         let said = self.store.testimonies(who)?;

@@ -42,7 +42,10 @@ pub fn admit_case(case: &CaseBegins, door: &Appointing) -> Result<(), Refusal> {
     else {
         return Err(no("wrong-body", "What was brought is not a bid and its award."));
     };
-    let Some(terms) = bid.terms.escrow.as_ref().filter(|_| bid.terms.mode == Mode::Escrow) else {
+    let job = job_id(&case.bid.id, &case.award.id);
+    let lock = locked(case, award.lock.as_ref(), &job)?;
+    let agreed = bid.terms.part(lock.milestone).filter(|part| part.mode == Mode::Escrow);
+    let Some(terms) = agreed.and_then(|part| part.escrow) else {
         return Err(no("no-escrow", "The two did not agree on an escrow."));
     };
     let ours = terms
@@ -55,11 +58,9 @@ pub fn admit_case(case: &CaseBegins, door: &Appointing) -> Result<(), Refusal> {
         ));
     }
     certified(case, &bid.terms, door)?;
-    let job = job_id(&case.bid.id, &case.award.id);
     if award.bid != case.bid.id || case.award.draft.job != Some(JobId(case.bid.id.0)) {
         return Err(no("wrong-job", "The award is for another bid."));
     }
-    let lock = locked(case, award.lock.as_ref(), &job)?;
     let (Body::Fund { attempt, height: end, .. }, Body::Funded { attempt: held, deadline }) =
         (&case.fund.draft.body, &case.funded.draft.body)
     else {

@@ -23,8 +23,10 @@ pub fn opinion(case: &Case, height: u32) -> Opinion {
     if *caller == Role::Worker && *called > t.escalate() {
         return back("The judge was called too late.");
     }
-    let gives_up =
-        |e: &Exhibit| e.by == Role::Worker && matches!(e.record.draft.body, Body::Cancel { .. });
+    let gives_up = |e: &Exhibit| {
+        let cancels = matches!(e.record.draft.body, Body::Cancel { .. });
+        e.by == Role::Worker && cancels && case.is_of_lock(e)
+    };
     if case.exhibits.iter().any(gives_up) {
         return back("The worker signed that it sends the money back.");
     }

@@ -2,8 +2,8 @@
 
 use crate::market::job::{Hearing, Job, Phase};
 use crate::market::{
-    Body, Effect, EventId, Fact, Invoice, JudgeDoor, Lock, MOST_LOCKS, Msat, PaymentHash, Preimage,
-    Record, Role, Span, Time, Timetable, payable_at,
+    Body, Effect, EventId, Fact, Invoice, JudgeDoor, Lock, MOST_LOCKS, Msat, Nonce, PaymentHash,
+    Preimage, Record, Role, Span, Time, Timetable, payable_at,
 };
 
 /// Blocks that a payer of ours adds for the route at most, and one for the block that is being found.
@@ -14,6 +14,8 @@ const ROUTE: u64 = 289;
 pub struct Escrow {
     /// The lock that stands.
     pub lock: Lock,
+    /// Whether the requester has named it: after the first milestone it does when it locks the money.
+    named: bool,
     /// The record that holds it.
     pub record: EventId,
     /// That record, signed, where it is not the award.
@@ -59,6 +61,7 @@ impl Escrow {
     pub(super) fn begin(lock: Lock, record: EventId) -> Self {
         Self {
             lock,
+            named: true,
             record,
             lock_event: None,
             papers: [None, None],
@@ -81,13 +84,30 @@ impl Escrow {
         }
     }
 
+    /// Of a milestone that has begun, without a lock yet.
+    pub(super) fn unnamed(milestone: u32, record: EventId) -> Self {
+        let lock =
+            Lock { milestone, attempt: 0, hash: PaymentHash([0; 32]), nonce: Nonce([0; 32]) };
+        Self { named: false, spent: true, ..Self::begin(lock, record) }
+    }
+
+    /// Whether there is a lock.
+    pub fn is_named(&self) -> bool {
+        self.named
+    }
+
+    /// The number of the next try to lock the money.
+    pub fn next_attempt(&self) -> u32 {
+        self.lock.attempt.saturating_add(u32::from(self.named))
+    }
+
     /// Whether this lock may follow on the one that stands: a higher number, another hash, and no money
     /// under the old one but what is on its way back.
     pub fn takes(&self, phase: Phase, lock: &Lock) -> bool {
         let going = phase == Phase::Refunding && self.returning == Some(false);
         let free = going || phase == Phase::Awarded && !self.is_locked();
-        free && lock.milestone == 0
-            && lock.attempt > self.lock.attempt
+        free && lock.milestone == self.lock.milestone
+            && lock.attempt >= self.next_attempt()
             && lock.attempt < MOST_LOCKS
             && lock.hash != self.lock.hash
     }
@@ -151,7 +171,7 @@ impl Job {
                 if escrow.takes(phase, lock) {
                     let (wanted, door) = (escrow.wanted, escrow.door.take());
                     let lock_event = Some(record.event.clone());
-                    self.former.push(escrow.lock.hash);
+                    self.former.extend(escrow.named.then_some(escrow.lock.hash));
                     let begun = Escrow::begin(*lock, record.id);
                     *escrow = Escrow { wanted, door, lock_event, ..begun };
                     self.enter(Phase::Awarded, at);
@@ -230,7 +250,7 @@ impl Job {
             }
             Body::Settled { .. } => {
                 if mine {
-                    self.enter(Phase::Settled, at);
+                    self.settle(at);
                 }
             }
             _ => return false,
@@ -278,7 +298,7 @@ impl Job {
                                    the secret. The worker was sent it, to be paid by it";
                         self.reason = Some(why.into());
                     }
-                    self.enter(Phase::Settled, at);
+                    self.settle(at);
                 }
             }
             Fact::Held { hash, amount, deadline, .. } => {
@@ -320,7 +340,7 @@ impl Job {
             Fact::Received { hash, amount, .. } => {
                 if let Some(escrow) = self.escrow_of(hash) {
                     escrow.received = Some(*amount);
-                    self.enter(Phase::Settled, at);
+                    self.settle(at);
                 }
             }
             Fact::Opened { path, digest, .. } => {
@@ -370,7 +390,7 @@ impl Job {
         if self.phase != Phase::Awarded {
             return None;
         }
-        let end = self.awarded_at?.after(self.deadlines().pay);
+        let end = self.begun_at?.after(self.deadlines().pay);
         Some(match self.role {
             Role::Requester => (end, "the job expires; no money was locked"),
             Role::Worker => (end.after(grace), "the job expires; no money was locked, do not work"),

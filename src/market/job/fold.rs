@@ -33,6 +33,11 @@ impl Job {
     pub fn apply(&mut self, fact: &Fact, at: Time) {
         self.n += 1;
         self.charged(fact, at);
+        self.folded(fact, at);
+        self.go_on(at);
+    }
+
+    fn folded(&mut self, fact: &Fact, at: Time) {
         match fact {
             Fact::Bid { .. } | Fact::Posted { .. } | Fact::Revised { .. } => {}
             Fact::Automated { .. }
@@ -49,6 +54,7 @@ impl Job {
                 self.award_event.clone_from(&record.event);
                 // Not before our bid, whatever their clock said, and not after we knew.
                 self.awarded_at = Some(record.draft.at.clamp(self.began.min(at), at));
+                self.begun_at = self.awarded_at;
                 self.materials = award
                     .inputs
                     .iter()
@@ -106,6 +112,7 @@ impl Job {
                 self.said_at = at;
             }
             Fact::Stuck { effect, why } => self.stuck.push(format!("{effect}: {why}")),
+            Fact::Lapsed { what } if self.phase == Phase::Reached => self.stop(what, at),
             Fact::Lapsed { what } => {
                 self.reason = Some(what.clone());
                 self.enter(Phase::Expired, at);
@@ -156,6 +163,12 @@ impl Job {
     /// What a record of `author` changes beyond the chains.
     fn spoken(&mut self, record: &Record, author: Role, at: Time) {
         self.note_for_judge(record, author);
+        self.word(record, author);
+        if let Body::Cancel { reason } = &record.draft.body
+            && self.is_between()
+        {
+            return self.stop(&reason.0, at);
+        }
         if self.spoken_in_escrow(record, author, at) {
             return;
         }
@@ -218,7 +231,7 @@ impl Job {
             }
             Body::Settled { .. } | Body::Accept { .. } => {
                 if author == Role::Worker && self.role == Role::Worker {
-                    self.enter(Phase::Settled, at);
+                    self.settle(at);
                 }
             }
             Body::Ready { .. } => self.reviewed(record, at),
@@ -329,8 +342,10 @@ impl Job {
                     work.tranches[t].opened = true;
                     work.output = Some(path.clone());
                     work.digest = *digest;
-                    let all = work.tranches.iter().all(|t| t.opened);
-                    phase = Some(if all { Phase::Settled } else { Phase::Accepted });
+                    if work.tranches.iter().all(|t| t.opened) {
+                        return self.settle(at);
+                    }
+                    phase = Some(Phase::Accepted);
                 }
             }
             Fact::Cheated { tranche, chunk } => {
@@ -355,8 +370,10 @@ impl Job {
             Fact::Received { tranche, amount, .. } => {
                 if let Some(t) = slot(work, *tranche) {
                     work.tranches[t].received = Some(*amount);
-                    let all = work.tranches.iter().all(|t| t.received.is_some());
-                    phase = Some(if all { Phase::Settled } else { Phase::Delivered });
+                    if work.tranches.iter().all(|t| t.received.is_some()) {
+                        return self.settle(at);
+                    }
+                    phase = Some(Phase::Delivered);
                 }
             }
             _ => {}

@@ -169,10 +169,12 @@ impl Job {
                     return true;
                 }
                 let done = work.tranches.iter().all(|t| t.opened);
+                if done && !failed {
+                    self.settle(at);
+                    return true;
+                }
                 let phase = if failed {
                     Phase::Cheated
-                } else if done {
-                    Phase::Settled
                 } else if unsure {
                     // A person decides whether to go on.
                     self.reason = Some("a check could not say anything of what was opened".into());

@@ -24,7 +24,7 @@ pub(super) fn may(job: &Job, verb: Verb, now: Time) -> Option<Result<(), Refusal
         {
             no("funding", "The worker's hold invoice is awaited; it is paid when it comes.")
         }
-        (Verb::Fund, Phase::Awarded) if escrow.lock.attempt + 1 >= MOST_LOCKS => {
+        (Verb::Fund, Phase::Awarded) if escrow.next_attempt() >= MOST_LOCKS => {
             no("too-many-locks", "Locking the money was tried too often. No money is locked.")
         }
         (Verb::Fund, Phase::Awarded) => Ok(()),

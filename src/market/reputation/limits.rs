@@ -92,6 +92,10 @@ impl Limits {
             return Err(Refusal::new("proven-fraud", sentence)
                 .next("Award another bid. `earnest people KEY` shows what is proven."));
         }
+        terms.parts().try_for_each(|part| self.lets_pay_part(&part))
+    }
+
+    fn lets_pay_part(&self, terms: &Terms) -> Result<(), Refusal> {
         match terms.mode {
             Mode::Sealed => {
                 let part = largest_loss(terms);
@@ -112,6 +116,10 @@ impl Limits {
     /// # Errors
     /// As [`Limits::lets_pay`].
     pub fn lets_work(&self, terms: &Terms) -> Result<(), Refusal> {
+        terms.parts().try_for_each(|part| self.lets_work_part(&part))
+    }
+
+    fn lets_work_part(&self, terms: &Terms) -> Result<(), Refusal> {
         match terms.mode {
             // Nothing is out before it is paid.
             Mode::Sealed => Ok(()),

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::market::{
-    Digest, Job, JobId, PaymentHash, Pubkey, Refusal, Role, Signature, Span, Time,
+    Digest, Job, JobId, PaymentHash, Pubkey, Reached, Refusal, Role, Signature, Span, Time,
 };
 
 /// The version of a receipt.
@@ -28,7 +28,7 @@ pub enum Ended {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct JobReceipt {
-    /// The price: at least 2^amount sat and less than twice that.
+    /// What was paid: at least 2^amount sat and less than twice that.
     pub amount: u8,
     /// The day of the delivery: whole days since 1970, in seconds.
     pub at: Time,
@@ -176,21 +176,31 @@ impl JobReceipt {
 impl Job {
     /// The hash of the last payment, once it is known.
     pub fn paid_hash(&self) -> Option<PaymentHash> {
-        match &self.escrow {
-            Some(escrow) => Some(escrow.lock.hash),
-            None => self.attempt.as_ref()?.hashes.last().copied(),
+        match (self.closed(), &self.escrow) {
+            (Some(past), _) => past.hash,
+            (None, Some(escrow)) => Some(escrow.lock.hash),
+            (None, None) => self.attempt.as_ref()?.hashes.last().copied(),
         }
     }
 
-    /// What there is to sign of this job, `payment` being its salted payment hash. `None` while there is no delivery,
+    /// The milestone that was paid last, while nothing is delivered in the next.
+    fn closed(&self) -> Option<&Reached> {
+        let delivered = self.attempt.as_ref().is_some_and(|work| work.record.is_some());
+        self.past.last().filter(|_| !delivered)
+    }
+
+    /// What there is to sign of this job as far as it is paid with this delivery, `payment` being its salted payment hash. `None` while there is no delivery,
     /// where it has no plausible date, or where one side is both.
     pub fn receipt(&self, payment: Digest, now: Time) -> Option<JobReceipt> {
-        let delivered = self.attempt.as_ref()?.record.as_ref()?.draft.at;
+        let delivered = match self.closed() {
+            Some(past) => past.delivered,
+            None => self.attempt.as_ref()?.record.as_ref()?.draft.at,
+        };
         if delivered > now.after(Span::DAY) || delivered < self.began.before(Span::DAY) {
             return None;
         }
         let receipt = JobReceipt {
-            amount: u8::try_from(self.terms().price.whole_sats().max(1).ilog2()).ok()?,
+            amount: u8::try_from(self.worth().whole_sats().max(1).ilog2()).ok()?,
             at: Time(delivered.0 - delivered.0 % Span::DAY.0),
             job: self.job?,
             outcome: Ended::Paid,
@@ -207,7 +217,11 @@ impl Job {
     /// Both signatures on its receipt, once both are here: requester's and worker's. Nobody has looked yet whether
     /// the other side's is one.
     pub fn signatures(&self) -> Option<(Signature, Signature)> {
-        let (ours, theirs) = (self.signed?, self.countersigned?);
+        let [ours, theirs] = match self.closed() {
+            Some(past) => past.signed,
+            None => [self.signed, self.countersigned],
+        };
+        let (ours, theirs) = (ours?, theirs?);
         Some(match self.role {
             Role::Requester => (ours, theirs),
             Role::Worker => (theirs, ours),

@@ -365,7 +365,7 @@ fn opened(
     if job.has_checks() {
         review::check(tranche, step)
     } else if work.tranches.iter().filter(|t| !t.opened).count() == 1 {
-        step.say(Body::Accept { manifest: record.id, x: None, receipt: None })
+        step.say(Body::Accept { manifest: record.id, next: None, x: None, receipt: None })
     } else {
         step.say(Body::Ready { manifest: record.id, tranche: work.next_unpaid() })
     }

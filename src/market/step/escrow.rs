@@ -47,7 +47,7 @@ pub(super) fn awarded(job: &Job, award: &Award, world: &World) -> Result<(), Ref
 
 fn fits(job: &Job, lock: Option<&Lock>) -> Result<(), Refusal> {
     let right = match lock {
-        Some(lock) => job.terms().mode == Mode::Escrow && lock.milestone == 0 && lock.attempt == 0,
+        Some(lock) => job.terms().mode == Mode::Escrow && (lock.milestone, lock.attempt) == (0, 0),
         None => job.terms().mode != Mode::Escrow,
     };
     if right {
@@ -118,7 +118,12 @@ pub(super) fn fund(
         // It is on its way, and is paid when it comes.
         return Ok(step);
     }
-    let lock = Lock { milestone: 0, attempt: escrow.lock.attempt + 1, hash: *hash, nonce: *nonce };
+    let lock = Lock {
+        milestone: job.milestone,
+        attempt: escrow.next_attempt(),
+        hash: *hash,
+        nonce: *nonce,
+    };
     Ok(step.say(Body::Lock(lock)))
 }
 
@@ -191,7 +196,7 @@ fn release_for(escrow: &Escrow, manifest: crate::market::EventId) -> Step {
 /// question.
 pub(super) fn cancelled(job: &Job, step: Step) -> Step {
     match &job.escrow {
-        Some(escrow) if job.role == Role::Worker && escrow.held.is_some() => {
+        Some(escrow) if job.role == Role::Worker && escrow.is_locked() => {
             send_back(escrow, step, "you sent the money back", true)
         }
         _ => step,

@@ -14,6 +14,18 @@ pub(super) fn attested(job: &Job, step: Step, now: Time) -> Step {
         Say::Release { .. } => true,
         _ => false,
     };
+    let stops = |record: &Body| matches!(record, Body::Cancel { .. });
+    let stopped = job.is_between()
+        && (step.says.iter().any(|say| matches!(say, Say::Post(body) if stops(body)))
+            || step.facts.iter().any(|fact| match fact {
+                Fact::Heard { record } => stops(&record.draft.body),
+                Fact::Lapsed { .. } => job.phase == Phase::Reached,
+                _ => false,
+            }));
+    if stopped {
+        // What is paid until here stands, and is said once.
+        return if job.signatures().is_some() { step.effect(Effect::Attest) } else { step };
+    }
     let theirs = job.countersigned.is_some() || step.facts.iter().any(heard);
     let ours = job.signed.is_some() || step.says.iter().any(signs);
     let known = job.phase == Phase::Settled && job.signatures().is_some();

@@ -163,7 +163,7 @@ fn checked(job: &Job, tranche: u32, results: Vec<Checked>, step: Step) -> Step {
         return step;
     }
     if work.tranches.iter().all(|t| t.opened) {
-        step.say(Body::Accept { manifest: record.id, x: None, receipt: None })
+        step.say(Body::Accept { manifest: record.id, next: None, x: None, receipt: None })
     } else if unsure {
         // A person decides whether to go on.
         step

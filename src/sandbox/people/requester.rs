@@ -285,6 +285,7 @@ impl Person {
         };
         let life = self.pace.life(kind.by_hand());
         let draft = GigDraft {
+            milestones: Vec::new(),
             quality: Quality::default(),
             title: task.title.clone(),
             summary: task.summary,

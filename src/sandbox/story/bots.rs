@@ -72,6 +72,7 @@ pub(super) fn asking(queue: &Path, jobs: u32) -> anyhow::Result<Asking> {
     let check = serde_json::json!({"v": 1, "kind": "schema", "scope": "whole", "unit": "whole", "schema": schema});
     let check = pin(check.to_string().as_bytes()).map_err(|why| anyhow!("{why}"))?;
     let draft = GigDraft {
+        milestones: Vec::new(),
         quality: Quality { checks: vec![check], ..Quality::default() },
         title: "Upper case for {{id}}".into(),
         summary: "One line of JSON in, the same in upper case out.".into(),

@@ -117,7 +117,14 @@ impl Course {
 
     /// From the listing to the award.
     pub(super) async fn award(&self, asked: &Asked) -> anyhow::Result<BidId> {
-        let draft = GigDraft {
+        let wish = Wish { tranches: Some(asked.tranches), ..Wish::default() };
+        self.agree(self.draft(asked), wish).await
+    }
+
+    /// A gig of a story.
+    pub(super) fn draft(&self, asked: &Asked) -> GigDraft {
+        GigDraft {
+            milestones: Vec::new(),
             quality: asked.quality.clone(),
             title: asked.title.into(),
             summary: "A gig of a story.".into(),
@@ -132,7 +139,11 @@ impl Course {
             escrow: None,
             pow: 8,
             expires_at: Time(now()).after(Span::DAY),
-        };
+        }
+    }
+
+    /// A gig is posted, found, bid on and awarded.
+    pub(super) async fn agree(&self, draft: GigDraft, wish: Wish) -> anyhow::Result<BidId> {
         let post = Command::Post { draft, inputs: Vec::new(), key: None };
         let gig = self.requester.app.handle().ask(post).await?.log;
         let heard = async {
@@ -146,7 +157,6 @@ impl Course {
         self.worker
             .wait("the LSP's terms", self.patience(), |s| s.node.as_ref()?.least_first.map(|_| ()))
             .await?;
-        let wish = Wish { tranches: Some(asked.tranches), ..Wish::default() };
         let bid = Command::Bid { gig, wish, message: "I can do that now.".into() };
         let job = self.worker.app.handle().ask(bid).await?.log;
         self.requester.wait("the bid", self.patience(), |s| view(s, job).map(|_| ())).await?;
@@ -216,6 +226,16 @@ impl Course {
         self.routing_fee = [self.routing_fee, fee].into_iter().sum();
         self.lsp_fee = [self.lsp_fee, kept].into_iter().sum();
         Ok(output)
+    }
+
+    /// What an LSP kept of a payment.
+    pub(super) fn pays_lsp(&mut self, fee: Msat) {
+        self.lsp_fee = [self.lsp_fee, fee].into_iter().sum();
+    }
+
+    /// What the worker had when it began, in msat.
+    pub(super) fn began_with(&self) -> u64 {
+        self.before[1].total()
     }
 
     /// A payment of a job that did not settle has fees too.

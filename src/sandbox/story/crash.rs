@@ -356,6 +356,7 @@ impl Job<'_> {
             return;
         }
         let draft = GigDraft {
+            milestones: Vec::new(),
             quality: Quality::default(),
             title: self.title.clone(),
             summary: String::new(),

@@ -231,6 +231,7 @@ impl Course<'_> {
         teller: &mut Teller<'_>,
     ) -> anyhow::Result<BidId> {
         let draft = GigDraft {
+            milestones: Vec::new(),
             quality: Quality::default(),
             title: "Write a short text about rivers".into(),
             summary: "A text whose worth is seen by reading it.".into(),

@@ -197,6 +197,7 @@ impl Course<'_> {
         teller: &mut Teller<'_>,
     ) -> anyhow::Result<BidId> {
         let draft = GigDraft {
+            milestones: Vec::new(),
             quality: Quality::default(),
             title: "Clean a list of people".into(),
             summary: "One CSV in, the same list out: sorted, no duplicates, no blanks.".into(),

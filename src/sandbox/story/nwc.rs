@@ -158,6 +158,7 @@ impl Course<'_> {
             .wait("the LSP's terms", patience, |s| s.node.as_ref()?.least_first.map(|_| ()))
             .await?;
         let draft = GigDraft {
+            milestones: Vec::new(),
             quality: Quality::default(),
             title: "Write down ten rivers".into(),
             summary: String::new(),

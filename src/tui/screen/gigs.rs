@@ -252,6 +252,10 @@ pub(super) fn facts(model: &Model, snapshot: &Snapshot, gig: &GigView, width: u1
     sheet.pair("work", work(gig.work), Role::Text);
     let modes: Vec<&str> = gig.modes.iter().map(|mode| mode_words(*mode)).collect();
     sheet.pair("settled", &modes.join(", or "), Role::Text);
+    for (n, milestone) in gig.milestones.iter().enumerate() {
+        let what = if n == 0 { "milestones" } else { "" };
+        sheet.pair(what, &milestone.line(n), Role::Text);
+    }
     sheet.pair("deliver within", &crate::market::Span(gig.deliver_secs).to_string(), Role::Text);
     sheet.pair("paid within", &crate::market::Span(gig.pay_secs).to_string(), Role::Text);
     sheet.pair("at most", &gauge::bytes(gig.max_bytes), Role::Text);

@@ -5,7 +5,7 @@ mod ask;
 use std::cmp::Reverse;
 use std::path::PathBuf;
 
-use crate::engine::{GigView, JobView, Snapshot};
+use crate::engine::{GigView, JobView, MilestoneStage, Snapshot, milestone_on};
 use crate::market::{BidId, Phase, Role as Side, Time, Verb};
 use crate::tui::keymap::{Act, Context};
 use crate::tui::palette::matching;
@@ -122,7 +122,9 @@ pub(super) fn facts(model: &Model, snapshot: &Snapshot, job: &JobView, width: u1
         Side::Requester => "you pay",
         Side::Worker => "you earn",
     };
-    sheet.pair("stands", &format!("{glyph} {}", job.phase.word()), role);
+    let on = milestone_on(&job.milestones).map(|on| format!(", milestone {on}"));
+    let stands = format!("{glyph} {}{}", job.phase.word(), on.unwrap_or_default());
+    sheet.pair("stands", &stands, role);
     if let Some(reason) = &job.reason {
         sheet.pair("because", reason, Role::Warn);
     }
@@ -134,6 +136,10 @@ pub(super) fn facts(model: &Model, snapshot: &Snapshot, job: &JobView, width: u1
     let parts =
         if job.tranches == 1 { String::new() } else { format!(", in {} parts", job.tranches) };
     sheet.pair("settled", &format!("{}{parts}", gigs::mode_words(job.mode)), Role::Text);
+    for (n, milestone) in job.milestones.iter().enumerate() {
+        let role = if milestone.stage == MilestoneStage::Now { Role::Text } else { Role::Muted };
+        sheet.pair(if n == 0 { "milestones" } else { "" }, &milestone.line(n), role);
+    }
     if let Some(stake) = &job.stake {
         sheet.pair("at stake", stake, Role::Text);
     }

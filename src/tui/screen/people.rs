@@ -33,7 +33,7 @@ fn past<'a>(jobs: impl Iterator<Item = &'a JobView>) -> Past {
                     Side::Requester => &mut past.paid,
                     Side::Worker => &mut past.earned,
                 };
-                *sum = [*sum, job.price].into_iter().sum();
+                *sum = [*sum, job.settled_price()].into_iter().sum();
             }
             Phase::Cheated => past.cheated += 1,
             phase if phase.is_over() || phase == Phase::Declined => past.ended += 1,

@@ -69,6 +69,7 @@ impl Course<'_> {
     /// The judge says to everybody what it does.
     async fn listing(&self, judge: &Party, teller: &mut Teller<'_>) -> anyhow::Result<JudgeTerms> {
         let draft = GigDraft {
+            milestones: Vec::new(),
             quality: Quality::default(),
             title: "I judge escrows, by what can be computed".into(),
             summary: "Opens the work, runs the checks, rules. Never holds a coin.".into(),
@@ -103,6 +104,7 @@ impl Course<'_> {
             self.in_the_book(party, judge.listing).await?;
         }
         let draft = GigDraft {
+            milestones: Vec::new(),
             quality: Quality::default(),
             title: "Write a short text about rivers".into(),
             summary: "A text whose worth is seen by reading it.".into(),
