@@ -9,6 +9,8 @@ mod stage;
 mod hostile;
 #[path = "tui/journeys.rs"]
 mod journeys;
+#[path = "tui/judging.rs"]
+mod judging;
 #[path = "tui/money.rs"]
 mod money;
 #[path = "tui/screens.rs"]

@@ -32,7 +32,7 @@ pub(super) enum Request {
 
 /// A command whose files are copies of our own.
 pub(super) enum Ready {
-    Plain(Command),
+    Plain(Box<Command>),
     Post { draft: Box<GigDraft>, inputs: Vec<(Attachment, PathBuf)>, key: Option<String> },
     Deliver { job: BidId, source: PathBuf, file: Attachment, message: String },
 }
@@ -66,7 +66,7 @@ impl Local {
                 let (file, source) = self.files.adopt(&job, &file, crate::seal::MAX_TOTAL).await?;
                 Ready::Deliver { job, source, file, message }
             }
-            other => Ready::Plain(other),
+            other => Ready::Plain(Box::new(other)),
         })
     }
 

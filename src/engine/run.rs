@@ -529,7 +529,7 @@ fn done<S: Store>(core: &mut Core<S>, ready: Ready) -> Result<EventId, Trouble> 
             core.ask(&job, Ask::Deliver { source, size, name, message, nonce })?;
             return Ok(job);
         }
-        Ready::Plain(command) => command,
+        Ready::Plain(command) => *command,
     };
     let (job, ask) = match command {
         Command::Bid { gig, wish, message } => {

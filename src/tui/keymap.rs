@@ -2,7 +2,7 @@
 
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 
-use crate::market::Verb;
+use crate::market::{Role, Verb};
 use crate::tui::Screen;
 
 /// Where a key means something. A screen's keys come before the global ones; a layer has only its own.
@@ -101,6 +101,10 @@ pub enum Act {
     Seen,
     /// Another value for a setting.
     Change,
+    /// End the selected case for this side.
+    Rule(Role),
+    /// Write to both sides of the selected case.
+    CaseNote,
 }
 
 /// One row of the table.
@@ -129,7 +133,7 @@ const fn bind(
 }
 
 use Context::{Global, On};
-use Screen::{Gigs, Inbox, Jobs, People, Post, Relays, Settings, Wallet};
+use Screen::{Cases, Gigs, Inbox, Jobs, People, Post, Relays, Settings, Wallet};
 
 /// Every key there is.
 pub const KEYMAP: &[Bind] = &[
@@ -144,6 +148,7 @@ pub const KEYMAP: &[Bind] = &[
     bind(Global, &["6"], Act::Go(Relays), "Relays and node", None),
     bind(Global, &["7"], Act::Go(Inbox), "Inbox", None),
     bind(Global, &["8"], Act::Go(Settings), "Settings", None),
+    bind(Global, &["9"], Act::Go(Cases), "Cases, for who judges", None),
     bind(Global, &["tab"], Act::Next, "next screen", None),
     bind(Global, &["shift-tab"], Act::Previous, "screen before", None),
     bind(Global, &["down", "j"], Act::Down, "down", None),
@@ -194,6 +199,11 @@ pub const KEYMAP: &[Bind] = &[
     bind(On(Inbox), &["o"], Act::ToJob, "to the job", Some(0)),
     bind(On(Inbox), &["m"], Act::Seen, "mark all seen", Some(3)),
     bind(On(Settings), &["c"], Act::Change, "change", Some(0)),
+    bind(On(Cases), &["w"], Act::Rule(Role::Worker), "for the worker", Some(0)),
+    bind(On(Cases), &["r"], Act::Rule(Role::Requester), "for the requester", Some(0)),
+    bind(On(Cases), &["n"], Act::CaseNote, "note to both", Some(3)),
+    bind(On(Cases), &["f"], Act::CopyPath, "copy file path", Some(6)),
+    bind(On(Cases), &["y"], Act::CopyId, "copy id", Some(7)),
     bind(Context::Search, &["enter"], Act::Open, "keep", Some(0)),
     bind(Context::Search, &["esc"], Act::Back, "clear", Some(0)),
     bind(Context::Search, &["down"], Act::Down, "down", None),

@@ -37,11 +37,13 @@ pub enum Screen {
     Inbox,
     /// What can be chosen.
     Settings,
+    /// What we judge.
+    Cases,
 }
 
 impl Screen {
     /// In the order of their keys.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Gigs,
         Self::Post,
         Self::Jobs,
@@ -50,6 +52,7 @@ impl Screen {
         Self::Relays,
         Self::Inbox,
         Self::Settings,
+        Self::Cases,
     ];
 
     /// Its name.
@@ -63,6 +66,7 @@ impl Screen {
             Self::Relays => "Relays",
             Self::Inbox => "Inbox",
             Self::Settings => "Settings",
+            Self::Cases => "Cases",
         }
     }
 

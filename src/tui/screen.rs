@@ -2,6 +2,7 @@
 //!
 //! The rule: a screen reads the model and the snapshot and changes nothing while it is drawn.
 
+pub(super) mod cases;
 mod frame;
 pub(super) mod gigs;
 mod help;
@@ -32,6 +33,7 @@ pub(super) fn rows(model: &Model, snapshot: &Snapshot) -> Vec<Row> {
         Screen::Relays => relays::rows(snapshot),
         Screen::Inbox => inbox::rows(model),
         Screen::Settings => settings::rows(model),
+        Screen::Cases => cases::rows(model, snapshot),
     }
 }
 
@@ -51,7 +53,13 @@ pub(super) fn concerns(model: &Model, snapshot: &Snapshot, act: Act) -> bool {
     match act {
         Act::Verb(verb) => jobs::chosen(model, snapshot)
             .is_some_and(|job| job.legal.iter().any(|offered| offered.verb == verb)),
+        Act::CopyPath if model.screen == Screen::Cases => {
+            cases::chosen(model, snapshot).is_some_and(|case| cases::path(case).is_some())
+        }
         Act::CopyPath => jobs::chosen(model, snapshot).is_some_and(|job| jobs::path(job).is_some()),
+        Act::Rule(_) | Act::CaseNote => {
+            cases::chosen(model, snapshot).is_some_and(|case| !case.phase.is_over())
+        }
         Act::Publish => model.drafting.is_some(),
         Act::CloseGig => post::chosen(model, snapshot).is_some(),
         Act::CloseChannel | Act::ForceClose => wallet::channel(model, snapshot).is_some(),
@@ -75,6 +83,8 @@ pub(super) fn may(model: &Model, snapshot: &Snapshot, act: Act) -> Result<(), St
             | Act::OpenChannel
             | Act::CloseChannel
             | Act::ForceClose
+            | Act::Rule(_)
+            | Act::CaseNote
     );
     if needs_engine {
         match &model.stage {
@@ -88,6 +98,7 @@ pub(super) fn may(model: &Model, snapshot: &Snapshot, act: Act) -> Result<(), St
         Act::Bid => gigs::may_bid(model, snapshot),
         Act::Publish => post::may_publish(model),
         Act::CloseGig => post::may_close(model, snapshot),
+        Act::Rule(whose) => cases::may_rule(model, snapshot, whose),
         _ => Ok(()),
     }
 }

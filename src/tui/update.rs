@@ -10,7 +10,7 @@ use crate::tui::palette::{Leads, Palette, Picked};
 use crate::tui::part::code::{Code, Looked};
 use crate::tui::part::confirm::{Answer, Confirm};
 use crate::tui::part::form::{Filled, Form, Purpose, request};
-use crate::tui::screen::{self, gigs, jobs, post, settings, wallet};
+use crate::tui::screen::{self, cases, gigs, jobs, post, settings, wallet};
 use crate::tui::{Do, Key, Layer, Model, Moment, Msg, Said, Screen, Stage, Then};
 
 /// How many notices are kept.
@@ -248,7 +248,10 @@ fn submitted(model: &mut Model, snapshot: &Snapshot, form: &Form) -> Result<Vec<
             return Ok(vec![Do::Answer(id, job, document, String::new())]);
         }
         Purpose::Bid(_) => gigs::submit(form, model)?,
-        _ => jobs::submit(form)?,
+        _ => match cases::submit(form) {
+            Some(asked) => asked?,
+            None => jobs::submit(form)?,
+        },
     };
     Ok(vec![ask(model, command, done)])
 }
@@ -379,8 +382,11 @@ fn act_on(model: &mut Model, snapshot: &Snapshot, act: Act) -> Vec<Do> {
         Act::Verb(verb) => jobs::begin(model, snapshot, verb),
         Act::Bid => gigs::bid(model, snapshot),
         Act::CopyId => return copy_id(model, snapshot),
+        Act::Rule(whose) => cases::rule(model, snapshot, whose),
+        Act::CaseNote => cases::note(model, snapshot),
         Act::CopyPath => {
-            let path = jobs::chosen(model, snapshot).and_then(jobs::path);
+            let path = cases::chosen(model, snapshot).and_then(cases::path);
+            let path = path.or_else(|| jobs::chosen(model, snapshot).and_then(jobs::path));
             return path.map(|path| copy(model, path.display().to_string())).into_iter().collect();
         }
         Act::Write => return vec![Do::Edit(post::text(model))],

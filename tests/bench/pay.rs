@@ -19,6 +19,8 @@ use crate::{Row, Samples, runtime};
 const JOBS: u32 = 30;
 const FIRST_JOBS: usize = 5;
 const CLAIMS: u8 = 30;
+const PARTS: u32 = 16;
+const PARTED: usize = 4;
 const PRICE_SATS: u64 = 1_000;
 /// The first job opens a channel four times this: room for all that follow.
 const FIRST_SATS: u64 = 30_000;
@@ -37,7 +39,7 @@ pub(crate) fn measure(tell: &mut dyn FnMut(Row)) {
         for name in WORKERS {
             let worker = world.party(name, None, |ports| ports).await.unwrap();
             let jobs = delivered(&requester, &worker, 1, FIRST_SATS).await;
-            first.millis(accept(&requester, &worker, jobs[0]).await);
+            first.millis(accept(&requester, &worker, jobs[0], 1).await);
             workers.push(worker);
         }
         let worker = workers.remove(0);
@@ -50,11 +52,23 @@ pub(crate) fn measure(tell: &mut dyn FnMut(Row)) {
         let (mut ours, mut theirs) = (Samples::default(), Samples::default());
         for job in jobs {
             theirs.millis(bare.pay().await);
-            ours.millis(accept(&requester, &worker, job).await);
+            ours.millis(accept(&requester, &worker, job, 1).await);
         }
         let name = "accept to paid, on channels that are there";
         tell(ours.against(name, "ms", "a bare ldk-node payment, same two hops", &theirs));
         tell(first.row("accept to paid, a first job: its channel opens", "ms"));
+        let (mut parts, mut bares) = (Samples::default(), Samples::default());
+        for _ in 0..PARTED {
+            let wish = Wish { tranches: Some(PARTS), ..Wish::default() };
+            let price = PRICE_SATS * u64::from(PARTS);
+            let job = delivered_as(&requester, &worker, 1, price, wish).await[0];
+            bares.millis(bare.pay().await);
+            let took = accept(&requester, &worker, job, PARTS).await;
+            parts.millis(took / PARTS);
+        }
+        let name = "a tranche paid and opened, of a job of 16";
+        let row = parts.against(name, "ms", "a bare ldk-node payment, same two hops", &bares);
+        tell(Row { n: PARTED * PARTS as usize, ..row });
         bare.stop();
 
         requester.app.stop().await.unwrap();
@@ -70,6 +84,16 @@ fn view(snapshot: &Snapshot, job: BidId) -> Option<&JobView> {
 
 /// So many jobs between two people, each delivered, inspected and waiting for "accept".
 async fn delivered(requester: &Party, worker: &Party, jobs: u32, price: u64) -> Vec<BidId> {
+    delivered_as(requester, worker, jobs, price, Wish::default()).await
+}
+
+async fn delivered_as(
+    requester: &Party,
+    worker: &Party,
+    jobs: u32,
+    price: u64,
+    wish: Wish,
+) -> Vec<BidId> {
     let file = worker.dir.join("work.txt");
     std::fs::write(&file, "Here is the work.\n".repeat(500)).unwrap();
     worker
@@ -79,7 +103,7 @@ async fn delivered(requester: &Party, worker: &Party, jobs: u32, price: u64) -> 
     let mut made = Vec::new();
     for n in 0..jobs {
         let gig = post(requester, worker, n, price).await;
-        let bid = Command::Bid { gig, wish: Wish::default(), message: "Now.".into() };
+        let bid = Command::Bid { gig, wish, message: "Now.".into() };
         let job = worker.app.handle().ask(bid).await.unwrap().log;
         requester.wait("the bid", PATIENCE, |s| view(s, job).map(|_| ())).await.unwrap();
         requester.app.handle().ask(Command::Award { job }).await.unwrap();
@@ -105,7 +129,7 @@ async fn delivered(requester: &Party, worker: &Party, jobs: u32, price: u64) -> 
 }
 
 async fn post(requester: &Party, worker: &Party, n: u32, price: u64) -> EventId {
-    let word = format!("measured{}x{n}", worker.name);
+    let word = format!("measured{}x{n}x{price}x{}", worker.name, now());
     let draft = GigDraft {
         milestones: Vec::new(),
         quality: Quality::default(),
@@ -137,14 +161,14 @@ async fn post(requester: &Party, worker: &Party, n: u32, price: u64) -> EventId 
     tokio::time::timeout(PATIENCE, found).await.expect("the gig is found")
 }
 
-/// From the command until the requester's snapshot shows the payment; then both sides are let finish.
-async fn accept(requester: &Party, worker: &Party, job: BidId) -> Duration {
+/// From the command until the requester's snapshot shows so many payments; then both sides are let finish.
+async fn accept(requester: &Party, worker: &Party, job: BidId, tranches: u32) -> Duration {
     let begun = Instant::now();
     let max_fee = sats(100).unwrap();
     requester.app.handle().ask(Command::Accept { job, max_fee }).await.unwrap();
     requester
         .wait("the payment", PATIENCE, |s| {
-            view(s, job)?.delivery.as_ref().filter(|d| d.paid > 0).map(|_| ())
+            view(s, job)?.delivery.as_ref().filter(|d| d.paid >= tranches).map(|_| ())
         })
         .await
         .unwrap();

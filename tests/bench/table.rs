@@ -13,6 +13,8 @@
 
 #[path = "book.rs"]
 mod book;
+#[path = "bots.rs"]
+mod bots;
 #[path = "events.rs"]
 mod events;
 #[path = "fetch.rs"]
@@ -21,11 +23,15 @@ mod fetch;
 mod pay;
 #[path = "program.rs"]
 mod program;
+#[path = "proof.rs"]
+mod proof;
 #[path = "seal.rs"]
 mod seal;
 #[expect(dead_code, reason = "the tests of the command line use all of it")]
 #[path = "../cli/shell.rs"]
 mod shell;
+#[path = "worlds.rs"]
+mod worlds;
 
 use std::time::{Duration, Instant};
 
@@ -113,13 +119,16 @@ pub(crate) fn timed<T>(work: impl FnOnce() -> T) -> (T, Duration) {
 
 type Part = (&'static str, fn(&mut dyn FnMut(Row)));
 
-const PARTS: [Part; 6] = [
+const PARTS: [Part; 9] = [
     ("pay", pay::measure),
+    ("bots", bots::measure),
     ("seal", seal::measure),
+    ("proof", proof::measure),
     ("fetch", fetch::measure),
     ("events", events::measure),
     ("book", book::measure),
     ("program", program::measure),
+    ("worlds", worlds::measure),
 ];
 
 fn main() {

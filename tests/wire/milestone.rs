@@ -65,7 +65,9 @@ fn a_gig_whose_milestones_cannot_be_kept_is_not_published() {
     for change in [
         |g: &mut Gig| g.offer.price = Msat::sats(14_999).unwrap(),
         |g: &mut Gig| g.offer.modes.reverse(),
-        |g: &mut Gig| drop(g.offer.modes.pop()),
+        |g: &mut Gig| {
+            g.offer.modes.pop();
+        },
         |g: &mut Gig| g.offer.deadlines.pay = Span(7),
         |g: &mut Gig| g.offer.escrow.as_mut().unwrap().window = 300,
         |g: &mut Gig| g.offer.quality.audit = 3,

@@ -117,7 +117,7 @@ impl Bot {
             };
             let mut unread: Option<Failure> = None;
             let mut on_event = |event: Event| {
-                let said = bar.suspend(|| say(&event, &bar, out));
+                let said = say(&event, &bar, out);
                 unread = unread.take().or(said.err());
             };
             let ran = crate::bot::run(handle, policy.clone(), options, &mut on_event).await;
@@ -162,30 +162,33 @@ fn bar() -> ProgressBar {
     bar
 }
 
-/// One line an event, on the terminal above the bar.
+/// One line an event, on the terminal above the bar. The bar is told before it is suspended: within, it
+/// would wait for itself.
 fn say(event: &Event, bar: &ProgressBar, out: &mut Out) -> Result<(), Failure> {
     match event.what {
         "post" => bar.inc_length(1),
         "collect" => bar.inc(1),
         _ => {}
     }
-    out.record(event)?;
-    if out.is_json() {
-        return Ok(());
-    }
-    if !bar.is_hidden() && matches!(event.what, "post" | "award" | "accept" | "collect") {
+    let quiet = !bar.is_hidden() && matches!(event.what, "post" | "award" | "accept" | "collect");
+    if quiet {
         bar.set_message(event.why.clone());
-        return Ok(());
     }
-    let would = if event.dry { "would " } else { "" };
-    let about = match (&event.item, &event.log) {
-        (Some(item), Some(log)) => format!(" {item} ({})", log.short()),
-        (Some(item), None) => format!(" {item}"),
-        (None, Some(log)) => format!(" {}", log.short()),
-        (None, None) => String::new(),
-    };
-    let amount = event.amount.map(|amount| format!(" for {amount}")).unwrap_or_default();
-    Ok(out.line(&format!("{would}{}{about}{amount}: {}", event.what, event.why))?)
+    bar.suspend(|| {
+        out.record(event)?;
+        if out.is_json() || quiet {
+            return Ok(());
+        }
+        let would = if event.dry { "would " } else { "" };
+        let about = match (&event.item, &event.log) {
+            (Some(item), Some(log)) => format!(" {item} ({})", log.short()),
+            (Some(item), None) => format!(" {item}"),
+            (None, Some(log)) => format!(" {}", log.short()),
+            (None, None) => String::new(),
+        };
+        let amount = event.amount.map(|amount| format!(" for {amount}")).unwrap_or_default();
+        Ok(out.line(&format!("{would}{}{about}{amount}: {}", event.what, event.why))?)
+    })
 }
 
 fn unusable(path: &Path, why: &str) -> Failure {

@@ -30,7 +30,7 @@ pub(super) const REQUESTER: Story = Story {
     name: "bot-requester",
     about: "a bot gets a queue of jobs done by four workers' bots, one of whom cheats: every result is paid once, the cheat is caught and its slot is done again, the budget holds",
     breaks: &[
-        ("tight-budget", "the budget lets automation promise half of the jobs"),
+        ("tight-budget", "the budget lets automation promise three jobs and no more"),
         ("stopped", "a person pulls the kill switch when it has begun"),
         ("swapped-result", "one result is changed after it was put away"),
         ("stray-coins", "a worker gets coins that are on nobody's books"),
@@ -250,7 +250,7 @@ pub(super) async fn requester(play: &Play, teller: &mut Teller<'_>) -> anyhow::R
     let setup = WorldSetup { dir: play.dir.clone(), relay: play.relay.clone(), seed: play.seed };
     let mut world = World::start(setup).await?;
     teller.step("a chain, a relay and an LSP are up");
-    let limits = budget(if way == Some("tight-budget") { jobs / 2 } else { jobs })?;
+    let limits = budget(if way == Some("tight-budget") { 0 } else { jobs })?;
     let requester =
         world.party_bound("requester", "requester", limits.clone(), |ports| ports).await?;
     let mut workers = Vec::new();
@@ -269,7 +269,7 @@ pub(super) async fn requester(play: &Play, teller: &mut Teller<'_>) -> anyhow::R
         lsp_fee = lsp_fee.checked_add(fee).unwrap_or(lsp_fee);
         // Two channels in the same moment would spend the same coin of the LSP (ldk-node's wallet forgets
         // what it spent until it sees it on the chain).
-        world.mine(1, &[]).await?;
+        world.mine(1, &[&requester, worker]).await?;
     }
     teller.step("everybody has a channel, from a first payment by hand");
     let bare_per_s = bare(&requester, &workers[..HONEST.len()]).await?;
@@ -292,7 +292,10 @@ pub(super) async fn requester(play: &Play, teller: &mut Teller<'_>) -> anyhow::R
     let bots = start_workers(&workers, &["tr", "a-z", "A-Z"], jobs)?;
     #[expect(clippy::disallowed_methods, reason = "a story measures itself")]
     let began = Instant::now();
-    let patience = Duration::from_secs(if way.is_some() { 45 } else { 60 + 10 * u64::from(jobs) });
+    let patience = Duration::from_secs(match way {
+        Some("tight-budget" | "stopped") => 12,
+        _ => 60 + 10 * u64::from(jobs),
+    });
     let handle = requester.app.handle().clone();
     let brake = requester.app.handle().clone();
     let mut seen = 0u32;
@@ -395,6 +398,9 @@ pub(super) async fn worker(play: &Play, teller: &mut Teller<'_>) -> anyhow::Resu
     for requester in &requesters {
         world.open_channel(requester, 1_000_000).await?;
     }
+    // Who is blocks behind when it pays is refused.
+    let parties: Vec<&Party> = requesters.iter().chain([&worker]).collect();
+    world.sync(&parties).await?;
     let lsp_fee = first_payment(&requesters[0], &worker).await?;
     teller.step("everybody has a channel");
     if way == Some("stray-coins") {
@@ -422,7 +428,7 @@ pub(super) async fn worker(play: &Play, teller: &mut Teller<'_>) -> anyhow::Resu
         asked.spawn(async move { run(&handle, policy, options, &mut |_| {}).await });
     }
     let patience = Duration::from_secs(if way == Some("bad-command") {
-        30
+        12
     } else {
         60 + 30 * u64::from(jobs)
     });

@@ -6,7 +6,7 @@ use ratatui::widgets::Widget as _;
 use ratatui_textarea::{CursorMove, TextArea};
 use tui_input::{Input, InputRequest};
 
-use crate::market::{BidId, EventId};
+use crate::market::{BidId, CaseId, EventId, Role as Side};
 use crate::text::{Clean, Limit, Raw, cells};
 use crate::tui::keymap::{Act, Context};
 use crate::tui::part::pane::{Canvas, Line, Sheet};
@@ -45,6 +45,10 @@ pub enum Purpose {
     Note(BidId),
     /// One to five.
     Rate(BidId),
+    /// A case ended for a side.
+    Rule(CaseId, Side),
+    /// Words to both sides of a case.
+    CaseNote(CaseId),
 }
 
 /// Something to fill in.

@@ -7,7 +7,7 @@ use crate::engine::Snapshot;
 use crate::tui::keymap::Act;
 use crate::tui::part::pane::{Canvas, Sheet};
 use crate::tui::part::{footer, health, list, toast, too_small};
-use crate::tui::screen::{gigs, help, inbox, jobs, people, post, relays, settings, wallet};
+use crate::tui::screen::{cases, gigs, help, inbox, jobs, people, post, relays, settings, wallet};
 use crate::tui::theme::{Role, fit};
 use crate::tui::{Key, Layer, Model, Screen, Stage};
 
@@ -26,7 +26,7 @@ pub fn draw(buffer: &mut Buffer, model: &mut Model, snapshot: &Snapshot) -> Opti
     } else {
         model.layers = layers;
         let lines = |y, height| Rect { y, height, ..area };
-        tabs(&mut canvas, model, lines(area.y, 1));
+        tabs(&mut canvas, model, snapshot, lines(area.y, 1));
         let body = lines(area.y + 1, area.height - 3);
         columns(&mut canvas, model, snapshot, body);
         health::draw(&mut canvas, model, snapshot, lines(area.bottom() - 2, 1));
@@ -54,8 +54,13 @@ pub fn draw(buffer: &mut Buffer, model: &mut Model, snapshot: &Snapshot) -> Opti
     cursor
 }
 
-/// The names of the screens with their keys; on a narrow terminal only the one that is shown.
-fn tabs(canvas: &mut Canvas<'_>, model: &Model, area: Rect) {
+/// The names of the screens with their keys; on a narrow terminal only the one that is shown. Cases are for
+/// who judges.
+fn tabs(canvas: &mut Canvas<'_>, model: &Model, snapshot: &Snapshot, area: Rect) {
+    let shown = |screen: &Screen| {
+        *screen != Screen::Cases || model.screen == *screen || !snapshot.cases.is_empty()
+    };
+    let screens: Vec<Screen> = Screen::ALL.into_iter().filter(shown).collect();
     let name = |n: usize, screen: Screen| {
         let unread = model.unread();
         match screen {
@@ -63,10 +68,10 @@ fn tabs(canvas: &mut Canvas<'_>, model: &Model, area: Rect) {
             _ => format!("{} {}", n + 1, screen.word()),
         }
     };
-    let all: usize = Screen::ALL.iter().enumerate().map(|(n, s)| name(n, *s).len() + 2).sum();
+    let all: usize = screens.iter().enumerate().map(|(n, s)| name(n, *s).len() + 2).sum();
     let narrow = all > usize::from(area.width);
     let mut x = area.x;
-    for (n, screen) in Screen::ALL.into_iter().enumerate() {
+    for (n, screen) in screens.into_iter().enumerate() {
         let here = screen == model.screen;
         let text = match (narrow, here) {
             (true, false) => (n + 1).to_string(),
@@ -177,6 +182,12 @@ fn nothing(canvas: &mut Canvas<'_>, model: &Model, area: Rect) {
             "Nothing to tell yet.",
             "What happens to your jobs stands here",
         ),
+        Screen::Cases => list::empty(
+            canvas,
+            area,
+            "You judge nothing.",
+            "earnest judge open --by-hand lists you as a judge",
+        ),
         Screen::Settings => {}
     }
 }
@@ -227,6 +238,9 @@ fn detail(
         (Screen::People, Some(Key::Person(who))) => Some(people::facts(snapshot, who, width)),
         (Screen::Relays, at) => Some(relays::facts(model, snapshot, at, width)),
         (Screen::Inbox, Some(Key::Nth(n))) => Some(inbox::facts(model, n, width)),
+        (Screen::Cases, _) => {
+            cases::chosen(model, snapshot).map(|case| cases::facts(snapshot, case, width))
+        }
         (Screen::Settings, Some(Key::Nth(n))) => Some(settings::facts(model, n, width)),
         _ => None,
     };

@@ -256,7 +256,9 @@ pub(in crate::tui) fn submit(form: &Form) -> Result<(Command, String), String> {
         | Purpose::Gig
         | Purpose::Receive
         | Purpose::Pay
-        | Purpose::OpenChannel => {
+        | Purpose::OpenChannel
+        | Purpose::Rule(..)
+        | Purpose::CaseNote(_) => {
             return Err("This form is not about a job.".into());
         }
     })

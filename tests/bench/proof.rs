@@ -1,0 +1,68 @@
+//! Fraud proofs about a delivery of as many chunks as a gibibyte has: how large they are, and how long a judge
+//! of them takes; the two signatures in them are beside.
+
+use std::io::Cursor;
+
+use earnest::seal::{
+    ChannelSecret, Cut, FraudProof, Hash32, MAX_CHUNK, Mode, Plan, Signed, TrancheKey, TrancheKeys,
+    Verdict, prove, seal, verify,
+};
+
+use crate::{Row, Samples, timed};
+
+const ROUNDS: usize = 100;
+const CHUNKS: usize = 1 << 16;
+
+pub(crate) fn measure(tell: &mut dyn FnMut(Row)) {
+    for (len, size_name, time_name) in [
+        (1 << 10, "a fraud proof of a 1 KiB chunk, of 65,536", "judging it"),
+        (4 << 10, "a fraud proof of a 4 KiB chunk, of 65,536", "judging it"),
+        (MAX_CHUNK, "a fraud proof of a 16 KiB chunk, of 65,536", "judging it"),
+    ] {
+        let (json, signed) = proof(len);
+        let (mut size, mut time) = (Samples::default(), Samples::default());
+        size.push(json.len() as f64);
+        for _ in 0..ROUNDS {
+            let signed = signed.clone();
+            let (verdict, took) = timed(|| {
+                verify(&FraudProof::from_json(&json).unwrap(), |_, _| Ok::<_, String>(signed))
+            });
+            assert!(matches!(verdict, Verdict::Guilty { .. }), "{verdict:?}");
+            time.millis(took);
+        }
+        tell(size.row(size_name, "bytes"));
+        tell(time.row(time_name, "ms"));
+    }
+}
+
+/// A proof about the first chunk, of this length, of a delivery whose other chunks have one byte each: paths
+/// are as long as those of a gibibyte.
+fn proof(len: usize) -> (Vec<u8>, Signed) {
+    let total = len + CHUNKS - 1;
+    let starts: Vec<u64> = std::iter::once(0).chain(len as u64..total as u64).collect();
+    let job = Hash32::new([1; 32]);
+    let secret = ChannelSecret::new([2; 32]).tranche(&job, 0, 0);
+    let mut keys = [TrancheKeys { key: TrancheKey::new([3; 32]), secret }];
+    let plan = Plan {
+        job,
+        delivery: 0,
+        total: total as u64,
+        cut: Cut::Files,
+        starts: &starts,
+        mode: Mode::Sealed,
+        checks: vec![],
+        nonce: job,
+        workers: std::num::NonZeroUsize::MIN,
+    };
+    let text = vec![7; total];
+    let (mut blob, mut vector) = (Vec::new(), Vec::new());
+    let mut sealed = seal(Cursor::new(text), &plan, &keys, &mut blob, &mut vector).unwrap();
+    assert_eq!(sealed.manifest.n, CHUNKS as u64);
+    // What is sold is another key than the one that sealed.
+    keys[0].key = TrancheKey::new([4; 32]);
+    sealed.manifest.h[0] = keys[0].key.hash();
+    let (blob, vector) = (Cursor::new(blob), Cursor::new(vector));
+    let made = prove("certificate", "record", &sealed.manifest, &keys[0], 0, blob, vector).unwrap();
+    let signed = Signed { identity: job, session: job, job, d: job, manifest: sealed.manifest };
+    (made.to_json(), signed)
+}
