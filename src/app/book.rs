@@ -21,7 +21,7 @@ use crate::wire;
 pub use crate::wire::{Judgement, Preview, Rejected, verify_proof};
 
 /// How long an LSP is waited for.
-const TERMS_COME: Duration = Duration::from_secs(5);
+const TERMS_COME: Duration = Duration::from_secs(15);
 
 /// The book as it lies on disk: the gigs heard so far.
 #[derive(Debug)]

@@ -74,14 +74,14 @@ mod tests {
         let other = bind(dir.path(), local(0)).await.unwrap();
         assert_ne!(other.port(), Some(port));
         assert_eq!(other.port(), Some(kept(dir.path())));
-        again.close().await;
-        other.close().await;
-        drop((again, other));
         // A port that is asked for is taken as it is, and nothing is remembered.
         let dir = tempfile::tempdir().unwrap();
+        let port = uncommon();
         let asked = bind(dir.path(), local(port)).await.unwrap();
         assert_eq!(asked.port(), Some(port));
         assert!(!dir.path().join(FILE).exists());
-        asked.close().await;
+        for endpoint in [again, other, asked] {
+            endpoint.close().await;
+        }
     }
 }

@@ -491,7 +491,7 @@ mod tests {
         assert_eq!(draft.milestones[1].escrow.as_ref().unwrap().window, 200);
         assert_eq!(draft.escrow, draft.milestones[1].escrow);
         assert_eq!(draft.milestones[2].quality.audit, 3);
-        assert_eq!((written.checks[0].milestone, written.checks[0].place), (Some(2), (17, 11)));
+        assert_eq!((written.checks[0].milestone, written.checks[0].place), (Some(2), (18, 11)));
         for (head, said) in [
             ("price = 15000\n", "line 2, column 9: in a gig with milestones"),
             ("modes = ['direct']\n", "line 2, column 9: in a gig with milestones"),
