@@ -255,7 +255,7 @@ async fn people_work_for_each_other_and_a_newcomer_earns_a_first_coin() {
     assert_eq!(app::read_npub(&rufus.npub).unwrap(), against);
     assert_eq!(caught.with.as_deref(), Some("Rufus"));
 
-    assert!(market.rest(PATIENCE).await, "what was begun comes to its end");
+    assert!(market.rest(PATIENCE * 4).await, "what was begun comes to its end");
     // Real payments, by the nodes' own word; and nobody has a channel but with the LSP, so every one of
     // them was forwarded by it.
     let paid = paid_between(&residents).await;
