@@ -122,7 +122,7 @@ fn the_log_says_it_once(world: &World, n: usize) -> Result<(), Broken> {
     let peer = &world.peers[n];
     let Some(core) = &peer.core else { return Ok(()) };
     for (id, rows) in core.store().logs().map_err(|e| e.to_string())? {
-        let mut once: BTreeMap<(&str, u32, u32), u32> = BTreeMap::new();
+        let mut once: BTreeMap<(&str, u32, u32, u32), u32> = BTreeMap::new();
         let mut delivery = 0;
         let mut held = BTreeSet::new();
         let mut job: Option<Job> = None;
@@ -151,12 +151,13 @@ fn the_log_says_it_once(world: &World, n: usize) -> Result<(), Broken> {
                 Fact::Cheated { tranche, .. } => ("cheated", *tranche),
                 _ => continue,
             };
-            let times = once.entry((what, delivery, t)).or_default();
+            let milestone = job.as_ref().map_or(0, |job| job.milestone);
+            let times = once.entry((what, milestone, delivery, t)).or_default();
             *times += 1;
             if *times > 1 && what != "failed" {
                 return broken(peer, &format!("tranche {t} {what} twice"), &id);
             }
-            if what == "failed" && once.contains_key(&("paid", delivery, t)) {
+            if what == "failed" && once.contains_key(&("paid", milestone, delivery, t)) {
                 return broken(peer, &format!("tranche {t} paid and refunded"), &id);
             }
         }

@@ -195,3 +195,42 @@ fn money_that_was_taken_before_any_work_ends_the_job_on_both_sides() {
         assert_eq!(pair.core(who).store().outbox().unwrap(), (0, 0));
     }
 }
+
+#[test]
+fn money_that_was_taken_before_it_was_released_carries_the_job_on_where_work_was_delivered() {
+    let mut pair = two(true, false);
+    locked(&mut pair);
+    pair.deliver("first.bin", 9_000).unwrap();
+    pair.quiet();
+    let (lock, x) = (escrow(&pair, Worker).lock, case(&pair).x);
+    let paid = earnest::engine::NodeEvent::Paid { hash: lock.hash, preimage: x, fee: sats(1) };
+    pair.side_mut(Requester).queue.push_back(paid);
+    pair.quiet();
+    assert_eq!((phases(&pair), earned(&pair)), ((Phase::Awarded, Phase::Awarded), 4_000));
+    locked(&mut pair);
+    // The secret of the first, said once more, is nothing to the second.
+    let manifest = pair.job(Worker).past[0].hash.map(|hash| EventId(hash.0)).unwrap();
+    pair.say(Requester, Body::Accept { manifest, next: None, x: Some(x), receipt: None });
+    pair.quiet();
+    assert_eq!((phases(&pair), earned(&pair)), ((Phase::Working, Phase::Working), 4_000));
+}
+
+#[test]
+fn a_secret_that_is_said_again_while_a_word_is_awaited_changes_nothing() {
+    let mut pair = two(true, false);
+    locked(&mut pair);
+    pair.deliver("first.bin", 9_000).unwrap();
+    pair.quiet();
+    let manifest = pair.job(Worker).attempt.unwrap().record.unwrap().id;
+    let x = case(&pair).x;
+    // A liar names something else first: the worker is paid, and has no word on its work yet.
+    let accept = |manifest| Body::Accept { manifest, next: None, x: Some(x), receipt: None };
+    pair.say(Requester, accept(EventId([7; 32])));
+    pair.quiet();
+    assert_eq!((pair.phase(Worker), earned(&pair)), (Phase::Reached, 4_000));
+    pair.say(Requester, accept(EventId([8; 32])));
+    pair.quiet();
+    assert_eq!(pair.phase(Worker), Phase::Reached, "it is paid, and not being paid again");
+    pair.say(Requester, accept(manifest));
+    assert_eq!((pair.phase(Worker), pair.job(Worker).milestone), (Phase::Awarded, 1));
+}

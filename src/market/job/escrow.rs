@@ -199,12 +199,14 @@ impl Job {
             }
             Body::Accept { x: Some(_), .. } if mine => {
                 escrow.released = true;
-                if !phase.is_over() {
+                // Where somebody took the payment before, it is not on its way any more.
+                if !phase.is_over() && escrow.x.is_none() {
                     self.enter(Phase::Paying, at);
                 }
             }
             Body::Accept { x: Some(x), .. } => {
-                let open = escrow.held.is_some() && escrow.returning.is_none() && !phase.is_over();
+                let held = escrow.held.is_some() && escrow.received.is_none();
+                let open = held && escrow.returning.is_none() && !phase.is_over();
                 if open && x.hash() == escrow.lock.hash {
                     escrow.x = Some(*x);
                     self.enter(Phase::Paying, at);
