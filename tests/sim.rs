@@ -1,7 +1,7 @@
 //! The engine through thousands of seeded jobs among liars, crashes and lossy relays (src/sim.rs).
 //!
 //! `EARNEST_SEED=n` plays exactly that world and nothing else; `EARNEST_SEEDS=n` plays so many worlds
-//! instead of the default, from the first or from `EARNEST_SEED` on. 400 are ten thousand jobs.
+//! instead of the default, from the first or from `EARNEST_SEED` on. 600 are ten thousand jobs.
 #![expect(clippy::disallowed_macros, reason = "a seed that fails must be seen where it failed")]
 #![expect(clippy::unwrap_used, reason = "a test that unwraps wrongly fails")]
 
@@ -11,7 +11,7 @@ use std::time::Instant;
 
 use earnest::sim::{Plan, Report, play};
 
-/// Some six hundred jobs, on two cores about half a minute: signatures, seals and the store are real.
+/// Some four hundred jobs, on two cores about a minute: signatures, seals and the store are real.
 const WORLDS: u64 = 24;
 
 fn number(name: &str) -> Option<u64> {
