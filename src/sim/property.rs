@@ -393,6 +393,8 @@ fn what_was_heard_changes_nothing(world: &mut World) -> Result<(), Broken> {
     let (seed, key) = (world.seed, |id: &crate::market::EventId| super::chance::word(&id.0));
     all.sort_by_key(|event| seed.draw("again", &[key(&event.id)]).next());
     for peer in &mut world.peers {
+        // A fuse lit on the last day and not yet burnt would kill the machine here.
+        peer.fuse.renew();
         let Some(core) = &mut peer.core else { continue };
         let jobs = core.jobs().clone();
         for event in &all {
