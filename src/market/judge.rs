@@ -79,6 +79,16 @@ pub fn nested(text: &str, times: u32) -> usize {
     text.chars().map(escaped).sum()
 }
 
+/// Bytes of an appointment that are left for the records that the two will sign: a lock, an invoice, a height.
+const PAPERS: usize = 7 * 1024;
+/// The most that an appointment may be, which travels within a first contact.
+const APPOINTMENT: usize = 26 * 1024;
+
+/// Whether these signed events (a bid, its award, a listing) fit into an appointment together.
+pub fn fit_an_appointment<'a>(events: impl IntoIterator<Item = &'a str>) -> bool {
+    events.into_iter().map(|event| nested(event, 3)).sum::<usize>() + PAPERS <= APPOINTMENT
+}
+
 /// Whether a signed record can be handed to a judge, and by the judge to the other side.
 pub fn can_be_lodged(record: &Record) -> bool {
     nested(&record.event, 2) <= LODGED_BYTES

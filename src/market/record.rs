@@ -155,6 +155,9 @@ pub enum Body {
         fund: String,
         /// The signed `funded`.
         funded: String,
+        /// The signed version of the listing that the bid is on, where it fits: relays keep the newest alone.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        listing: Option<String>,
         /// x.
         x: Preimage,
     },

@@ -79,7 +79,7 @@ pub(crate) struct Side {
     pub(crate) misopens: bool,
     /// Its machine is off.
     pub(crate) away: bool,
-    heard: usize,
+    pub(crate) heard: usize,
     pub(crate) queue: VecDeque<NodeEvent>,
     pub(crate) death: Arc<Mutex<Death>>,
     /// Hears nothing for now.

@@ -25,16 +25,32 @@ pub(crate) fn listed(pair: &mut Pair, deterministic: bool) -> JudgeTerms {
 pub(crate) fn awarded_with(deterministic: bool, change: impl FnOnce(&mut GigDraft)) -> Pair {
     let mut pair = Pair::new();
     pair.blocks(1000, &ALL);
-    let judge = Some(listed(&mut pair, deterministic));
+    let judge = listed(&mut pair, deterministic);
+    awarded_before(&mut pair, judge, change);
+    pair
+}
+
+fn awarded_before(pair: &mut Pair, judge: JudgeTerms, change: impl FnOnce(&mut GigDraft)) {
     let gig = pair.posted(|draft| {
         draft.modes = vec![Mode::Escrow];
-        draft.escrow = Some(EscrowTerms { window: WINDOW, judge });
+        draft.escrow = Some(EscrowTerms { window: WINDOW, judge: Some(judge) });
         change(draft);
     });
     let id = pair.core_mut(Worker).bid(&gig, Wish::default(), "I can.").unwrap();
     pair.quiet();
     pair.core_mut(Requester).award(&id).unwrap();
     pair.quiet();
+}
+
+/// The judge was away when the gig was published, and relays keep the newest version alone.
+pub(crate) fn awarded_unseen() -> Pair {
+    let mut pair = Pair::new();
+    pair.blocks(1000, &ALL);
+    let judge = listed(&mut pair, true);
+    pair.side_mut(Judge).deaf = true;
+    awarded_before(&mut pair, judge, with_check);
+    pair.side_mut(Judge).heard = pair.events.len();
+    pair.side_mut(Judge).deaf = false;
     pair
 }
 
@@ -88,6 +104,20 @@ pub(crate) fn to(pair: &mut Pair, height: u32) {
 fn assert_judge_has_nothing(pair: &Pair) {
     assert!(pair.ledger(Judge).is_empty(), "a judge never receives");
     assert!(pair.side(Judge).said.is_empty());
+}
+
+#[test]
+fn a_judge_who_was_away_when_the_gig_was_published_is_shown_what_was_asked_for() {
+    let mut pair = awarded_unseen();
+    fund(&mut pair).unwrap();
+    pair.quiet();
+    let (case, job) = (case(&pair), pair.job(Requester));
+    assert_eq!(case.begins.gig.as_ref(), Some(&job.gig), "the version that was bid on");
+    assert!(case.begins.checks[0].body.is_some(), "and with it the check");
+    let mut pair = delivered(pair);
+    pair.accept().unwrap();
+    pair.quiet();
+    assert_paid(&pair);
 }
 
 #[test]

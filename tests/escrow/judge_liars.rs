@@ -241,6 +241,7 @@ fn appointed(pair: &mut Pair, bend: impl FnOnce(&mut Body, &mut Draft)) -> Taken
         lock: None,
         fund: papers[0].clone().unwrap(),
         funded: papers[1].clone().unwrap(),
+        listing: None,
         x: keys.escrow_key(&lock.nonce),
     };
     let case = job.case().unwrap();
@@ -283,6 +284,19 @@ fn the_judge_takes_no_case_that_is_not_one() {
         let mut pair = unheard();
         assert_eq!(code(&appointed(&mut pair, bend)), why);
         assert!(pair.core(Judge).cases().is_empty(), "{why}");
+    }
+    // A listing that was not bid on, by the requester or by anybody.
+    for who in [Requester, Judge] {
+        let mut pair = unheard();
+        let mut gig = pair.job(Requester).gig;
+        gig.title.0.push('!');
+        let other = pair.side(who).keys.listing(&gig).unwrap().json;
+        let bend = |body: &mut Body, _: &mut Draft| {
+            let Body::Appoint { listing, .. } = body else { panic!() };
+            *listing = Some(other);
+        };
+        assert_eq!(code(&appointed(&mut pair, bend)), "wrong-listing");
+        assert!(pair.core(Judge).cases().is_empty());
     }
     let mut pair = unheard();
     assert_eq!(code(&appointed(&mut pair, |_, _| {})), "new");

@@ -218,6 +218,7 @@ pub(super) fn bodies() -> Vec<Body> {
             lock: Some("{}".into()),
             fund: "{}".into(),
             funded: "{}".into(),
+            listing: Some("{}".into()),
             x: Preimage::new([9; 32]),
         },
         Body::Holding {

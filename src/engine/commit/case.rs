@@ -5,7 +5,7 @@ use super::{Writer, nonce_of};
 use crate::engine::{Channel, Fault};
 use crate::market::{
     Body, Case, CaseSay, CaseStep, Draft, Effect, Fact, Job, JobId, Nonce, Preimage, Pubkey,
-    Record, Role, Say, can_be_lodged,
+    Record, Role, Say, can_be_lodged, fit_an_appointment,
 };
 use crate::seal::{ChannelSecret, Hash32};
 
@@ -19,7 +19,11 @@ impl Writer<'_> {
                 let (Some(fund), Some(funded)) = (paper(0), paper(1)) else {
                     return Err(Fault::Never("the worker's word on the lock is not here".into()));
                 };
+                // Signed again it is the same event; if it is not, the judge has its own book.
+                let listing = self.scribe.listing(&job.gig)?;
+                let fits = fit_an_appointment([&*job.bid_event, &*job.award_event, &*listing.json]);
                 Body::Appoint {
+                    listing: (listing.id == job.gig.id && fits).then_some(listing.json),
                     bid: job.bid_event.clone(),
                     award: job.award_event.clone(),
                     lock: escrow.and_then(|e| e.lock_event.clone()),

@@ -182,7 +182,9 @@ impl<S: Store> Core<S> {
 
     /// Reads everything that stands inside an appointment, each by itself.
     fn begins(&self, post: &EventId, record: Record) -> Result<CaseBegins, Hearing> {
-        let Body::Appoint { bid, award, lock, fund, funded, .. } = &record.draft.body else {
+        let Body::Appoint { bid, award, lock, fund, funded, listing: shown, .. } =
+            &record.draft.body
+        else {
             return Err(unreadable("wrong-body", "Not an appointment."));
         };
         let read = |event: &str| self.scribe.read_record(event);
@@ -208,7 +210,13 @@ impl<S: Store> Core<S> {
         let Some(listing) = listing else {
             return Err(unreadable("unknown-listing", "The two named a listing that is not ours."));
         };
-        let gig = self.store.gig(&offer.gig)?.map(|(gig, _)| gig);
+        let gig = match shown {
+            Some(event) => Some(self.scribe.read_listing(event)?),
+            None => self.store.gig(&offer.gig)?.map(|(gig, _)| gig),
+        };
+        if gig.as_ref().is_some_and(|gig| gig.id != offer.gig || gig.author != requester.identity) {
+            return Err(unreadable("wrong-listing", "The listing shown is not the one bid on."));
+        }
         let checks = self.bodies(&part.quality.checks, gig.as_ref(), &requester.identity)?;
         let nonce = self.dice.nonce();
         Ok(CaseBegins {

@@ -4,8 +4,8 @@
 use crate::market::step::{escrow, halves, heard};
 use crate::market::{
     Attempt, Body, Escrow, Fact, Gig, Job, JudgeCertificate, JudgeDoor, LODGED_BYTES, Phase,
-    Record, Refusal, Role, Say, Step, Timetable, World, can_be_lodged, check_judge, judge_unknown,
-    nested,
+    Record, Refusal, Role, Say, Step, Timetable, World, can_be_lodged, check_judge,
+    fit_an_appointment, judge_unknown, nested,
 };
 use crate::text::Raw;
 
@@ -28,17 +28,13 @@ pub(super) fn door(
     };
     let Some(listing) = listing else { return Err(locked(judge_unknown())) };
     check_judge(listing, judge, job.terms().network, world.now).map_err(locked)?;
-    // Within an appointment, within a first contact.
-    if nested(&job.bid_event, 3) + nested(&job.award_event, 3) + PAPERS > 26 * 1024 {
+    if !fit_an_appointment([&*job.bid_event, &*job.award_event]) {
         let sentence = "Bid and award are too long to be shown to a judge. No money was locked.";
         return Err(no("too-long-for-a-judge", sentence)
             .next("Agree on shorter messages and fewer input files, or on no judge."));
     }
     Ok(Some(JudgeDoor { inbox: listing.offer.inbox.clone(), pow: listing.offer.pow }))
 }
-
-/// Bytes that are left for the records that the two will sign: a lock, an invoice, a height.
-const PAPERS: usize = 7 * 1024;
 
 /// Requester: the money is held; the judge gets its copy of the secret, and not before (!).
 pub(super) fn appointing(job: &Job, escrow: &Escrow, mut step: Step) -> Step {
