@@ -35,6 +35,22 @@ fn the_vectors_of_the_job_and_its_terms() {
 }
 
 #[test]
+fn the_vectors_of_milestones() {
+    let v = vectors();
+    let terms: Terms = serde_json::from_value(v["milestones"]["value"].clone()).unwrap();
+    assert_eq!(wire::to_canonical(&terms).unwrap(), text(&v, "/milestones/canonical"));
+    assert_eq!(wire::terms_hash(&terms).to_string(), text(&v, "/milestones/hash"));
+    // What stands beside them is what they say, or nobody would read it.
+    assert_eq!(terms.clone().in_milestones(terms.milestones.clone()), terms);
+    let hold = |key: &str| v["milestones"]["hold"][key].as_u64().unwrap() as u32;
+    let (x, nonce) = (Preimage::new(bytes(&v, "/escrow/x")), Nonce([7; 32]));
+    let lock =
+        Lock { milestone: hold("milestone"), attempt: hold("attempt"), hash: x.hash(), nonce };
+    let purpose = hold_purpose(&JobId(bytes(&v, "/milestones/hold/j")), &lock);
+    assert_eq!(purpose.to_string(), text(&v, "/milestones/hold/description_hash"));
+}
+
+#[test]
 fn the_vectors_of_an_escrow() {
     let v = vectors();
     let x = Preimage::new(bytes(&v, "/escrow/x"));
