@@ -28,16 +28,19 @@ pub enum Call {
     Pay,
     /// A held payment is claimed.
     Claim,
+    /// A held payment is sent back.
+    Fail,
     /// The node is told that its event was kept.
     Handled,
 }
 
-const CALLS: [(Call, &str); 6] = [
+const CALLS: [(Call, &str); 7] = [
     (Call::Publish, "publish"),
     (Call::Fetch, "fetch"),
     (Call::Bill, "bill"),
     (Call::Pay, "pay"),
     (Call::Claim, "claim"),
+    (Call::Fail, "fail"),
     (Call::Handled, "handled"),
 ];
 
@@ -186,7 +189,7 @@ impl Lightning for Halting<dyn Lightning> {
         self.1.at(Call::Claim, self.0.claim(hash, amount, preimage)).await
     }
     async fn fail(&self, hash: &PaymentHash) -> Result<(), Fault> {
-        self.0.fail(hash).await
+        self.1.at(Call::Fail, self.0.fail(hash)).await
     }
     async fn holding(&self, hash: &PaymentHash) -> Result<Option<Holding>, Fault> {
         self.0.holding(hash).await
