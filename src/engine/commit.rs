@@ -296,16 +296,19 @@ fn ledger(
                 commit.moves.push((hash, "failed".into(), crate::market::Msat::ZERO));
             }
         }
-        Fact::Claiming { tranche, hash, .. } | Fact::Received { tranche, hash, .. } => {
-            let received = matches!(fact, Fact::Received { .. });
-            let state = if received { "received" } else { "claimable" };
+        Fact::Received { hash, amount, .. } => {
+            // By the line itself: the job may be in its next milestone already.
+            let billed = store.payment(hash)?.map_or(*amount, |row| row.amount);
+            commit.moves.push((*hash, "received".into(), billed.saturating_sub(*amount)));
+        }
+        Fact::Claiming { tranche, hash, .. } => {
             let fee = match &job.escrow {
                 Some(escrow) => Some(escrow.lsp_fee),
                 None => job.attempt.as_ref().and_then(|a| {
                     a.tranches.get(usize::try_from(*tranche).ok()?).map(|t| t.lsp_fee)
                 }),
             };
-            commit.moves.push((*hash, state.into(), fee.unwrap_or_default()));
+            commit.moves.push((*hash, "claimable".into(), fee.unwrap_or_default()));
         }
         Fact::Held { hash, .. } => {
             let fee = job.escrow.as_ref().map(|escrow| escrow.lsp_fee).unwrap_or_default();

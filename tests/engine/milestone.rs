@@ -115,6 +115,18 @@ fn three_milestones_are_paid_one_after_the_other() {
 }
 
 #[test]
+fn what_the_lsp_kept_of_each_stands_in_the_ledger() {
+    let mut pair = in_parts(&THREE);
+    pair.nodes.skim = sats(40);
+    for _ in 0..THREE.len() {
+        play(&mut pair);
+    }
+    let lines: Vec<_> = pair.ledger(Worker).into_iter().map(|row| (row.amount, row.fee)).collect();
+    assert_eq!(lines, [4_000, 5_000, 6_000].map(|price| (sats(price), sats(40))));
+    assert_eq!(pair.job(Worker).received(), sats(15_000 - 3 * 40));
+}
+
+#[test]
 fn everything_told_twice_is_done_once() {
     let mut pair = in_parts(&THREE);
     pair.twice = true;

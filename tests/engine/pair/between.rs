@@ -34,6 +34,8 @@ pub(crate) struct Nodes {
     pub(crate) no_route: u32,
     /// The payee's node shrugs: Ok to every claim, and nothing comes of it.
     pub(crate) claims_lost: bool,
+    /// What the payee's LSP keeps of every payment.
+    pub(crate) skim: Msat,
     /// The chain's tip.
     pub(crate) height: u32,
     /// Heights from which held payments go back by themselves, and nobody is told at the payee's.
@@ -108,7 +110,7 @@ impl Nodes {
             return billed.clone();
         }
         let invoice = self.invoice(who, order, now, |_| {});
-        let billed = Billed { invoice, lsp_fee: Msat::ZERO };
+        let billed = Billed { invoice, lsp_fee: self.skim };
         self.invoices.insert(order.hash, (who, billed.clone(), order.amount));
         billed
     }
@@ -146,7 +148,8 @@ impl Nodes {
         if let Some(deadline) = held {
             self.deadlines.insert(order.hash, deadline);
         }
-        let (hash, amount, deadline) = (order.hash, order.amount, Some(held.unwrap_or(1000)));
+        let amount = order.amount.saturating_sub(self.skim);
+        let (hash, deadline) = (order.hash, Some(held.unwrap_or(1000)));
         let event = NodeEvent::Claimable { hash, amount, deadline };
         self.said.push((who.other(), event));
         Ok(PaymentState::InFlight)
@@ -164,7 +167,7 @@ impl Nodes {
         let (payer, amount) = (*payer, *amount);
         self.earned[who.at()] += i128::from(amount.get());
         self.earned[payer.at()] -= i128::from(amount.get());
-        let (hash, preimage) = (*hash, *key);
+        let (hash, preimage, amount) = (*hash, *key, amount.saturating_sub(self.skim));
         self.said.push((who, NodeEvent::Received { hash, amount }));
         self.said.push((payer, NodeEvent::Paid { hash, preimage, fee: sats(1) }));
     }
@@ -173,7 +176,7 @@ impl Nodes {
     pub(super) fn holding(&self, hash: &PaymentHash) -> Option<Holding> {
         let (_, amount, htlc) = self.htlcs.get(hash)?;
         (*htlc == Htlc::Held).then_some(Holding {
-            amount: *amount,
+            amount: amount.saturating_sub(self.skim),
             deadline: self.deadlines.get(hash).copied().unwrap_or(1000),
             confirmations: self.confirmations,
         })
