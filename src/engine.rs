@@ -24,7 +24,7 @@ mod snapshot;
 mod wallet;
 
 pub use cases::*;
-pub use core::{BID_STANDS, Core, Me, OpenClaim, Replays, Taken, Trouble};
+pub use core::{BID_STANDS, Changed, Core, Me, OpenClaim, Replays, Taken, Trouble};
 pub use effect::{Done, Workbench, claim_key, perform};
 pub use files::*;
 pub use handle::{Answer, BudgetView, Call, Command, Handle, Line, MOST_INPUT, Receipt};

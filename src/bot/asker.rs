@@ -166,10 +166,15 @@ impl Asker {
         &'s self,
         snapshot: &'a Snapshot,
     ) -> impl Iterator<Item = (usize, u32, &'a PostView)> + use<'s, 'a> {
-        snapshot.posts.iter().filter(|post| post.by.as_ref() == Some(&self.me)).filter_map(|post| {
-            let (id, n) = parse_key(post.key.as_deref()?);
-            Some((self.queue.find(id)?.0, n, post))
-        })
+        snapshot
+            .posts
+            .iter()
+            .map(|post| &**post)
+            .filter(|post| post.by.as_ref() == Some(&self.me))
+            .filter_map(|post| {
+                let (id, n) = parse_key(post.key.as_deref()?);
+                Some((self.queue.find(id)?.0, n, post))
+            })
     }
 
     /// What to do now. `left` is what the budget has left, `now` the clock's word and `at` a steady one's.

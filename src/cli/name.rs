@@ -78,7 +78,8 @@ pub(super) fn post(now: &Snapshot, text: &str) -> Result<PostView, Failure> {
     let fits = |post: &&PostView| {
         [post.id, post.gig.id].iter().any(|known| known.to_string().starts_with(&id))
     };
-    let found = now.posts.iter().filter(fits).map(|post| (post.id, post.clone()));
+    let found =
+        now.posts.iter().map(|post| &**post).filter(fits).map(|post| (post.id, post.clone()));
     Found::of(found).only("gig of yours", &id, LIST)
 }
 

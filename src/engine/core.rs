@@ -5,12 +5,14 @@ mod again;
 mod ask;
 mod budget;
 mod cases;
+mod changed;
 mod hear;
 mod listen;
 mod outbox;
 mod people;
 mod told;
 
+pub use changed::Changed;
 pub use outbox::{OpenClaim, Replays};
 
 use std::borrow::Cow;
@@ -109,13 +111,20 @@ pub struct Core<S> {
     posts: BTreeMap<EventId, Post>,
     by_hash: BTreeMap<PaymentHash, BidId>,
     by_author: BTreeMap<Pubkey, Ear>,
+    ears: BTreeMap<Ear, Pubkey>,
     by_key: BTreeMap<Pubkey, WrapKeyOf>,
     early: BTreeMap<(EventId, Pubkey, u64), (EventId, Record)>,
     cases: BTreeMap<CaseId, Case>,
     case_hashes: BTreeSet<PaymentHash>,
     notices: Vec<Notice>,
-    changed: BTreeSet<BidId>,
-    reposted: bool,
+    /// The bids on each gig of ours, by its `d`.
+    bids_on: BTreeMap<String, BTreeSet<BidId>>,
+    /// Each gig of ours by its `d`.
+    by_d: BTreeMap<String, EventId>,
+    /// When each log that has a deadline is to be looked at, and the same by time.
+    wakes: BTreeMap<EventId, Time>,
+    wakes_by_time: BTreeSet<(Time, EventId)>,
+    changed: Changed,
     untold: Vec<again::Untold>,
     tell_at: Time,
     tidy_at: Time,
@@ -129,7 +138,7 @@ pub struct Core<S> {
 }
 
 /// Whose words come by a channel.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Ear {
     /// The other side's, in a job.
     Peer(BidId),
@@ -168,13 +177,17 @@ impl<S: Store> Core<S> {
             posts: BTreeMap::new(),
             by_hash: BTreeMap::new(),
             by_author: BTreeMap::new(),
+            ears: BTreeMap::new(),
             by_key: BTreeMap::new(),
             early: BTreeMap::new(),
             cases: BTreeMap::new(),
             case_hashes: BTreeSet::new(),
             notices: Vec::new(),
-            changed: BTreeSet::new(),
-            reposted: false,
+            bids_on: BTreeMap::new(),
+            by_d: BTreeMap::new(),
+            wakes: BTreeMap::new(),
+            wakes_by_time: BTreeSet::new(),
+            changed: Changed::default(),
             untold: Vec::new(),
             tell_at: Time(0),
             tidy_at: Time(0),
@@ -232,24 +245,6 @@ impl<S: Store> Core<S> {
     pub fn take_notices(&mut self) -> Vec<Notice> {
         std::mem::take(&mut self.notices)
     }
-    /// Jobs that changed since it was last asked.
-    pub fn take_changed(&mut self) -> BTreeSet<BidId> {
-        std::mem::take(&mut self.changed)
-    }
-
-    /// Whether a gig of ours changed since it was last asked.
-    pub fn take_reposted(&mut self) -> bool {
-        std::mem::take(&mut self.reposted)
-    }
-
-    /// The views of this job may have changed though its facts have not.
-    pub fn touch(&mut self, id: &BidId) {
-        if self.jobs.contains_key(id) || self.cases.contains_key(id) {
-            self.changed.insert(*id);
-        }
-        self.reposted |= self.posts.contains_key(id);
-    }
-
     fn keep(&mut self, job: Job) {
         let id = job.id;
         if let Some(attempt) = &job.attempt {
@@ -267,14 +262,13 @@ impl<S: Store> Core<S> {
             && self.author_of(&Ear::Peer(id)).is_none()
         {
             let author = self.scribe.channel_author(&Channel { nonce, peer, job: j });
-            self.by_author.insert(author, Ear::Peer(id));
+            self.listen(Ear::Peer(id), author);
         }
         if let Some((nonce, peer, case)) = job.judge_channel() {
             let channel = Channel { nonce, peer, job: JobId(case.0) };
             let known = |of: &Job| of.judge_channel() == Some((nonce, peer, case));
             if !self.jobs.get(&id).is_some_and(known) {
-                self.by_author.retain(|_, ear| *ear != Ear::Judge(id));
-                self.by_author.insert(self.scribe.channel_author(&channel), Ear::Judge(id));
+                self.listen(Ear::Judge(id), self.scribe.channel_author(&channel));
             }
         }
         if let (Role::Worker, Some(nonce)) = (job.role, job.nonce) {
@@ -284,26 +278,59 @@ impl<S: Store> Core<S> {
             // The judge's first word comes to our session key.
             self.by_key.insert(self.scribe.session(&nonce), WrapKeyOf::Job(id, nonce));
         }
-        self.changed.insert(id);
+        if job.role == Role::Requester && !self.jobs.contains_key(&id) {
+            self.bids_on.entry(job.gig.d.clone()).or_default().insert(id);
+        }
+        self.wakes(id, job.wake_at());
+        self.changed.logs.insert(id);
         self.jobs.insert(id, job);
     }
 
     fn author_of(&self, ear: &Ear) -> Option<Pubkey> {
-        self.by_author.iter().find(|(_, of)| *of == ear).map(|(author, _)| *author)
+        self.ears.get(ear).copied()
+    }
+
+    /// From now on this is by whom it is heard, and by nobody else.
+    fn listen(&mut self, ear: Ear, author: Pubkey) {
+        if let Some(old) = self.ears.insert(ear, author) {
+            self.by_author.remove(&old);
+        }
+        self.by_author.insert(author, ear);
+    }
+
+    fn wakes(&mut self, log: EventId, at: Option<Time>) {
+        let old = match at {
+            Some(at) => self.wakes.insert(log, at),
+            None => self.wakes.remove(&log),
+        };
+        if let Some(old) = old {
+            self.wakes_by_time.remove(&(old, log));
+        }
+        self.wakes_by_time.extend(at.map(|at| (at, log)));
+    }
+
+    /// Where a gig of ours is kept.
+    pub fn post_of(&self, gig: &Gig) -> Option<EventId> {
+        self.by_d.get(&gig.d).copied()
+    }
+
+    /// The bids on a gig of ours, whatever came of them.
+    pub fn bids_on(&self, gig: &Gig) -> impl Iterator<Item = &Job> {
+        let ids = self.bids_on.get(&gig.d).into_iter().flatten();
+        ids.filter_map(|id| self.jobs.get(id))
     }
 
     fn keep_post(&mut self, post: Post) {
         let key = self.scribe.inbox(&post.nonce);
         self.by_key.insert(key, WrapKeyOf::Post(post.id, post.nonce));
+        self.by_d.extend(post.gig().map(|gig| (gig.d.clone(), post.id)));
+        self.changed.logs.insert(post.id);
         self.posts.insert(post.id, post);
-        self.reposted = true;
     }
 
     fn slots_left(&self, gig: &Gig) -> u32 {
-        let taken = self.jobs.values().filter(|job| {
-            job.role == Role::Requester
-                && job.gig.d == gig.d
-                && job.job.is_some()
+        let taken = self.bids_on(gig).filter(|job| {
+            job.job.is_some()
                 && !matches!(
                     job.phase,
                     Phase::Cancelled | Phase::Expired | Phase::Withdrawn | Phase::Refunded
@@ -482,6 +509,12 @@ impl<S: Store> Core<S> {
     pub fn grants(&self) -> Vec<Grant> {
         let cases = self.cases.values().flat_map(Case::grants);
         self.jobs.values().flat_map(Job::grants).chain(cases).collect()
+    }
+
+    /// The same of one log.
+    pub fn grants_of(&self, log: &EventId) -> Vec<Grant> {
+        let of_case = self.cases.get(log).map(Case::grants);
+        self.jobs.get(log).map(Job::grants).or(of_case).unwrap_or_default()
     }
 
     /// A window on the book.

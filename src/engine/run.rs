@@ -1,18 +1,20 @@
 //! The runner: the loop around the core. It waits for people, relays, node and time, and runs effects.
 
+mod show;
+
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::sync::{broadcast, mpsc, watch};
+use tokio::time::Instant;
 
 use crate::engine::effect::{Done, Workbench, perform};
 use crate::engine::local::{Local, Ready, Request};
 use crate::engine::{
     CaseView, Clock, Command, Core, Dice, EffectRow, FactView, Fault, Files, Handle, JobView,
-    Lightning, MOST_LINES, MOST_PENDING, MOST_PEOPLE, NodeEvent, NodeStatus, PendingView, PostView,
-    Receipt, RelayEvent, RelayHealth, Relays, Scribe, Snapshot, Store, Subscription, Transfer,
-    Trouble,
+    Lightning, MOST_LINES, MOST_PEOPLE, NodeEvent, NodeStatus, PostView, Receipt, RelayEvent,
+    RelayHealth, Relays, Scribe, Snapshot, Store, Subscription, Transfer, Trouble, Want,
 };
 use crate::market::{
     Actor, Ask, BidId, CaseId, Digest, Effect, EndpointId, EventId, Fact, Grant, Job, Lane, Span,
@@ -44,6 +46,8 @@ const AT_ONCE: usize = 64;
 const LEASE: Span = Span::DAY;
 /// How often the node and the relays are looked at.
 const LOOK: Duration = Duration::from_secs(2);
+/// How often everything that is granted and asked is arranged anew, whatever changed.
+const ARRANGE: Span = Span(10);
 /// How long a stop waits for what runs.
 const STOP_WAITS: Duration = Duration::from_secs(5);
 
@@ -77,6 +81,10 @@ pub fn start<S: Store + 'static>(
         granted: BTreeMap::new(),
         views: BTreeMap::new(),
         cases: BTreeMap::new(),
+        posts: BTreeMap::new(),
+        reach: BTreeMap::new(),
+        arrange_at: Time(0),
+        show_again: Instant::now(),
         progress: Progress::default(),
         node: None,
         health: Vec::new(),
@@ -96,6 +104,8 @@ enum Told {
 }
 
 type LaneKey = (EventId, Lane);
+/// What one log grants, and what it asks which relays.
+type Reach = (Vec<Grant>, Vec<(Want, Vec<String>)>);
 
 struct Runner<S> {
     core: Core<S>,
@@ -107,6 +117,12 @@ struct Runner<S> {
     granted: BTreeMap<(Digest, EndpointId), Grant>,
     views: BTreeMap<BidId, Arc<JobView>>,
     cases: BTreeMap<CaseId, Arc<CaseView>>,
+    posts: BTreeMap<EventId, Arc<PostView>>,
+    /// What each log grants and asks of relays, as far as that was arranged.
+    reach: BTreeMap<EventId, Reach>,
+    /// When all of it is arranged anew, whatever changed.
+    arrange_at: Time,
+    show_again: Instant,
     progress: Progress,
     node: Option<NodeStatus>,
     health: Vec<RelayHealth>,
@@ -187,7 +203,10 @@ impl<S: Store + 'static> Runner<S> {
         };
         let span = next.map_or(60, |at: Time| now.until(at).0.clamp(0, 60));
         // A due effect whose lane is full would spin the loop.
-        Duration::from_secs(span).max(Duration::from_millis(200))
+        let nap = Duration::from_secs(span).max(Duration::from_millis(200));
+        // Something is still to be shown.
+        let late = !self.core.changed().is_empty();
+        if late { nap.min(self.show_again.saturating_duration_since(Instant::now())) } else { nap }
     }
 
     /// Everything that follows from the state as it is now.
@@ -196,6 +215,32 @@ impl<S: Store + 'static> Runner<S> {
         if self.core.wake_at().is_some_and(|at| at <= now) {
             self.say("a deadline", Core::tick);
         }
+        if self.has_moved() || now >= self.arrange_at {
+            self.arrange_at = now.after(ARRANGE);
+            self.arrange().await;
+        }
+        self.launch();
+        for notice in self.core.take_notices() {
+            tracing::info!(code = notice.code, job = %notice.job.short(), "{}", notice.text);
+            let _ = self.notices.send(notice);
+        }
+        self.show();
+    }
+
+    /// Whether any log that changed grants or asks something else than it did.
+    fn has_moved(&mut self) -> bool {
+        let mut moved = self.core.changed().whole;
+        for log in &self.core.changed().logs {
+            let wants = self.core.wants_of(log).into_iter().map(|s| (s.want, s.relays)).collect();
+            let reach = (self.core.grants_of(log), wants);
+            moved |= self.reach.get(log) != Some(&reach);
+            self.reach.insert(*log, reach);
+        }
+        moved
+    }
+
+    /// Serves what the state grants, and asks relays what it asks.
+    async fn arrange(&mut self) {
         self.grant().await;
         if let Ok(wanted) = self.core.subscriptions() {
             let wanted: BTreeSet<_> = wanted.into_iter().collect();
@@ -208,12 +253,6 @@ impl<S: Store + 'static> Runner<S> {
                 self.look();
             }
         }
-        self.launch();
-        for notice in self.core.take_notices() {
-            tracing::info!(code = notice.code, job = %notice.job.short(), "{}", notice.text);
-            let _ = self.notices.send(notice);
-        }
-        self.show();
     }
 
     /// Serves exactly what the state grants.
@@ -233,6 +272,7 @@ impl<S: Store + 'static> Runner<S> {
             if let Err(fault) = self.ports.transfer.serve(grant).await {
                 tracing::warn!(%fault, blob = %grant.blob.short(), "a file cannot be served");
                 granted.remove(key);
+                self.arrange_at = self.ports.clock.now();
             }
         }
         self.granted = granted;
@@ -456,65 +496,6 @@ impl<S: Store + 'static> Runner<S> {
             (place >= newest).then_some(view)
         };
         Ok(rows.into_iter().enumerate().filter_map(view).collect())
-    }
-
-    /// What of one log is begun and not done.
-    fn pending(&self, log: &EventId) -> Vec<PendingView> {
-        let rows = self.core.store().pending(log, MOST_PENDING).unwrap_or_default();
-        rows.into_iter().map(PendingView::of).collect()
-    }
-
-    /// Publishes the snapshot, if anything in it may have changed.
-    fn show(&mut self) {
-        let now = self.ports.clock.now();
-        let progress = self.progress.lock().map(|p| p.clone()).unwrap_or_default();
-        let mut changed = self.core.take_changed();
-        changed.extend(progress.keys());
-        for id in &changed {
-            if let Some(case) = self.core.case(id) {
-                self.cases.insert(*id, Arc::new(CaseView::of(case, self.core.tip())));
-                continue;
-            }
-            match self.core.job(id).filter(|job| !self.core.hides(job)) {
-                Some(job) => {
-                    let view = JobView::of(job, now, progress.get(id).copied());
-                    let view = JobView { pending: self.pending(id), ..view };
-                    self.views.insert(*id, Arc::new(view));
-                }
-                None => drop(self.views.remove(id)),
-            }
-        }
-        let shown = self.shown.borrow().clone();
-        let reposted = self.core.take_reposted();
-        let still = !reposted
-            && changed.is_empty()
-            && shown.node == self.node
-            && shown.relays == self.health;
-        if still && shown.identity.is_some() {
-            return;
-        }
-        let posts = self.core.posts().values();
-        let (waiting, parked) = self.core.store().outbox().unwrap_or_default();
-        let post = |p: &crate::market::Post| {
-            let view = PostView::of(p, self.core.jobs(), |job| !self.core.hides(job))?;
-            // Mostly nothing waits, and then nothing of a gig does.
-            let pending = if waiting + parked == 0 { Vec::new() } else { self.pending(&p.id) };
-            Some(PostView { pending, ..view })
-        };
-        let snapshot = Snapshot {
-            at: now,
-            identity: Some(self.core.identity()),
-            node: self.node.clone(),
-            reserved: self.core.reserved(),
-            halted: self.core.halted().cloned(),
-            relays: self.health.clone(),
-            jobs: self.views.clone(),
-            cases: self.cases.clone(),
-            posts: posts.filter_map(post).collect(),
-            waiting,
-            parked,
-        };
-        self.shown.send_replace(Arc::new(snapshot));
     }
 }
 

@@ -38,7 +38,7 @@ pub struct Snapshot {
     #[serde(default)]
     pub cases: BTreeMap<CaseId, Arc<CaseView>>,
     /// Each gig of ours.
-    pub posts: Vec<PostView>,
+    pub posts: Vec<Arc<PostView>>,
     /// Effects that wait.
     pub waiting: u64,
     /// Effects that were given up.
@@ -436,24 +436,19 @@ impl GigView {
 }
 
 impl PostView {
-    /// Cleans a gig of ours, with what came of it.
-    /// `counts` says of which bids.
-    pub fn of(
-        post: &Post,
-        jobs: &BTreeMap<BidId, Job>,
-        counts: impl Fn(&Job) -> bool,
-    ) -> Option<Self> {
+    /// Cleans a gig of ours, with what came of these bids on it.
+    pub fn of<'a>(post: &Post, bids: impl Iterator<Item = &'a Job>) -> Option<Self> {
         let gig = post.gig()?;
-        let of = |job: &&Job| job.role == Role::Requester && job.gig.d == gig.d && counts(job);
-        let count = |what: fn(&Job) -> bool| {
-            u32::try_from(jobs.values().filter(of).filter(|job| what(job)).count())
-                .unwrap_or(u32::MAX)
-        };
+        let (mut open, mut awarded) = (0, 0);
+        for bid in bids {
+            open += u32::from(bid.phase == Phase::Bid);
+            awarded += u32::from(bid.job.is_some());
+        }
         Some(Self {
             id: post.id,
             gig: GigView::of(gig),
-            bids: count(|job| job.phase == Phase::Bid),
-            awarded: count(|job| job.job.is_some()),
+            bids: open,
+            awarded,
             by: post.by.clone(),
             key: post.key.clone(),
             pending: Vec::new(),

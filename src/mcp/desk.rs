@@ -150,7 +150,7 @@ impl Desk {
         let fits = |post: &&PostView| {
             [post.id, post.gig.id].iter().any(|known| known.to_string().starts_with(&id))
         };
-        only(now.posts.iter().filter(fits).cloned(), "gig of yours")
+        only(now.posts.iter().map(|post| &**post).filter(fits).cloned(), "gig of yours")
     }
 
     /// Somebody's key.

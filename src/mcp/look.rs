@@ -70,7 +70,7 @@ impl Desk {
         let open = |post: &&crate::engine::PostView| {
             all || post.gig.status != crate::market::Status::Closed && post.gig.expires_at > now.at
         };
-        let posts = now.posts.iter().filter(open).take(100);
+        let posts = now.posts.iter().map(|post| &**post).filter(open).take(100);
         Ok(json!({
             "gigs": posts.map(|post| view::post(post, &self.options)).collect::<Vec<_>>(),
             "jobs": jobs.iter().take(100).map(|job| view::job(job, &self.options)).collect::<Vec<_>>(),

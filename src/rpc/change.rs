@@ -35,7 +35,7 @@ pub(super) struct Change {
     #[serde(default)]
     pub(super) cases_gone: Vec<CaseId>,
     /// Gigs of ours that are new or other than they were.
-    pub(super) posts: Vec<PostView>,
+    pub(super) posts: Vec<Arc<PostView>>,
     pub(super) posts_gone: Vec<EventId>,
     /// Another part follows.
     pub(super) more: bool,
@@ -71,11 +71,8 @@ pub(super) fn between(old: &Snapshot, new: &Snapshot) -> Vec<Change> {
     let (jobs, jobs_gone) = changed(&old.jobs, jobs);
     let (cases, cases_gone) = changed(&old.cases, cases);
 
-    let was: BTreeMap<EventId, &PostView> = old.posts.iter().map(|p| (p.id, p)).collect();
-    let is: BTreeMap<EventId, &PostView> = posts.iter().map(|p| (p.id, p)).collect();
-    let other = |post: &&PostView| was.get(&post.id) != Some(post);
-    let posts: Vec<PostView> = posts.iter().filter(other).cloned().collect();
-    let posts_gone = was.keys().filter(|id| !is.contains_key(id)).copied().collect();
+    let by_id = |posts: &[Arc<PostView>]| posts.iter().map(|p| (p.id, p.clone())).collect();
+    let (posts, posts_gone) = changed(&by_id(&old.posts), &by_id(posts));
 
     let lines =
         [jobs.len().div_ceil(VIEWS), posts.len().div_ceil(VIEWS), cases.len().div_ceil(CASES)];
@@ -119,7 +116,8 @@ impl Change {
         to.cases.extend(self.cases.into_iter().map(|case| (case.id, case)));
         if !self.posts.is_empty() || !self.posts_gone.is_empty() {
             let all = std::mem::take(&mut to.posts);
-            let mut all: BTreeMap<EventId, PostView> = all.into_iter().map(|p| (p.id, p)).collect();
+            let mut all: BTreeMap<EventId, Arc<PostView>> =
+                all.into_iter().map(|p| (p.id, p)).collect();
             all.extend(self.posts.into_iter().map(|post| (post.id, post)));
             all.retain(|id, _| !self.posts_gone.contains(id));
             to.posts = all.into_values().collect();

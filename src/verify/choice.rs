@@ -65,6 +65,10 @@ impl Choices {
     /// The choices that a check leaves, if it is of this form: any schema of an object with the property
     /// `answer` as an `enum` of texts, and nothing required besides but `why`.
     pub fn of(body: &[u8]) -> Option<Self> {
+        // It is asked of every job that is shown, and a schema takes long to read: most are no choice.
+        if !body.windows(6).any(|word| word == b"answer") {
+            return None;
+        }
         let check = Check::from_json(body).ok()?;
         let Kind::Schema { schema, unit: Unit::Whole } = check.kind else { return None };
         let schema: Value = serde_json::from_str(&schema).ok()?;

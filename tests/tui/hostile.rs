@@ -1,5 +1,7 @@
 //! Hostile text on every screen: no control, no bidi, no frame, no label pushed away.
 
+use std::sync::Arc;
+
 use earnest::engine::GigView;
 use earnest::market::{Phase, Role};
 use earnest::text::{Limit, Raw};
@@ -55,7 +57,7 @@ fn hostile(title: &str) -> (earnest::engine::Snapshot, Vec<GigView>) {
         .clean(Limit::BLOCK);
     one.tags = vec![clean(Limit::NAME)];
     one.inputs = vec![(clean(Limit::TITLE), 1)];
-    snapshot.posts[0].gig = one.clone();
+    Arc::make_mut(&mut snapshot.posts[0]).gig = one.clone();
     (snapshot, vec![one])
 }
 

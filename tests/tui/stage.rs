@@ -398,7 +398,7 @@ pub(crate) fn market() -> Snapshot {
         relays: vec![relay("wss://relay.one", true), relay("wss://relay.two", false)],
         jobs: jobs.into_iter().map(|job| (job.id, Arc::new(job))).collect::<BTreeMap<_, _>>(),
         cases: BTreeMap::new(),
-        posts: vec![PostView {
+        posts: vec![Arc::new(PostView {
             id: EventId([31; 32]),
             gig: gig(31, "Find the bug in this parser", 150_000),
             bids: 1,
@@ -407,7 +407,7 @@ pub(crate) fn market() -> Snapshot {
             key: None,
             pending: Vec::new(),
             facts: 1,
-        }],
+        })],
         waiting: 0,
         parked: 0,
     }

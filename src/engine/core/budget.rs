@@ -138,7 +138,7 @@ impl<S: Store> Core<S> {
         let (commit, _) = writer.finish_post();
         self.store.commit(&commit)?;
         self.leash.switch.apply(&fact);
-        self.reposted = true;
+        self.changed.whole = true;
         Ok(())
     }
 

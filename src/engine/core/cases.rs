@@ -42,14 +42,14 @@ impl<S: Store> Core<S> {
     pub(super) fn keep_case(&mut self, case: Case) {
         let id = case.id;
         for role in [Role::Requester, Role::Worker] {
-            let known = self.by_author.values().any(|ear| *ear == Ear::Case(id, role));
-            if !known {
+            if self.author_of(&Ear::Case(id, role)).is_none() {
                 let author = self.scribe.channel_author(&case_channel(&case, role));
-                self.by_author.insert(author, Ear::Case(id, role));
+                self.listen(Ear::Case(id, role), author);
             }
         }
         self.case_hashes.insert(case.lock.hash);
-        self.changed.insert(id);
+        self.wakes(id, case.wake_at());
+        self.changed.logs.insert(id);
         self.cases.insert(id, case);
     }
 
@@ -327,14 +327,19 @@ impl<S: Store> Core<S> {
     /// Where cases are heard.
     pub(super) fn case_subscriptions(&self, all: &mut Vec<Subscription>) {
         let now = self.clock.now();
-        for (author, ear) in &self.by_author {
-            let Ear::Case(id, _) = ear else { continue };
-            let Some(case) = self.cases.get(id) else { continue };
-            if case.phase.is_over() && case.since.after(Span::DAY) < now {
-                continue;
-            }
+        for case in self.cases.values() {
+            self.case_wants(case, now, all);
+        }
+    }
+
+    pub(super) fn case_wants(&self, case: &Case, now: Time, all: &mut Vec<Subscription>) {
+        if case.phase.is_over() && case.since.after(Span::DAY) < now {
+            return;
+        }
+        for role in [Role::Requester, Role::Worker] {
+            let Some(author) = self.author_of(&Ear::Case(case.id, role)) else { continue };
             all.push(Subscription {
-                want: Want::Channel(*author),
+                want: Want::Channel(author),
                 relays: case.relays().to_vec(),
                 since: case.began.before(Span::DAY),
                 reader: None,

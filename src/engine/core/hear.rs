@@ -162,8 +162,8 @@ impl<S: Store> Core<S> {
         }
         let commit = Commit { mark, testimonies: vec![testimony], ..Commit::default() };
         let taken = self.store.commit(&commit)?;
-        self.changed
-            .extend(self.jobs.values().filter(|job| about.contains(&job.peer())).map(|job| job.id));
+        let of = self.jobs.values().filter(|job| about.contains(&job.peer()));
+        self.changed.logs.extend(of.map(|job| job.id));
         Ok(match taken {
             Committed::New => Taken::New,
             Committed::Seen => Taken::Nothing,
@@ -340,8 +340,7 @@ impl<S: Store> Core<S> {
 
     /// When time alone next changes something.
     pub fn wake_at(&self) -> Option<Time> {
-        let cases = self.cases.values().filter_map(Case::wake_at);
-        self.jobs.values().filter_map(Job::wake_at).chain(cases).min()
+        self.wakes_by_time.first().map(|(at, _)| *at)
     }
 }
 

@@ -15,16 +15,7 @@ impl<S: Store> Core<S> {
             reader: None,
         }];
         for post in self.posts.values() {
-            let Some(gig) = post.gig() else { continue };
-            // A little longer than it takes bids: a withdrawal may come late.
-            if now < gig.expires_at.after(Span::DAY) {
-                all.push(Subscription {
-                    want: Want::Wraps(gig.offer.inbox.key),
-                    relays: gig.offer.inbox.relays.clone(),
-                    since: gig.published_at.before(WRAP_SLACK),
-                    reader: self.reader(&gig.offer.inbox.key),
-                });
-            }
+            self.post_wants(post, now, &mut all);
         }
         // Asking tells a relay whom we ask about: only whom somebody looks at, and while it does.
         for (who, _) in self.looked.iter().filter(|(_, until)| now < **until) {
@@ -36,40 +27,72 @@ impl<S: Store> Core<S> {
             all.push(Subscription { want, relays: Vec::new(), since: Time(0), reader: None });
         }
         for job in self.jobs.values() {
-            let over = job.phase.is_over() && job.since.after(Span::DAY) < now;
-            if over {
-                continue;
-            }
-            if job.role == Role::Worker && job.job.is_none() && !job.phase.is_over() {
-                all.push(Subscription {
-                    want: Want::Wraps(job.worker.session),
-                    relays: job.bid.relays.clone(),
-                    since: job.began.before(WRAP_SLACK),
-                    reader: self.reader(&job.worker.session),
-                });
-            }
-            let Some(awarded) = job.awarded_at else { continue };
-            for ear in [Ear::Peer(job.id), Ear::Judge(job.id)] {
-                let Some(author) = self.author_of(&ear) else { continue };
-                all.push(Subscription {
-                    want: Want::Channel(author),
-                    relays: job.relays.clone(),
-                    since: awarded.before(Span::DAY),
-                    reader: None,
-                });
-            }
-            if let Some(nonce) = job.nonce.filter(|_| job.awaits_judge()) {
-                let session = self.scribe.session(&nonce);
-                all.push(Subscription {
-                    want: Want::Wraps(session),
-                    relays: job.relays.clone(),
-                    since: awarded.before(WRAP_SLACK),
-                    reader: self.reader(&session),
-                });
-            }
+            self.job_wants(job, now, &mut all);
         }
         self.case_subscriptions(&mut all);
         Ok(all)
+    }
+
+    /// What relays are asked for one log.
+    pub fn wants_of(&self, log: &EventId) -> Vec<Subscription> {
+        let (now, mut all) = (self.clock.now(), Vec::new());
+        if let Some(post) = self.posts.get(log) {
+            self.post_wants(post, now, &mut all);
+        }
+        if let Some(job) = self.jobs.get(log) {
+            self.job_wants(job, now, &mut all);
+        }
+        if let Some(case) = self.cases.get(log) {
+            self.case_wants(case, now, &mut all);
+        }
+        all
+    }
+
+    fn post_wants(&self, post: &Post, now: Time, all: &mut Vec<Subscription>) {
+        let Some(gig) = post.gig() else { return };
+        // A little longer than it takes bids: a withdrawal may come late.
+        if now < gig.expires_at.after(Span::DAY) {
+            all.push(Subscription {
+                want: Want::Wraps(gig.offer.inbox.key),
+                relays: gig.offer.inbox.relays.clone(),
+                since: gig.published_at.before(WRAP_SLACK),
+                reader: self.reader(&gig.offer.inbox.key),
+            });
+        }
+    }
+
+    fn job_wants(&self, job: &Job, now: Time, all: &mut Vec<Subscription>) {
+        let over = job.phase.is_over() && job.since.after(Span::DAY) < now;
+        if over {
+            return;
+        }
+        if job.role == Role::Worker && job.job.is_none() && !job.phase.is_over() {
+            all.push(Subscription {
+                want: Want::Wraps(job.worker.session),
+                relays: job.bid.relays.clone(),
+                since: job.began.before(WRAP_SLACK),
+                reader: self.reader(&job.worker.session),
+            });
+        }
+        let Some(awarded) = job.awarded_at else { return };
+        for ear in [Ear::Peer(job.id), Ear::Judge(job.id)] {
+            let Some(author) = self.author_of(&ear) else { continue };
+            all.push(Subscription {
+                want: Want::Channel(author),
+                relays: job.relays.clone(),
+                since: awarded.before(Span::DAY),
+                reader: None,
+            });
+        }
+        if let Some(nonce) = job.nonce.filter(|_| job.awaits_judge()) {
+            let session = self.scribe.session(&nonce);
+            all.push(Subscription {
+                want: Want::Wraps(session),
+                relays: job.relays.clone(),
+                since: awarded.before(WRAP_SLACK),
+                reader: self.reader(&session),
+            });
+        }
     }
 
     /// Which of our keys this is.

@@ -32,8 +32,8 @@ impl<S: Store> Core<S> {
             Some(at) => self.muted.insert(*who, at),
             None => self.muted.remove(who),
         };
-        self.changed.extend(self.jobs.values().filter(|job| job.peer() == *who).map(|job| job.id));
-        self.reposted = true;
+        let of = self.jobs.values().filter(|job| job.peer() == *who);
+        self.changed.logs.extend(of.map(|job| job.id));
         Ok(())
     }
 
@@ -83,6 +83,7 @@ impl<S: Store> Core<S> {
         self.looked.retain(|_, until| now < *until);
         if self.looked.len() < MOST_LOOKED && *who != self.identity() {
             self.looked.insert(*who, now.after(LOOKS));
+            self.changed.whole = true;
         }
     }
 

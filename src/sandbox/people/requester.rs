@@ -218,7 +218,8 @@ impl Person {
                 && post.gig.published_at.after(life) <= Time(now())
                 && self.notebook.asked(&post.id).is_some()
         };
-        let ids: Vec<EventId> = snapshot.posts.iter().filter(old).map(|post| post.id).collect();
+        let ids: Vec<EventId> =
+            snapshot.posts.iter().map(|post| &**post).filter(old).map(|post| post.id).collect();
         for gig in ids {
             let _ = self.ask(Command::Close { gig }).await;
         }

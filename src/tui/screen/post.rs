@@ -53,7 +53,7 @@ pub(in crate::tui) fn chosen<'a>(model: &Model, snapshot: &'a Snapshot) -> Optio
     else {
         return None;
     };
-    snapshot.posts.iter().find(|post| post.id == id)
+    snapshot.posts.iter().map(|post| &**post).find(|post| post.id == id)
 }
 
 pub(super) fn may_close(model: &Model, snapshot: &Snapshot) -> Result<(), String> {
