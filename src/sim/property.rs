@@ -128,6 +128,8 @@ fn the_log_says_it_once(world: &World, n: usize) -> Result<(), Broken> {
         let mut job: Option<Job> = None;
         for row in rows {
             let fact: Fact = serde_json::from_str(&row.body).map_err(|e| e.to_string())?;
+            // Money may come in with the last word that the next milestone waited for.
+            let milestone = job.as_ref().map_or(0, |job| job.milestone);
             what_is_over_stays_over(peer, &mut job, &fact, row.at)?;
             let (what, t) = match &fact {
                 Fact::Sealing { .. } => {
@@ -151,7 +153,6 @@ fn the_log_says_it_once(world: &World, n: usize) -> Result<(), Broken> {
                 Fact::Cheated { tranche, .. } => ("cheated", *tranche),
                 _ => continue,
             };
-            let milestone = job.as_ref().map_or(0, |job| job.milestone);
             let times = once.entry((what, milestone, delivery, t)).or_default();
             *times += 1;
             if *times > 1 && what != "failed" {
