@@ -85,6 +85,7 @@ pub fn start<S: Store + 'static>(
         reach: BTreeMap::new(),
         arrange_at: Time(0),
         show_again: Instant::now(),
+        unshown: false,
         progress: Progress::default(),
         node: None,
         health: Vec::new(),
@@ -122,7 +123,9 @@ struct Runner<S> {
     reach: BTreeMap<EventId, Reach>,
     /// When all of it is arranged anew, whatever changed.
     arrange_at: Time,
+    /// When a snapshot may be made again, and whether one waits for that.
     show_again: Instant,
+    unshown: bool,
     progress: Progress,
     node: Option<NodeStatus>,
     health: Vec<RelayHealth>,
@@ -204,9 +207,8 @@ impl<S: Store + 'static> Runner<S> {
         let span = next.map_or(60, |at: Time| now.until(at).0.clamp(0, 60));
         // A due effect whose lane is full would spin the loop.
         let nap = Duration::from_secs(span).max(Duration::from_millis(200));
-        // Something is still to be shown.
-        let late = !self.core.changed().is_empty();
-        if late { nap.min(self.show_again.saturating_duration_since(Instant::now())) } else { nap }
+        let shown_in = self.show_again.saturating_duration_since(Instant::now());
+        if self.unshown { nap.min(shown_in) } else { nap }
     }
 
     /// Everything that follows from the state as it is now.

@@ -8,15 +8,17 @@ use crate::{Row, Samples, timed};
 const WORLDS: u64 = 8;
 
 pub(crate) fn measure(tell: &mut dyn FnMut(Row)) {
-    let (mut step, mut job) = (Samples::default(), Samples::default());
+    let (mut step, mut job, mut kills) = <(Samples, Samples, Samples)>::default();
     let mut jobs = 0;
     for seed in 0..WORLDS {
         let (report, took) = timed(|| play(&Plan::new(seed)).unwrap());
         let micros = took.as_secs_f64() * 1e6;
         step.push(micros / report.steps as f64);
         job.push(micros / 1000.0 / report.jobs as f64);
+        kills.push(report.crashes as f64);
         jobs += report.jobs as usize;
     }
     tell(Row { n: jobs, ..step.row("a step of the simulator, one core", "µs") });
+    tell(kills.row("kills of a process in one world", ""));
     tell(Row { n: jobs, ..job.row("a job of the simulator, with all that is done to it", "ms") });
 }

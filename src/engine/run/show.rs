@@ -25,7 +25,8 @@ impl<S: Store + 'static> Runner<S> {
     /// Publishes the snapshot, if anything in it may have changed. Where that takes long, not every time.
     pub(super) fn show(&mut self) {
         let began = Instant::now();
-        if began < self.show_again {
+        self.unshown = began < self.show_again;
+        if self.unshown {
             return;
         }
         let now = self.ports.clock.now();
