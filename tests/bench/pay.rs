@@ -95,7 +95,9 @@ async fn delivered_as(
     wish: Wish,
 ) -> Vec<BidId> {
     let file = worker.dir.join("work.txt");
-    std::fs::write(&file, "Here is the work.\n".repeat(500)).unwrap();
+    // A tranche is a chunk at least.
+    let lines = wish.tranches.map_or(500, |parts| parts as usize * 1_000);
+    std::fs::write(&file, "Here is the work.\n".repeat(lines)).unwrap();
     worker
         .wait("the LSP's terms", PATIENCE, |s| s.node.as_ref()?.least_first.map(|_| ()))
         .await
