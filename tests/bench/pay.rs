@@ -23,7 +23,7 @@ const PARTS: u32 = 16;
 const PARTED: usize = 4;
 const PRICE_SATS: u64 = 1_000;
 /// The first job opens a channel four times this: room for all that follow.
-const FIRST_SATS: u64 = 30_000;
+const FIRST_SATS: u64 = 60_000;
 const PATIENCE: Duration = Duration::from_secs(120);
 
 const WORKERS: [&str; FIRST_JOBS] = ["ada", "grace", "hedy", "radia", "joan"];
