@@ -21,6 +21,7 @@ mod proof;
 mod rows;
 mod run;
 mod snapshot;
+mod views;
 mod wallet;
 
 pub use cases::*;
@@ -38,4 +39,5 @@ pub use proof::{ProofOrder, Shows};
 pub use rows::*;
 pub use run::{Ports, Progress, start};
 pub use snapshot::*;
+pub use views::Views;
 pub use wallet::*;

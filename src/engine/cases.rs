@@ -117,7 +117,7 @@ pub struct CaseView {
     pub fee: Msat,
     /// Whether we rule by what can be computed and by nothing else.
     pub deterministic: bool,
-    /// Our tip.
+    /// Our tip; of a case that is over, what it was when the case last changed.
     pub height: u32,
     /// A delivery was due here.
     pub deliver_by: u32,

@@ -110,6 +110,7 @@ pub struct Core<S> {
     jobs: BTreeMap<BidId, Job>,
     posts: BTreeMap<EventId, Post>,
     by_hash: BTreeMap<PaymentHash, BidId>,
+    /// Whose words come by a channel, by who signs there; and the same the other way.
     by_author: BTreeMap<Pubkey, Ear>,
     ears: BTreeMap<Ear, Pubkey>,
     by_key: BTreeMap<Pubkey, WrapKeyOf>,
@@ -245,6 +246,7 @@ impl<S: Store> Core<S> {
     pub fn take_notices(&mut self) -> Vec<Notice> {
         std::mem::take(&mut self.notices)
     }
+
     fn keep(&mut self, job: Job) {
         let id = job.id;
         if let Some(attempt) = &job.attempt {

@@ -12,13 +12,12 @@ use tokio::time::Instant;
 use crate::engine::effect::{Done, Workbench, perform};
 use crate::engine::local::{Local, Ready, Request};
 use crate::engine::{
-    CaseView, Clock, Command, Core, Dice, EffectRow, FactView, Fault, Files, Handle, JobView,
-    Lightning, MOST_LINES, MOST_PEOPLE, NodeEvent, NodeStatus, PostView, Receipt, RelayEvent,
-    RelayHealth, Relays, Scribe, Snapshot, Store, Subscription, Transfer, Trouble, Want,
+    Clock, Command, Core, Dice, EffectRow, FactView, Fault, Files, Handle, Lightning, MOST_LINES,
+    MOST_PEOPLE, NodeEvent, NodeStatus, Receipt, RelayEvent, RelayHealth, Relays, Scribe, Snapshot,
+    Store, Subscription, Transfer, Trouble, Views, Want,
 };
 use crate::market::{
-    Actor, Ask, BidId, CaseId, Digest, Effect, EndpointId, EventId, Fact, Grant, Job, Lane, Span,
-    Time,
+    Actor, Ask, BidId, Digest, Effect, EndpointId, EventId, Fact, Grant, Job, Lane, Span, Time,
 };
 
 /// The adapters that the runner drives.
@@ -79,9 +78,7 @@ pub fn start<S: Store + 'static>(
         busy: BTreeSet::new(),
         watched: BTreeSet::new(),
         granted: BTreeMap::new(),
-        views: BTreeMap::new(),
-        cases: BTreeMap::new(),
-        posts: BTreeMap::new(),
+        views: Views::default(),
         reach: BTreeMap::new(),
         arrange_at: Time(0),
         show_again: Instant::now(),
@@ -116,9 +113,7 @@ struct Runner<S> {
     busy: BTreeSet<LaneKey>,
     watched: BTreeSet<Subscription>,
     granted: BTreeMap<(Digest, EndpointId), Grant>,
-    views: BTreeMap<BidId, Arc<JobView>>,
-    cases: BTreeMap<CaseId, Arc<CaseView>>,
-    posts: BTreeMap<EventId, Arc<PostView>>,
+    views: Views,
     /// What each log grants and asks of relays, as far as that was arranged.
     reach: BTreeMap<EventId, Reach>,
     /// When all of it is arranged anew, whatever changed.
@@ -330,7 +325,6 @@ impl<S: Store + 'static> Runner<S> {
                 if let Err(fault) = &done {
                     tracing::debug!(%fault, effect = effect.kind(), tries = row.tries, "an effect failed");
                 }
-                self.core.touch(&row.log);
                 self.say("an outcome", |core| match done {
                     Ok(Done::Wrapped(next)) => core.wrapped(&row, &next),
                     Ok(Done::Outcome(outcome)) => core.done(&row, &effect, Ok(*outcome)),

@@ -6,7 +6,7 @@ mod escrow;
 use serde::{Deserialize, Serialize};
 
 use crate::market::budget::may_approve;
-use crate::market::{Job, Mode, Phase, Refusal, Role, Span, Time};
+use crate::market::{AUDIT_WAIT, Job, Mode, Phase, Refusal, Role, Span, Time};
 
 /// After this long without a bill the requester may ask for it again. Two bills are one payment: only the
 /// first is paid.
@@ -184,6 +184,22 @@ pub fn legal(job: &Job, now: Time) -> Vec<(Verb, Result<(), Refusal>)> {
         _ => true,
     };
     Verb::of(job.role).iter().filter(known).map(|verb| (*verb, may(job, *verb, now))).collect()
+}
+
+/// The next moment, after `now`, at which time alone may change what [`legal`] says; `None` where only a
+/// fact does.
+pub fn legal_until(job: &Job, now: Time) -> Option<Time> {
+    if job.phase.is_over() {
+        return None;
+    }
+    let audit = job.attempt.as_ref().and_then(|work| work.review.asked);
+    let turns = [
+        job.deadline().map(|(at, _)| at),
+        Some(job.said_at.after(ASK_AGAIN)),
+        Some(job.since.after(ASK_AGAIN)),
+        audit.map(|asked| asked.after(AUDIT_WAIT)),
+    ];
+    turns.into_iter().flatten().filter(|at| *at > now).min()
 }
 
 fn role_word(role: Role) -> &'static str {

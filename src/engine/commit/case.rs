@@ -19,11 +19,14 @@ impl Writer<'_> {
                 let (Some(fund), Some(funded)) = (paper(0), paper(1)) else {
                     return Err(Fault::Never("the worker's word on the lock is not here".into()));
                 };
-                // Signed again it is the same event; if it is not, the judge has its own book.
-                let listing = self.scribe.listing(&job.gig)?;
-                let fits = fit_an_appointment([&*job.bid_event, &*job.award_event, &*listing.json]);
+                // Signed again it is the same event. Where it is not, or does not fit, the judge has its book:
+                // the money is locked, and nothing may keep the judge from its copy of the secret.
+                let listing = self.scribe.listing(&job.gig).ok().filter(|listing| {
+                    let events = [&*job.bid_event, &*job.award_event, &*listing.json];
+                    listing.id == job.gig.id && fit_an_appointment(events)
+                });
                 Body::Appoint {
-                    listing: (listing.id == job.gig.id && fits).then_some(listing.json),
+                    listing: listing.map(|listing| listing.json),
                     bid: job.bid_event.clone(),
                     award: job.award_event.clone(),
                     lock: escrow.and_then(|e| e.lock_event.clone()),

@@ -8,8 +8,8 @@ pub(super) enum Untold {
     Event(RelayEvent),
     /// What came of an effect.
     Outcome(EffectRow, Box<Effect>, Result<Outcome, Fault>),
-    /// An effect that ends without an input.
-    End(Digest, EffectEnd),
+    /// An effect of this log that ends without an input.
+    End(EventId, Digest, EffectEnd),
 }
 
 /// Until it is tried again.
@@ -44,7 +44,7 @@ impl<S: Store> Core<S> {
             let told = match untold {
                 Untold::Event(event) => self.hear(&event).map(|_| ()),
                 Untold::Outcome(row, effect, outcome) => self.done(&row, &effect, outcome),
-                Untold::End(id, end) => self.end(id, end),
+                Untold::End(log, id, end) => self.end(&log, id, end),
             };
             // It was kept again if it may still be told.
             if told.is_err() {
@@ -55,11 +55,12 @@ impl<S: Store> Core<S> {
     }
 
     /// Ends an effect that nothing follows from.
-    pub(super) fn end(&mut self, id: Digest, end: EffectEnd) -> Result<(), Fault> {
+    pub(super) fn end(&mut self, log: &EventId, id: Digest, end: EffectEnd) -> Result<(), Fault> {
+        self.touch(log);
         let ends = vec![(id, end.clone())];
         let ended = self.store.commit(&Commit { ends, ..Commit::default() });
         if let Err(Fault::Later(_)) = &ended {
-            self.keep_untold(Untold::End(id, end));
+            self.keep_untold(Untold::End(*log, id, end));
         }
         ended.map(|_| ())
     }

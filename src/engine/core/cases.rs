@@ -351,6 +351,8 @@ impl<S: Store> Core<S> {
     pub(super) fn height_in_cases(&mut self) -> Result<(), Fault> {
         let open = |case: &&Case| !case.phase.is_over();
         let ids: Vec<CaseId> = self.cases.values().filter(open).map(|case| case.id).collect();
+        // What can be ruled depends on the height, and so does what is seen of a case.
+        self.changed.logs.extend(&ids);
         for id in ids {
             let told = self.judge(&id, &CaseInput::Height, None, Vec::new());
             if let Err(Trouble::Failed(fault)) = told {

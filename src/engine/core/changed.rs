@@ -33,7 +33,7 @@ impl<S: Store> Core<S> {
     }
 
     /// The views of this log may have changed though its facts have not.
-    pub fn touch(&mut self, id: &EventId) {
+    pub(super) fn touch(&mut self, id: &EventId) {
         let known = self.jobs.contains_key(id) || self.cases.contains_key(id);
         if known || self.posts.contains_key(id) {
             self.changed.logs.insert(*id);

@@ -14,13 +14,13 @@ impl<S: Store> Core<S> {
         for row in rows {
             match serde_json::from_str::<Effect>(&row.body) {
                 Ok(effect) if self.is_wanted(&row, &effect) => run.push((row, effect)),
-                Ok(_) => drop.push((row.id, EffectEnd::Done)),
-                Err(why) => drop.push((row.id, EffectEnd::Park { why: why.to_string() })),
+                Ok(_) => drop.push((row, EffectEnd::Done)),
+                Err(why) => drop.push((row, EffectEnd::Park { why: why.to_string() })),
             }
         }
-        for (id, end) in drop {
+        for (row, end) in drop {
             // What cannot be ended now is kept; what can be run is run.
-            let _ = self.end(id, end);
+            let _ = self.end(&row.log, row.id, end);
         }
         Ok(run)
     }
@@ -37,7 +37,7 @@ impl<S: Store> Core<S> {
     pub fn begin_run(&mut self, row: &EffectRow, effect: &Effect) -> bool {
         let wanted = self.is_wanted(row, effect);
         if !wanted {
-            let _ = self.end(row.id, EffectEnd::Done);
+            let _ = self.end(&row.log, row.id, EffectEnd::Done);
         }
         wanted
     }
@@ -61,8 +61,9 @@ impl<S: Store> Core<S> {
     ) -> Result<(), Fault> {
         if let Err(Fault::Later(why)) = outcome {
             let not_before = self.clock.now().after(backoff(row.tries, &row.id));
-            return self.end(row.id, EffectEnd::Retry { not_before, why });
+            return self.end(&row.log, row.id, EffectEnd::Retry { not_before, why });
         }
+        self.touch(&row.log);
         let told = self.outcome(row, effect, outcome.clone());
         match &told {
             Err(Fault::Later(_)) => {
@@ -70,7 +71,7 @@ impl<S: Store> Core<S> {
                 self.keep_untold(untold);
             }
             Err(Fault::Never(why)) => {
-                let _ = self.end(row.id, EffectEnd::Park { why: why.clone() });
+                let _ = self.end(&row.log, row.id, EffectEnd::Park { why: why.clone() });
             }
             Ok(()) => {}
         }
@@ -116,7 +117,7 @@ impl<S: Store> Core<S> {
     /// A first contact has been wrapped: its bytes are kept before they are published.
     pub fn wrapped(&mut self, row: &EffectRow, effect: &Effect) -> Result<(), Fault> {
         let body = serde_json::to_string(effect).map_err(|e| Fault::Never(e.to_string()))?;
-        self.end(row.id, EffectEnd::Replace { kind: effect.kind().into(), body })
+        self.end(&row.log, row.id, EffectEnd::Replace { kind: effect.kind().into(), body })
     }
 
     /// What the node must be asked again after a restart: claims that were begun, payments that have not

@@ -82,8 +82,8 @@ impl<S: Store> Core<S> {
         let now = self.clock.now();
         self.looked.retain(|_, until| now < *until);
         if self.looked.len() < MOST_LOOKED && *who != self.identity() {
-            self.looked.insert(*who, now.after(LOOKS));
-            self.changed.whole = true;
+            // Relays are asked about whoever was not looked at before.
+            self.changed.whole |= self.looked.insert(*who, now.after(LOOKS)).is_none();
         }
     }
 
