@@ -8,6 +8,7 @@ mod cases;
 mod changed;
 mod hear;
 mod listen;
+mod listings;
 mod outbox;
 mod people;
 mod told;
@@ -109,6 +110,11 @@ pub struct Core<S> {
     me: Me,
     jobs: BTreeMap<BidId, Job>,
     posts: BTreeMap<EventId, Post>,
+    /// Jobs that may still do something: all that is looked at again and again. What is over stays a job,
+    /// and costs nothing.
+    live: BTreeSet<BidId>,
+    /// Every session key that a worker ever bid with.
+    sessions: BTreeSet<Pubkey>,
     by_hash: BTreeMap<PaymentHash, BidId>,
     /// Whose words come by a channel, by who signs there; and the same the other way.
     by_author: BTreeMap<Pubkey, Ear>,
@@ -176,6 +182,8 @@ impl<S: Store> Core<S> {
             me,
             jobs: BTreeMap::new(),
             posts: BTreeMap::new(),
+            live: BTreeSet::new(),
+            sessions: BTreeSet::new(),
             by_hash: BTreeMap::new(),
             by_author: BTreeMap::new(),
             ears: BTreeMap::new(),
@@ -283,9 +291,21 @@ impl<S: Store> Core<S> {
         if job.role == Role::Requester && !self.jobs.contains_key(&id) {
             self.bids_on.entry(job.gig.d.clone()).or_default().insert(id);
         }
-        self.wakes(id, job.wake_at());
+        self.sessions.insert(job.worker.session);
+        let wake = job.wake_at();
+        let rests = job.phase.is_over() && job.payments().is_empty() && !job.watches_height();
+        match rests && wake.is_none() {
+            true => self.live.remove(&id),
+            false => self.live.insert(id),
+        };
+        self.wakes(id, wake);
         self.changed.logs.insert(id);
         self.jobs.insert(id, job);
+    }
+
+    /// Jobs that may still do something.
+    fn live(&self) -> impl Iterator<Item = &Job> {
+        self.live.iter().filter_map(|id| self.jobs.get(id))
     }
 
     fn author_of(&self, ear: &Ear) -> Option<Pubkey> {
@@ -384,7 +404,7 @@ impl<S: Store> Core<S> {
 
     /// What other jobs have accepted to pay and the node does not show as spent yet.
     fn in_flight(&self, except: &Job) -> Msat {
-        let accepted = self.jobs.values().filter(|job| {
+        let accepted = self.live().filter(|job| {
             let accepted = match &job.escrow {
                 Some(escrow) => escrow.wanted.is_some() && job.phase == Phase::Awarded,
                 None => job.phase == Phase::Accepted,
@@ -405,8 +425,7 @@ impl<S: Store> Core<S> {
     /// What is promised and not paid: awarded jobs of ours as a requester.
     pub fn reserved(&self) -> Msat {
         let open = self
-            .jobs
-            .values()
+            .live()
             .filter(|job| job.role == Role::Requester && job.job.is_some() && !job.phase.is_over());
         // What is locked in escrow the node itself does not show as ours to spend any more.
         let locked = |job: &Job| match &job.escrow {

@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use futures::FutureExt as _;
 use tokio::sync::{broadcast, mpsc, watch};
 use tokio::time::Instant;
 
@@ -41,6 +42,8 @@ pub struct Ports {
 
 /// Effects leased at once; the rest stay in the store.
 const AT_ONCE: usize = 64;
+/// Events of relays in one go: some ten milliseconds, so that nobody waits long behind them.
+const MOST_HEARD: usize = 64;
 /// One process owns the store, so a lease ends with the process; this only bounds a forgotten one.
 const LEASE: Span = Span::DAY;
 /// How often the node and the relays are looked at.
@@ -147,7 +150,9 @@ impl<S: Store + 'static> Runner<S> {
                 },
                 Some(told) = outcomes.recv() => self.told(told),
                 event = node.next() => self.node_event(event).await,
-                event = relays.next(), if !self.core.is_behind() => self.heard(&event),
+                event = relays.next(), if !self.core.is_behind() => {
+                    self.heard(event, &*relays);
+                }
                 _ = look.tick() => self.look(),
                 () = sleep => {}
             }
@@ -372,14 +377,23 @@ impl<S: Store + 'static> Runner<S> {
         }
     }
 
-    fn heard(&mut self, event: &RelayEvent) {
-        match self.core.hear(event) {
-            Ok(crate::engine::Taken::Refused(why)) => {
-                tracing::debug!(event = %event.id.short(), code = why.code, "not taken");
-            }
-            Ok(_) => {}
-            Err(fault) => {
-                tracing::error!(%fault, "an event could not be committed; it is told again")
+    /// An event of a relay, and what else waits behind it: a market's listings are taken in together.
+    fn heard(&mut self, event: RelayEvent, relays: &dyn Relays) {
+        let mut events = vec![event];
+        while events.len() < MOST_HEARD
+            && let Some(event) = relays.next().now_or_never()
+        {
+            events.push(event);
+        }
+        for (event, heard) in events.iter().zip(self.core.hear_all(&events)) {
+            match heard {
+                Ok(crate::engine::Taken::Refused(why)) => {
+                    tracing::debug!(event = %event.id.short(), code = why.code, "not taken");
+                }
+                Ok(_) => {}
+                Err(fault) => {
+                    tracing::error!(%fault, "an event could not be committed; it is told again");
+                }
             }
         }
     }

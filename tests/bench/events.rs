@@ -14,7 +14,7 @@ use earnest::sandbox::{Relay, RelayConfig};
 use earnest::store::Database;
 use earnest::text::Raw;
 use earnest::wire::{SigningKey, Stage, publish};
-use futures::{SinkExt as _, StreamExt as _};
+use futures::{FutureExt as _, SinkExt as _, StreamExt as _};
 use nostr_sdk::{Event, JsonUtil as _};
 use tokio_tungstenite::tungstenite::Message;
 
@@ -81,9 +81,15 @@ async fn index(url: &str) -> std::time::Duration {
     pool.watch(core.subscriptions().unwrap()).await;
     let mut taken = 0;
     while taken < EVENTS {
-        let event = pool.next().await;
-        core.hear(&event).unwrap();
-        taken += 1;
+        let mut events = vec![pool.next().await];
+        // As the runner does.
+        while events.len() < 64
+            && let Some(event) = pool.next().now_or_never()
+        {
+            events.push(event);
+        }
+        let heard = core.hear_all(&events);
+        taken += heard.into_iter().map(Result::unwrap).count();
     }
     let mut query = Query::parse("listing", Network::Regtest, |_| None).unwrap();
     query.limit = 1;

@@ -536,6 +536,57 @@ fn a_foul_listing_is_not_shown() {
     assert!(matches!(pair.hear(Worker, &event), Taken::Refused(_)));
 }
 
+/// What a relay sends of a market: versions of listings by three authors, some of them of another network
+/// or changed on the way, one of somebody who is muted, in this order.
+fn a_market(pair: &mut Pair, picks: &[(u8, u8, u8)]) -> Vec<RelayEvent> {
+    let id = pair.posted(|_| {});
+    let gig = pair.core(Requester).posts()[&id].gig().unwrap().clone();
+    let muted = stranger(12).identity();
+    pair.core_mut(Worker).mute(&muted, true).unwrap();
+    let listing = |(who, d, version): &(u8, u8, u8)| {
+        let keys = stranger(10 + who % 3);
+        let at = gig.at.before(Span(u64::from(*version)));
+        let network = if *d == 3 { Network::Bitcoin } else { gig.network };
+        let (author, d) = (keys.identity(), format!("gig-{d}"));
+        let gig = Gig { author, d, at, published_at: at, network, ..gig.clone() };
+        let mut event = relayed(&keys.listing(&gig).unwrap().json);
+        if *version == 3 {
+            event.json = event.json.replace("Clean a list", "Clean a lisp");
+        }
+        event
+    };
+    picks.iter().map(listing).collect()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
+    #[test]
+    fn a_market_is_the_same_in_whatever_pieces_it_comes(
+        picks in prop::collection::vec((0u8..3, 0u8..4, 0u8..4), 1..40), cuts in prop::collection::vec(1usize..9, 40)
+    ) {
+        let [mut one, mut many] = [Pair::new(), Pair::new()];
+        let events = a_market(&mut one, &picks);
+        prop_assert_eq!(&a_market(&mut many, &picks), &events);
+        let alone: Vec<_> = events.iter().map(|e| one.core_mut(Worker).hear(e).unwrap()).collect();
+        let (mut together, mut rest) = (Vec::new(), &events[..]);
+        for cut in cuts {
+            let (now, later) = rest.split_at(cut.min(rest.len()));
+            together.extend(many.core_mut(Worker).hear_all(now).into_iter().map(Result::unwrap));
+            rest = later;
+        }
+        prop_assert_eq!(&together, &alone);
+        let book = |pair: &Pair| {
+            let query = Query { limit: 100, ..Query::everything(Network::Regtest) };
+            let gigs = pair.core(Worker).find(&query).unwrap().gigs;
+            (gigs, pair.core(Worker).subscriptions().unwrap())
+        };
+        prop_assert_eq!(book(&one), book(&many));
+        // Nothing of it is taken a second time.
+        let again = many.core_mut(Worker).hear_all(&events);
+        prop_assert!(again.into_iter().all(|taken| taken == Ok(Taken::Nothing)));
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
     #[test]

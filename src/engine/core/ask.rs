@@ -186,7 +186,7 @@ impl<S: Store> Core<S> {
             me: self.scribe.identity(),
             network: self.me.network,
             now,
-            open: self.jobs.values().any(|job| holds_gig(job, &gig)),
+            open: self.live().any(|job| holds_gig(job, &gig)),
             least_first: self.me.least_first,
             receivable: self.me.receivable,
             limits: self.limits(&gig.author)?,
@@ -257,7 +257,7 @@ impl<S: Store> Core<S> {
             endpoint: self.me.address.endpoint,
             at: now,
         })?;
-        let post = self.posts.values().find(|p| p.versions.contains_key(&job.gig.id));
+        let post = self.post_of(&job.gig).and_then(|id| self.posts.get(&id));
         let inputs = post.map(|p| p.inputs.clone()).unwrap_or_default();
         let post = post.map(|p| p.id);
         let parts = AwardParts {

@@ -152,7 +152,7 @@ impl<S: Store> Core<S> {
             hour: spent.hour,
             day: spent.day,
             halted: self.halted().cloned(),
-            waiting: self.jobs.values().filter(waits).map(|job| job.id).collect(),
+            waiting: self.live().filter(waits).map(|job| job.id).collect(),
         }
     }
 

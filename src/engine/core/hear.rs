@@ -1,15 +1,17 @@
 //! What relays, the node and time tell the core.
 
+use std::slice::from_ref;
+
 use super::again::Untold;
+use super::listings::is_listing;
 use super::*;
 
 impl<S: Store> Core<S> {
     /// An event from a relay: signature and size are checked already. What cannot be committed now is told
     /// again: see [`Core::is_behind`].
     pub fn hear(&mut self, event: &RelayEvent) -> Result<Taken, Fault> {
-        let listing = matches!(event.kind, 30402 | 30403);
-        if listing && self.muted.contains_key(&event.author) {
-            return Ok(Taken::Nothing);
+        if is_listing(event) {
+            return self.hear_listings(from_ref(event)).remove(0);
         }
         let mark = Mark::relay(&event.id, self.clock.now());
         if self.store.seen(&mark.source, &mark.key)? {
@@ -17,7 +19,6 @@ impl<S: Store> Core<S> {
         }
         let mark = Some(mark);
         let taken = match event.kind {
-            30402 | 30403 => self.hear_listing(event, mark.clone()),
             1059 => self.hear_wrap(event, mark.clone()),
             3920 => self.hear_post(event, mark.clone()),
             3922 | 3923 => self.hear_testimony(event, mark.clone()),
@@ -44,26 +45,6 @@ impl<S: Store> Core<S> {
         }
     }
 
-    fn hear_listing(&mut self, event: &RelayEvent, mark: Option<Mark>) -> Result<Taken, Hearing> {
-        let gig = self.scribe.read_listing(&event.json)?;
-        if gig.network != self.me.network {
-            let sentence = "The listing is on another network.".into();
-            return Err(Unreadable { code: "wrong-network".into(), sentence }.into());
-        }
-        // A clock that runs ahead must not hide what honest clocks publish meanwhile.
-        let at = gig.at.min(self.clock.now());
-        let commit = Commit {
-            mark,
-            gigs: vec![(gig, event.json.clone())],
-            cursor: Some(("listings".into(), at)),
-            ..Commit::default()
-        };
-        Ok(match self.store.commit(&commit)? {
-            Committed::New => Taken::New,
-            Committed::Seen => Taken::Nothing,
-        })
-    }
-
     fn hear_wrap(&mut self, event: &RelayEvent, mark: Option<Mark>) -> Result<Taken, Hearing> {
         let Some(of) = event.to.and_then(|to| self.by_key.get(&to).copied()) else {
             return Ok(Taken::Nothing);
@@ -78,7 +59,7 @@ impl<S: Store> Core<S> {
             }
         };
         match (&contact.record.draft.body, of) {
-            (Body::Bid(_), WrapKeyOf::Post(..)) => self.hear_bid(contact, mark),
+            (Body::Bid(_), WrapKeyOf::Post(post, _)) => self.hear_bid(&post, contact, mark),
             (Body::Appoint { .. }, WrapKeyOf::Post(post, _)) => {
                 self.hear_appointment(&post, contact, mark)
             }
@@ -97,7 +78,12 @@ impl<S: Store> Core<S> {
         }
     }
 
-    fn hear_bid(&mut self, contact: FirstContact, mark: Option<Mark>) -> Result<Taken, Hearing> {
+    fn hear_bid(
+        &mut self,
+        to: &EventId,
+        contact: FirstContact,
+        mark: Option<Mark>,
+    ) -> Result<Taken, Hearing> {
         let (Some(certificate), Some(terms)) = (contact.certificate, contact.terms) else {
             return Err(unreadable("no-certificate", "The bid has no certificate.").into());
         };
@@ -113,24 +99,21 @@ impl<S: Store> Core<S> {
             self.store.commit(&Commit { mark, ..Commit::default() })?;
             return Ok(Taken::Nothing);
         }
-        let post = self.posts.values().find(|p| p.versions.contains_key(&bid.gig));
+        let post = self.posts.get(to).filter(|p| p.versions.contains_key(&bid.gig));
         let answers = post.and_then(|p| p.versions.get(&bid.gig));
         let now = self.clock.now();
-        let same_gig = |job: &&Job| answers.is_some_and(|gig| gig.d == job.gig.d);
+        let rivals = answers.into_iter().flat_map(|gig| self.bids_on(gig));
         let door = Door {
             answers,
             newest: post.and_then(Post::gig),
             me: self.scribe.identity(),
             now,
             slots_left: answers.map_or(0, |gig| self.slots_left(gig)),
-            waiting: self
-                .jobs
-                .values()
-                .filter(|job| job.role == Role::Requester && job.phase == Phase::Bid)
-                .filter(same_gig)
+            waiting: rivals
+                .filter(|job| job.phase == Phase::Bid)
                 .filter(|job| job.worker.identity == certificate.identity)
                 .count(),
-            session_known: self.jobs.values().any(|job| job.worker.session == record.author),
+            session_known: self.sessions.contains(&record.author),
             terms,
         };
         if let Err(refusal) = admit(&record, &certificate, &door) {
@@ -314,8 +297,8 @@ impl<S: Store> Core<S> {
     /// The node knows a new block: held payments are watched by height, not by the clock.
     pub fn height(&mut self, height: u32) -> Result<(), Fault> {
         self.height = height;
-        let open = |job: &&Job| job.watches_height();
-        let ids: Vec<BidId> = self.jobs.values().filter(open).map(|job| job.id).collect();
+        let held = |job: &&Job| job.watches_height();
+        let ids: Vec<BidId> = self.live().filter(held).map(|job| job.id).collect();
         for id in ids {
             let input = Input::Height(height);
             if let Err(Trouble::Failed(fault)) = self.advance(&id, &input, None, Vec::new()) {
@@ -329,7 +312,7 @@ impl<S: Store> Core<S> {
     pub fn tick(&mut self) -> Result<(), Fault> {
         let now = self.clock.now();
         let due = |job: &&Job| job.wake_at().is_some_and(|at| at <= now);
-        let ids: Vec<BidId> = self.jobs.values().filter(due).map(|job| job.id).collect();
+        let ids: Vec<BidId> = self.live().filter(due).map(|job| job.id).collect();
         for id in ids {
             if let Err(Trouble::Failed(fault)) = self.advance(&id, &Input::Tick, None, Vec::new()) {
                 return Err(fault);
