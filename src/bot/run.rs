@@ -1,4 +1,5 @@
-//! The loop: look, think, do, one thing after another; commands and hooks run beside it.
+//! The loop: look, think, do. What one look leads to is asked of the engine at once; commands and hooks run
+//! beside it.
 
 mod deeds;
 
@@ -13,7 +14,7 @@ use tokio::time::Instant;
 use crate::bot::{
     Asker, Deed, Event, Feed, Hooks, Intent, Item, Policy, Queue, Results, Tally, Worker,
 };
-use crate::engine::{Clock, Handle, Snapshot};
+use crate::engine::{Clock, Command, Handle, Receipt, Snapshot, Trouble};
 use crate::market::{BidId, EventId, Phase, Role};
 
 use deeds::Finished;
@@ -129,6 +130,26 @@ fn lock(options: &Options, policy: &Policy) -> Result<std::fs::File, String> {
 
 /// What is tried again: of which log, which item, and what.
 type What = (Option<EventId>, Option<usize>, &'static str);
+
+/// What became of an intent.
+enum Attended {
+    /// Nothing was done.
+    Not,
+    /// It needs no engine. Whether it worked.
+    Done(bool),
+    /// The engine is asked.
+    Asks(Box<Asks>),
+}
+
+/// What the engine is asked, and what is told of it.
+struct Asks {
+    command: Command,
+    event: Event,
+    loud: bool,
+}
+
+/// What the engine answered, and what is told of it.
+type Answered = (Result<Receipt, Trouble>, Event, bool);
 
 struct Bot<'a> {
     handle: Handle,
@@ -273,18 +294,15 @@ impl<'a> Bot<'a> {
                 Some(asker) => asker.intents(now, &budget, wall, at),
                 None => Vec::new(),
             };
-            for intent in intents {
-                self.attend(now, intent).await;
-            }
+            self.attend_all(now, intents).await;
         }
         self.work(now, at).await;
     }
 
     async fn work(&mut self, now: &Arc<Snapshot>, at: Instant) {
         let Some(worker) = &mut self.worker else { return };
-        for intent in worker.jobs(now, &self.running, at) {
-            self.attend(now, intent).await;
-        }
+        let jobs = worker.jobs(now, &self.running, at);
+        self.attend_all(now, jobs).await;
         if self.next_look.is_some_and(|next| at < next) {
             return;
         }
@@ -297,13 +315,11 @@ impl<'a> Bot<'a> {
                 Err(why) => return self.once(Event::new("waits", why.to_string())),
             };
             let Some(worker) = &self.worker else { return };
-            let bids = worker.bids(now, &page.gigs);
-            for (listing, intent) in bids {
-                if self.attend(now, intent).await == Some(false)
-                    && let Some(worker) = &mut self.worker
-                {
-                    worker.refused(listing);
-                }
+            let (listings, bids): (Vec<_>, _) = worker.bids(now, &page.gigs).into_iter().unzip();
+            let worked = self.attend_all(now, bids).await;
+            if let Some(worker) = &mut self.worker {
+                let refused = listings.into_iter().zip(worked).filter(|(_, it)| *it == Some(false));
+                refused.for_each(|(listing, _)| worker.refused(listing));
             }
             match page.next {
                 Some(next) => query.after = Some(next),
@@ -312,8 +328,36 @@ impl<'a> Bot<'a> {
         }
     }
 
-    /// Does it, unless it was done a moment ago. Whether it worked, and `None` where nothing was asked.
-    async fn attend(&mut self, now: &Arc<Snapshot>, intent: Intent) -> Option<bool> {
+    /// Does them, but for what was done a moment ago: the engine is asked everything at once, and answers in
+    /// order. Of each whether it worked, and `None` where nothing was asked.
+    async fn attend_all(&mut self, now: &Arc<Snapshot>, intents: Vec<Intent>) -> Vec<Option<bool>> {
+        let mut asked: Vec<Attended> = Vec::with_capacity(intents.len());
+        for intent in intents {
+            asked.push(self.attend(now, intent));
+        }
+        let asking = asked.into_iter().map(|attended| {
+            let handle = self.handle.clone();
+            async move {
+                match attended {
+                    Attended::Not => None,
+                    Attended::Done(worked) => Some(Err(worked)),
+                    Attended::Asks(asks) => {
+                        let Asks { command, event, loud } = *asks;
+                        Some(Ok((handle.ask(command).await, event, loud)))
+                    }
+                }
+            }
+        });
+        let answers = futures::future::join_all(asking).await;
+        let told = |answer: Option<Result<Answered, bool>>| match answer? {
+            Err(worked) => Some(worked),
+            Ok((answer, event, loud)) => Some(self.answered(answer, event, loud)),
+        };
+        answers.into_iter().map(told).collect()
+    }
+
+    /// Does it, unless it was done a moment ago.
+    fn attend(&mut self, now: &Arc<Snapshot>, intent: Intent) -> Attended {
         let item =
             intent.item.and_then(|n| Some(self.asker.as_ref()?.queue.items().get(n)?.id.clone()));
         let event = Event {
@@ -326,17 +370,17 @@ impl<'a> Bot<'a> {
         };
         if self.options.dry {
             self.once(event);
-            return None;
+            return Attended::Not;
         }
         let key = (intent.log, intent.item, intent.deed.word());
         let at = Instant::now();
         if self.again.get(&key).is_some_and(|(_, next)| at < *next) {
-            return None;
+            return Attended::Not;
         }
         let tries = self.again.get(&key).map_or(0, |(tries, _)| *tries);
         let wait = (AGAIN * (1 << tries.min(8))).min(LONGEST);
         self.again.insert(key, (tries + 1, at + wait));
-        Some(self.act(now, intent, event).await)
+        self.act(now, intent, event)
     }
 
     fn say(&mut self, event: Event) {

@@ -14,6 +14,7 @@ mod escrow;
 mod first_job;
 mod harvest;
 mod judge;
+mod load;
 mod milestones;
 mod nwc;
 mod sabotage;

@@ -5,13 +5,13 @@ use std::sync::Arc;
 
 use serde_json::json;
 
-use super::{Bot, is_loud};
+use super::{Asks, Attended, Bot, is_loud};
 use crate::bot::results::Line;
 use crate::bot::worker::as_json;
 use crate::bot::{
     Accept, Command as Program, Deed, Event, Intent, Item, Job, Limits, Scratch, Stdin, run_command,
 };
-use crate::engine::{Command, Handle, JobView, Snapshot, Trouble, Verdict};
+use crate::engine::{Command, Handle, JobView, Receipt, Snapshot, Trouble, Verdict};
 use crate::market::{BidId, EventId, GigDraft, Role};
 
 /// What came of a program that ran beside the loop.
@@ -23,8 +23,8 @@ pub(super) enum Finished {
 }
 
 impl Bot<'_> {
-    /// Does it. Whether it worked.
-    pub(super) async fn act(&mut self, now: &Arc<Snapshot>, intent: Intent, event: Event) -> bool {
+    /// Does it, or says what the engine is to be asked.
+    pub(super) fn act(&mut self, now: &Arc<Snapshot>, intent: Intent, event: Event) -> Attended {
         let Intent { deed, item, log, .. } = intent;
         let loud = is_loud(&deed);
         let job = log.and_then(|log| now.jobs.get(&log).cloned());
@@ -35,7 +35,7 @@ impl Bot<'_> {
                 Ok(command) => command,
                 Err(why) => {
                     self.once(Event { what: "cannot-post", why, ..event });
-                    return false;
+                    return Attended::Done(false);
                 }
             },
             Deed::Close => Command::Close { gig: id },
@@ -52,24 +52,35 @@ impl Bot<'_> {
             }
             Deed::Leave | Deed::GiveUp => {
                 self.once(event);
-                return true;
+                return Attended::Done(true);
             }
-            Deed::Collect(file) => return self.collect(item, job.as_deref(), &file, event),
+            Deed::Collect(file) => {
+                return Attended::Done(self.collect(item, job.as_deref(), &file, event));
+            }
             Deed::Verify(file) => {
                 if let Some(job) = job {
                     self.verify(&job, file);
                 }
-                return true;
+                return Attended::Done(true);
             }
             Deed::Work => {
                 if let Some(job) = job {
                     self.begin_work(&job);
                 }
-                return true;
+                return Attended::Done(true);
             }
         };
-        let done = self.handle.ask(command).await;
-        match done {
+        Attended::Asks(Box::new(Asks { command, event, loud }))
+    }
+
+    /// The engine has answered. Whether it worked.
+    pub(super) fn answered(
+        &mut self,
+        answer: Result<Receipt, Trouble>,
+        event: Event,
+        loud: bool,
+    ) -> bool {
+        match answer {
             Ok(receipt) => {
                 if loud {
                     self.say(Event { log: Some(receipt.log), ..event });

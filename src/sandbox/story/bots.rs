@@ -9,6 +9,7 @@ use anyhow::{Context as _, anyhow};
 use tokio::task::JoinSet;
 
 use super::harvest::{Books, first_file, payments, results, stop};
+use super::load::Load;
 use crate::bot::{
     Accept, Asking, Choose, Limits, Options, Policy, Price, Ran, Stdin, Tally, Template, Working,
     run,
@@ -50,6 +51,7 @@ pub(super) const WORKER: Story = Story {
 pub(super) const PRICE_SATS: u64 = 1_000;
 /// What opens a worker's channel before the jobs, by hand: four times this is its size.
 const FIRST_SATS: u64 = 100_000;
+const FUNDS_SATS: u64 = 3_000_000;
 const HONEST: [&str; 3] = ["ada", "grace", "hedy"];
 const CHEAT: &str = "rufus";
 const BARE_PAYMENTS: usize = 48;
@@ -175,15 +177,19 @@ pub(super) fn start_workers(
 
 /// A first payment by hand, that opens a worker's channel. What the LSP kept.
 pub(super) async fn first_payment(from: &Party, to: &Party) -> anyhow::Result<Msat> {
+    first_payment_of(from, to, FIRST_SATS).await
+}
+
+async fn first_payment_of(from: &Party, to: &Party, first: u64) -> anyhow::Result<Msat> {
     to.wait("the LSP's terms", Duration::from_secs(60), |s| {
         s.node.as_ref()?.least_first.map(|_| ())
     })
     .await?;
-    let (invoice, lsp_fee) = invoice(to, sats(FIRST_SATS)?).await?;
+    let (invoice, lsp_fee) = invoice(to, sats(first)?).await?;
     pay(from, &invoice).await?;
     to.wait("room to be paid through", Duration::from_secs(60), |s| {
         let room = s.node.as_ref()?.balances.lightning_receivable;
-        (room.whole_sats() > FIRST_SATS).then_some(())
+        (room.whole_sats() > first).then_some(())
     })
     .await?;
     Ok(lsp_fee)
@@ -262,10 +268,13 @@ pub(super) async fn requester(play: &Play, teller: &mut Teller<'_>) -> anyhow::R
     workers.push(world.party(CHEAT, None, crook).await?);
     teller.step("a requester and four workers have started; what one of them seals does not open");
     let books = Books::open(&world, &requester, &workers).await?;
-    world.open_channel(&requester, 3_000_000).await?;
+    // Three workers are paid for all of them, by channels of four times their first payment.
+    let first = FIRST_SATS.max(u64::from(jobs) * PRICE_SATS / 8);
+    let funds = FUNDS_SATS.max(u64::from(jobs) * PRICE_SATS * 5 / 4 + 5 * first);
+    world.open_channel(&requester, funds).await?;
     let mut lsp_fee = Msat::ZERO;
     for worker in &workers {
-        let fee = first_payment(&requester, worker).await?;
+        let fee = first_payment_of(&requester, worker, first).await?;
         lsp_fee = lsp_fee.checked_add(fee).unwrap_or(lsp_fee);
         // Two channels in the same moment would spend the same coin of the LSP (ldk-node's wallet forgets
         // what it spent until it sees it on the chain).
@@ -298,9 +307,11 @@ pub(super) async fn requester(play: &Play, teller: &mut Teller<'_>) -> anyhow::R
     });
     let handle = requester.app.handle().clone();
     let brake = requester.app.handle().clone();
-    let mut seen = 0u32;
+    let mut load = Load::new(&requester.dir, jobs);
     let mut on_event = |event: crate::bot::Event| {
-        seen += u32::from(event.what == "award");
+        if event.what == "collect" {
+            load.one();
+        }
         tracing::info!(what = event.what, "{}", event.why);
     };
     let running = run(&handle, policy, options(&requester.dir, Some(out.clone())), &mut on_event);
@@ -376,6 +387,7 @@ pub(super) async fn requester(play: &Play, teller: &mut Teller<'_>) -> anyhow::R
     teller.tell("budget_msat", limits.per_day.get());
     teller.tell("jobs_per_s", tally.accepted as f64 / took.as_secs_f64());
     teller.tell("bare_payments_per_s", bare_per_s);
+    load.tell(teller);
     stop(world, requester, workers).await?;
     teller.step("everything has stopped in order");
     Ok(())
