@@ -22,6 +22,7 @@ pub use open::{NotOpen, Owner};
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use outbox::Leases;
 use rusqlite::Connection;
 
 use crate::engine::{Commit, Committed, EffectRow, FactRow, Fault, LedgerRow, PendingRow, Store};
@@ -32,6 +33,7 @@ use crate::market::{EventId, Gig, Page, PaymentHash, Pubkey, Query, Testimony, T
 pub struct Database {
     /// `None` only while it is dropped.
     conn: Option<Connection>,
+    leases: Leases,
     home: Home,
 }
 
@@ -69,7 +71,7 @@ impl Ram {
             Slot::Closed(conn) => conn,
             Slot::Blank => open::in_memory().inspect_err(|_| *slot = Slot::Blank)?,
         };
-        Ok(Database { conn: Some(conn), home: Home::Ram(self.clone()) })
+        Ok(Database { conn: Some(conn), leases: Leases::new(), home: Home::Ram(self.clone()) })
     }
 }
 
@@ -81,7 +83,8 @@ impl Database {
     /// [`NotOpen::Owned`] while another process has it; every other [`NotOpen`] but `MemoryInUse`.
     pub fn open(dir: &Path, what: &str) -> Result<Self, NotOpen> {
         let owner = Owner::take(dir, what)?;
-        Ok(Self { conn: Some(open::on_disk(dir)?), home: Home::Disk(owner) })
+        let conn = Some(open::on_disk(dir)?);
+        Ok(Self { conn, leases: Leases::new(), home: Home::Disk(owner) })
     }
 
     /// A store in memory that ends with the value. For one that outlives it, see [`Ram`].
@@ -132,7 +135,13 @@ impl Drop for Database {
 
 impl Store for Database {
     fn commit(&mut self, commit: &Commit) -> Result<Committed, Fault> {
-        commit::commit(self.conn_mut()?, commit)
+        let committed = commit::commit(self.conn_mut()?, commit)?;
+        if committed == Committed::New {
+            for (id, _) in &commit.ends {
+                self.leases.remove(id);
+            }
+        }
+        Ok(committed)
     }
     fn seen(&self, source: &str, key: &str) -> Result<bool, Fault> {
         read::seen(self.conn()?, source, key)
@@ -150,13 +159,14 @@ impl Store for Database {
         read::newest_fact(self.conn()?)
     }
     fn lease(&mut self, now: Time, until: Time, limit: usize) -> Result<Vec<EffectRow>, Fault> {
-        outbox::lease(self.conn_mut()?, now, until, limit)
+        let conn = self.conn.as_ref().ok_or_else(closed)?;
+        outbox::lease(conn, &mut self.leases, now, until, limit)
     }
-    fn release_leases(&mut self) -> Result<(), Fault> {
-        outbox::release_leases(self.conn()?)
+    fn release_leases(&mut self) {
+        self.leases.clear();
     }
     fn next_due(&self) -> Result<Option<Time>, Fault> {
-        outbox::next_due(self.conn()?)
+        outbox::next_due(self.conn()?, &self.leases)
     }
     fn outbox(&self) -> Result<(u64, u64), Fault> {
         outbox::count(self.conn()?)

@@ -170,7 +170,7 @@ impl<S: Store> Core<S> {
         dice: Arc<dyn Dice>,
         me: Me,
     ) -> Result<Self, anyhow::Error> {
-        store.release_leases()?;
+        store.release_leases();
         let logs = store.logs()?;
         let muted = store.mutes()?.into_iter().collect();
         let follows = store.follows()?.into_iter().collect();

@@ -214,7 +214,7 @@ pub trait Store: Send {
     /// Effects of one log come in the order they were added.
     fn lease(&mut self, now: Time, until: Time, limit: usize) -> Result<Vec<EffectRow>, Fault>;
     /// Gives every lease back: called once at start, when nobody can be running them.
-    fn release_leases(&mut self) -> Result<(), Fault>;
+    fn release_leases(&mut self);
     /// When the next effect is due, leased ones at the end of their lease.
     fn next_due(&self) -> Result<Option<Time>, Fault>;
     /// How many effects wait, and how many are parked.

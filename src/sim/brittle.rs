@@ -136,8 +136,8 @@ impl Store for Brittle {
         }
         self.db.lease(now, until, limit)
     }
-    fn release_leases(&mut self) -> Result<(), Fault> {
-        self.db.release_leases()
+    fn release_leases(&mut self) {
+        self.db.release_leases();
     }
     fn next_due(&self) -> Result<Option<Time>, Fault> {
         self.db.next_due()

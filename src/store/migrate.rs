@@ -13,6 +13,7 @@ const STEPS: &[&str] = &[
     include_str!("marks.sql"),
     include_str!("mute.sql"),
     include_str!("people.sql"),
+    include_str!("leases.sql"),
 ];
 
 /// The version this program writes.

@@ -1,19 +1,25 @@
 //! The outbox: effects wait here with the facts that caused them, and are leased to whoever runs them.
 //! A lease that ran out is taken again: at least once, never lost.
 
-use rusqlite::{Connection, Row, Transaction, TransactionBehavior, params};
+use std::collections::BTreeMap;
+
+use rusqlite::{Connection, Row, Transaction, params};
 
 use super::fault::fault;
 use super::read::{int, time};
 use crate::engine::{EffectEnd, EffectRow, Fault, PendingRow};
 use crate::market::{Digest, EventId, Time};
 
+/// What is leased, and until when. It is in memory alone: one process owns the store, and a lease ends with
+/// it.
+pub(super) type Leases = BTreeMap<Digest, Time>;
+
 /// The id covers log, place, second and body: what is there under it already is this very effect, asked for
 /// twice in one second, and is run once.
 pub(super) fn add(tx: &Transaction<'_>, row: &EffectRow) -> Result<(), Fault> {
     tx.prepare_cached(
-        "INSERT INTO outbox (id, log, kind, body, not_before, due, tries)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?5, ?6) ON CONFLICT (id) DO NOTHING",
+        "INSERT INTO outbox (id, log, kind, body, not_before, tries)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT (id) DO NOTHING",
     )
     .and_then(|mut sql| {
         let due = int(row.not_before.0);
@@ -31,20 +37,17 @@ pub(super) fn end(tx: &Transaction<'_>, id: &Digest, end: &EffectEnd) -> Result<
             .and_then(|mut sql| sql.execute([id.0])),
         EffectEnd::Retry { not_before, why } => tx
             .prepare_cached(
-                "UPDATE outbox SET not_before = ?2, due = ?2, leased = 0, tries = tries + 1, last = ?3
-                 WHERE id = ?1",
+                "UPDATE outbox SET not_before = ?2, tries = tries + 1, last = ?3 WHERE id = ?1",
             )
             .and_then(|mut sql| sql.execute(params![id.0, int(not_before.0), why])),
         EffectEnd::Replace { kind, body } => tx
             .prepare_cached(
-                "UPDATE outbox SET kind = ?2, body = ?3, not_before = 0, due = 0, leased = 0, tries = 0
-                 WHERE id = ?1",
+                "UPDATE outbox SET kind = ?2, body = ?3, not_before = 0, tries = 0 WHERE id = ?1",
             )
             .and_then(|mut sql| sql.execute(params![id.0, kind, body])),
         EffectEnd::Park { why } => tx
             .prepare_cached(
-                "UPDATE outbox SET parked = 1, leased = 0, tries = tries + 1, last = ?2
-                 WHERE id = ?1",
+                "UPDATE outbox SET parked = 1, tries = tries + 1, last = ?2 WHERE id = ?1",
             )
             .and_then(|mut sql| sql.execute(params![id.0, why])),
     };
@@ -52,31 +55,28 @@ pub(super) fn end(tx: &Transaction<'_>, id: &Digest, end: &EffectEnd) -> Result<
 }
 
 pub(super) fn lease(
-    conn: &mut Connection,
+    conn: &Connection,
+    leases: &mut Leases,
     now: Time,
     until: Time,
     limit: usize,
 ) -> Result<Vec<EffectRow>, Fault> {
-    let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate).map_err(fault)?;
-    let rows = tx
+    let free = |row: &EffectRow| leases.get(&row.id).is_none_or(|until| *until <= now);
+    let rows: Vec<EffectRow> = conn
         .prepare_cached(
             "SELECT id, log, kind, body, not_before, tries FROM outbox
-             WHERE parked = 0 AND due <= ?1 ORDER BY seq LIMIT ?2",
+             WHERE parked = 0 AND not_before <= ?1 ORDER BY seq LIMIT ?2",
         )
         .and_then(|mut sql| {
-            let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-            sql.query_map([int(now.0), limit], effect)?.collect::<Result<Vec<_>, _>>()
+            let most = i64::try_from(limit.saturating_add(leases.len())).unwrap_or(i64::MAX);
+            sql.query_map([int(now.0), most], effect)?.collect::<Result<Vec<_>, _>>()
         })
-        .map_err(fault)?;
-    for row in &rows {
-        tx.prepare_cached("UPDATE outbox SET due = ?2, leased = 1 WHERE id = ?1")
-            .and_then(|mut sql| sql.execute(params![row.id.0, int(until.0)]))
-            .map_err(fault)?;
-    }
-    if rows.is_empty() {
-        return Ok(rows);
-    }
-    tx.commit().map_err(fault)?;
+        .map_err(fault)?
+        .into_iter()
+        .filter(free)
+        .take(limit)
+        .collect();
+    leases.extend(rows.iter().map(|row| (row.id, until)));
     Ok(rows)
 }
 
@@ -91,18 +91,20 @@ fn effect(row: &Row<'_>) -> rusqlite::Result<EffectRow> {
     })
 }
 
-pub(super) fn release_leases(conn: &Connection) -> Result<(), Fault> {
-    conn.prepare_cached("UPDATE outbox SET due = not_before, leased = 0 WHERE leased = 1")
-        .and_then(|mut sql| sql.execute([]))
-        .map(drop)
-        .map_err(fault)
-}
-
-pub(super) fn next_due(conn: &Connection) -> Result<Option<Time>, Fault> {
-    conn.prepare_cached("SELECT MIN(due) FROM outbox WHERE parked = 0")
-        .and_then(|mut sql| sql.query_row([], |row| row.get::<_, Option<i64>>(0)))
-        .map(|due| due.map(time))
-        .map_err(fault)
+pub(super) fn next_due(conn: &Connection, leases: &Leases) -> Result<Option<Time>, Fault> {
+    // Of so many rows one is not leased, if there is one.
+    let rows = conn
+        .prepare_cached(
+            "SELECT id, not_before FROM outbox WHERE parked = 0 ORDER BY not_before LIMIT ?1",
+        )
+        .and_then(|mut sql| {
+            let most = i64::try_from(leases.len().saturating_add(1)).unwrap_or(i64::MAX);
+            let row = |row: &Row<'_>| Ok((Digest(row.get(0)?), time(row.get(1)?)));
+            sql.query_map([most], row)?.collect::<Result<Vec<_>, _>>()
+        })
+        .map_err(fault)?;
+    let due = rows.iter().map(|(id, not_before)| leases.get(id).unwrap_or(not_before));
+    Ok(due.min().copied())
 }
 
 /// What of one log is not done, in the order in which it was added.

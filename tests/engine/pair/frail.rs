@@ -62,8 +62,8 @@ impl Store for Frail {
     fn lease(&mut self, now: Time, until: Time, limit: usize) -> Result<Vec<EffectRow>, Fault> {
         self.0.lease(now, until, limit)
     }
-    fn release_leases(&mut self) -> Result<(), Fault> {
-        self.0.release_leases()
+    fn release_leases(&mut self) {
+        self.0.release_leases();
     }
     fn next_due(&self) -> Result<Option<Time>, Fault> {
         self.0.next_due()
