@@ -33,7 +33,7 @@ impl Load {
     /// One more.
     pub(super) fn one(&mut self) {
         self.done += 1;
-        if self.done % (self.jobs / 10).max(1) == 0 {
+        if self.done.is_multiple_of((self.jobs / 10).max(1)) {
             self.mark();
         }
     }
