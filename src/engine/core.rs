@@ -70,13 +70,18 @@ pub enum Trouble {
     #[error(transparent)]
     Failed(#[from] Fault),
     /// There is no such thing here.
-    #[error("there is no {what} `{id}` here")]
+    #[error("there is no {what} `{}` here", short(id))]
     NotFound {
         /// What kind of thing.
         what: Cow<'static, str>,
         /// What was asked for.
         id: String,
     },
+}
+
+/// An id as people read it; what was typed stays as it was typed.
+fn short(id: &str) -> &str {
+    if id.len() == 64 { id.get(..8).unwrap_or(id) } else { id }
 }
 
 /// What became of an event from a relay.
@@ -420,6 +425,15 @@ impl<S: Store> Core<S> {
                 job.terms().price.tranche(t, job.terms().tranches)
             })
             .sum()
+    }
+
+    /// What jobs and bids of ours as a worker may still bring.
+    fn expected(&self) -> Msat {
+        let open = self.live().filter(|job| {
+            let waits = !job.phase.is_over() && job.phase != Phase::Declined;
+            job.role == Role::Worker && waits
+        });
+        open.map(|job| job.agreed().price.saturating_sub(job.received())).sum()
     }
 
     /// What is promised and not paid: awarded jobs of ours as a requester.

@@ -74,6 +74,8 @@ pub struct Bidder {
     pub least_first: Option<Msat>,
     /// What our node can receive over the channels that it has.
     pub receivable: Msat,
+    /// What jobs and bids of ours may still bring over them.
+    pub expected: Msat,
     /// What we let this author hold of ours.
     pub limits: Limits,
 }
@@ -122,6 +124,7 @@ pub fn propose(gig: &Gig, wish: Wish, bidder: &Bidder) -> Result<(Terms, Msat), 
     for part in terms.parts() {
         in_parts(&part, bidder.receivable)?;
     }
+    beside(terms.price, bidder)?;
     bidder.limits.lets_work(&terms)?;
     Ok((terms, least))
 }
@@ -173,6 +176,20 @@ fn in_parts(terms: &Terms, receivable: Msat) -> Result<(), Refusal> {
         }
     };
     Err(no("no-room-for-parts", sentence).next(next))
+}
+
+/// A price that fits into a channel fits beside what is to come through it: else the last to be paid is not.
+fn beside(price: Msat, bidder: &Bidder) -> Result<(), Refusal> {
+    let Bidder { receivable, expected, .. } = *bidder;
+    if price > receivable || price <= receivable.saturating_sub(expected) {
+        return Ok(());
+    }
+    let sentence = format!(
+        "Your node can receive {receivable} over the channels it has, and {expected} of it are for jobs and bids you have. Nothing was sent."
+    );
+    Err(no("no-room", sentence).next(format!(
+        "Take back a bid, open a channel, or bid on what pays more than {receivable}: that opens one."
+    )))
 }
 
 /// Whether this job is a bid, or what came of one, that leaves no room for another on its gig.

@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::market::{Digest, Job, Mode, Msat, Refusal, Role, Terms, escrow_risk};
+use crate::market::{Digest, Job, Mode, Msat, Phase, Refusal, Role, Terms, escrow_risk};
 use crate::seal::{self, Bound, Cut};
 
 /// The most random records that terms may ask for, and the most chunks that one answer opens: their keys
@@ -115,7 +115,7 @@ pub fn largest_loss(terms: &Terms) -> Msat {
 /// `None` once nothing can be lost any more.
 pub fn at_stake(job: &Job) -> Option<String> {
     let terms = job.terms();
-    if job.phase.is_over() {
+    if job.phase.is_over() || job.phase == Phase::Declined {
         return None;
     }
     let audited = job.attempt.as_ref().and_then(|work| work.review.audited);

@@ -393,6 +393,7 @@ fn bid_by(
         open: false,
         least_first: Some(sats(1)),
         receivable: sats(1_000_000),
+        expected: Msat::ZERO,
         limits: Limits::NONE,
     };
     let (terms, _) = propose(gig, Wish::default(), &bidder).unwrap();

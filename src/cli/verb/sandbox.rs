@@ -160,9 +160,14 @@ impl Sandbox {
     }
 
     fn play(&self, name: &str, session: &Session, out: &mut Out) -> Result<Exit, Failure> {
+        // It outlives the runtime: a story that is interrupted has nodes that still write.
+        let temporary = match self.dir {
+            Some(_) => None,
+            None => Some(tempfile::Builder::new().prefix("earnest-sandbox-").tempdir()?),
+        };
         let play = Play {
             name: name.to_owned(),
-            dir: self.dir.clone(),
+            dir: temporary.as_ref().map(|made| made.path().to_owned()).or(self.dir.clone()),
             file: self.file.clone(),
             price: self.price,
             relay: session.globals.relay.first().cloned(),

@@ -179,7 +179,9 @@ impl<S: Store> Core<S> {
     /// Bids on a gig that is in the book.
     pub fn bid(&mut self, id: &EventId, wish: Wish, message: &str) -> Result<BidId, Trouble> {
         let Some((gig, _)) = self.store.gig(id)? else {
-            return Err(Trouble::NotFound { what: "gig".into(), id: id.to_string() });
+            let sentence = "The gig is not on the market any more: its author has changed, filled or closed \
+                            it. No bid was sent.";
+            return Err(Refusal::new("gig-gone", sentence).next("Look at it anew.").into());
         };
         let now = self.clock.now();
         let bidder = Bidder {
@@ -189,6 +191,7 @@ impl<S: Store> Core<S> {
             open: self.live().any(|job| holds_gig(job, &gig)),
             least_first: self.me.least_first,
             receivable: self.me.receivable,
+            expected: self.expected(),
             limits: self.limits(&gig.author)?,
         };
         let (terms, least_first) = propose(&gig, wish, &bidder)?;

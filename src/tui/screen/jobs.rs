@@ -120,6 +120,7 @@ pub(super) fn facts(model: &Model, snapshot: &Snapshot, job: &JobView, width: u1
     let (glyph, role) = mark(job);
     let side = match job.role {
         Side::Requester => "you pay",
+        Side::Worker if job.phase == Phase::Declined => "you asked",
         Side::Worker => "you earn",
     };
     let on = milestone_on(&job.milestones).map(|on| format!(", milestone {on}"));
