@@ -65,6 +65,16 @@ impl Logins {
         self.wanted.len() + self.pending.len() > before || before > 0
     }
 
+    /// Whether no room is left for one of these, and another connection would have it: what was shown here
+    /// cannot be taken back, and of that no more than `needed` is needed.
+    pub(super) fn are_spent(&self, readers: &BTreeSet<Reader>, needed: usize) -> bool {
+        let new = readers.iter().any(|reader| {
+            let pending = self.pending.values().any(|sent| sent == reader);
+            !pending && !self.wanted.contains(reader) && !self.done.contains_key(reader)
+        });
+        new && needed < MOST && self.wanted.len() + self.pending.len() + self.done.len() >= MOST
+    }
+
     /// What to sign now, and the challenge that it answers.
     pub(super) fn due(&mut self) -> Option<(String, BTreeSet<Reader>)> {
         let challenge = self.challenge.clone().filter(|_| !self.wanted.is_empty())?;

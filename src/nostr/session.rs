@@ -365,6 +365,11 @@ impl<'a> Session<'a> {
         let prefix = reason.split_once(':').map_or("", |(prefix, _)| prefix.trim());
         let asks = matches!(prefix, "auth-required" | "restricted");
         let readers = if asks { self.readers(sub, prefix) } else { BTreeSet::new() };
+        let needed =
+            self.questions.wanted().values().filter(|asked| asked.reader.is_some()).count();
+        if self.logins.are_spent(&readers, needed) {
+            return Err("one connection may show no more keys; connecting anew".into());
+        }
         let new = self.logins.want(readers);
         let refused_us = asks && !new;
         if self.questions.closed(sub, refused_us, now) == Did::Nothing {

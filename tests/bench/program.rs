@@ -18,6 +18,8 @@ use crate::{Row, Samples, timed};
 
 const ROUNDS: usize = 10;
 const KEYS: usize = 60;
+const ROWS: u16 = 40;
+const COLUMNS: u16 = 120;
 const BOOK: u64 = 100_000;
 const PATIENCE: Duration = Duration::from_secs(60);
 /// Long enough for everything that happens every few seconds.
@@ -57,9 +59,10 @@ pub(crate) fn measure(tell: &mut dyn FnMut(Row)) {
     let mut owner = home.command(&format!("run {line}"));
     let mut owner = owner.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
     thread::sleep(SETTLE);
-    let before = written(owner.id());
+    let (before, busy) = (written(owner.id()), busy(owner.id()));
     thread::sleep(IDLE);
     let idle = (written(owner.id()) - before) as f64 / 1024.0;
+    let share = (self::busy(owner.id()) - busy).as_secs_f64() / IDLE.as_secs_f64();
     assert!(owner.try_wait().unwrap().is_none(), "the owner ended");
     let stopped = Command::new("kill").arg(owner.id().to_string()).status().unwrap();
     assert!(stopped.success() && owner.wait().unwrap().code().is_some());
@@ -67,6 +70,9 @@ pub(crate) fn measure(tell: &mut dyn FnMut(Row)) {
     let mut bytes = Samples::default();
     bytes.push(idle);
     tell(bytes.row("written to disk by an idle owner in a minute", "KiB"));
+    let mut core = Samples::default();
+    core.push(share * 100.0);
+    tell(core.row("an idle owner, of one core", "%"));
 }
 
 /// Bytes that a process has caused to be written to disk so far (Linux, `/proc/PID/io`).
@@ -76,19 +82,28 @@ fn written(pid: u32) -> u64 {
     line.parse().unwrap()
 }
 
+/// How long a process has had a core so far (Linux, `/proc/PID/stat`, in hundredths of a second).
+fn busy(pid: u32) -> Duration {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+    let (_, fields) = stat.rsplit_once(") ").unwrap();
+    // Fields 14 and 15 of proc(5), in user mode and in the kernel; the state is the third.
+    let ticks = |n: usize| fields.split(' ').nth(n - 3).unwrap().parse::<u64>().unwrap();
+    Duration::from_millis((ticks(14) + ticks(15)) * 10)
+}
+
 /// The program in a terminal of its own.
 struct Screen {
     began: Instant,
     child: Box<dyn Child + Send + Sync>,
     keys: Box<dyn Write + Send>,
     drawn: Receiver<Vec<u8>>,
-    text: Vec<u8>,
+    screen: vt100::Parser,
     _pair: portable_pty::PtyPair,
 }
 
 impl Screen {
     fn open(home: &Home, line: &str) -> Self {
-        let size = PtySize { rows: 40, cols: 120, pixel_width: 0, pixel_height: 0 };
+        let size = PtySize { rows: ROWS, cols: COLUMNS, pixel_width: 0, pixel_height: 0 };
         let pair = native_pty_system().openpty(size).unwrap();
         let mut command = CommandBuilder::new(env!("CARGO_BIN_EXE_earnest"));
         command.args(line.split_whitespace());
@@ -110,23 +125,27 @@ impl Screen {
                 }
             }
         });
-        Self { began, child, keys, drawn, text: vec![], _pair: pair }
+        let screen = vt100::Parser::new(ROWS, COLUMNS, 0);
+        Self { began, child, keys, drawn, screen, _pair: pair }
     }
 
-    /// Since exec, until this word has been drawn.
+    /// Since exec, until this word is on the screen.
     fn shows(&mut self, word: &str) -> Duration {
-        while !String::from_utf8_lossy(&self.text).contains(word) {
-            let more = self.drawn.recv_timeout(PATIENCE);
-            self.text.extend(more.unwrap_or_else(|_| {
-                panic!("{word} was never drawn: {}", String::from_utf8_lossy(&self.text))
-            }));
+        while !self.screen.screen().contents().contains(word) {
+            let left = PATIENCE.saturating_sub(self.began.elapsed());
+            let Ok(more) = self.drawn.recv_timeout(left) else {
+                panic!("{word} is not on the screen:\n{}", self.screen.screen().contents());
+            };
+            self.screen.process(&more);
         }
         self.began.elapsed()
     }
 
     /// Until a key has changed the screen. What came before it is not an answer.
     fn answers(&mut self, key: &[u8]) -> Duration {
+        let deadline = Instant::now() + PATIENCE;
         loop {
+            assert!(Instant::now() < deadline, "the screen is never still");
             match self.drawn.recv_timeout(Duration::from_millis(30)) {
                 Ok(_) => {}
                 Err(RecvTimeoutError::Timeout) => break,

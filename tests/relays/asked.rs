@@ -137,6 +137,34 @@ async fn a_relay_that_serves_wraps_to_their_recipient_is_shown_each_inbox() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn whoever_has_shown_as_many_keys_as_one_connection_may_goes_on_with_another() {
+    let relay = Relay::start(RelayConfig { wraps: Wraps::Recipient, ..settings() }).await.unwrap();
+    let (scribe, ..) = person();
+    let session = |n: u32| {
+        let nonce = Nonce(*blake3::hash(&n.to_le_bytes()).as_bytes());
+        (WrapKey::Session(nonce), scribe.session(&nonce))
+    };
+    let ask = |n: u32| {
+        let (reader, key) = session(n);
+        let since = now().before(Span::DAY);
+        Subscription { want: Want::Wraps(key), relays: vec![], since, reader: Some(reader) }
+    };
+    let wrap = |n: u32| {
+        let tags = vec![Tag::parse(["p", &session(n).1.to_string()]).unwrap()];
+        made(&Keys::generate(), 1059, now().before(Span::HOUR), "sealed".into(), tags)
+    };
+    let wraps = [wrap(0), wrap(699), wrap(700), wrap(1_399)];
+    fill(&relay.url(), &wraps).await;
+    let scribe = Some(scribe.clone() as Arc<_>);
+    let pool = Pool::start(PoolConfig { scribe, ..config(&[&relay.url()]) });
+    // A worker's bids: each has a key of its own, and those of before are done with.
+    pool.watch((0..700).map(ask).collect()).await;
+    all_arrive(&pool, &wraps[..2]).await;
+    pool.watch((700..1_400).map(ask).collect()).await;
+    all_arrive(&pool, &wraps[2..]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_relay_that_serves_wraps_only_to_their_recipient_says_so_in_health() {
     let relay = honest().await;
     let flaky = FlakyRelay::start(&relay.url()).await.unwrap();
