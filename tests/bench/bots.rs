@@ -8,8 +8,8 @@ use crate::{Row, Samples, runtime};
 
 /// How many jobs: a job must not cost more among many.
 const MANY: [(u32, &str); 2] = [
-    (50, "a job by a bot, published to paid, of 50"),
-    (200, "a job by a bot, published to paid, of 200"),
+    (100, "a job by a bot, published to paid, of 100"),
+    (1_000, "a job by a bot, published to paid, of 1,000"),
 ];
 
 const AUDITS: usize = 5;
@@ -42,5 +42,38 @@ pub(crate) fn measure(tell: &mut dyn FnMut(Row)) {
             &each("bare_payments_per_s"),
         );
         tell(Row { n: jobs as usize, ..row });
+        if jobs > 100 {
+            tenths(&summary.extra, jobs, tell);
+        }
     }
+}
+
+/// What early jobs cost and what late ones, the first tenth aside, when everybody is still a stranger, and
+/// the last, when the queue runs dry; and what each leaves behind.
+fn tenths(told: &serde_json::Map<String, serde_json::Value>, jobs: u32, tell: &mut dyn FnMut(Row)) {
+    let list = |key: &str| -> Vec<f64> {
+        let values = told.get(key).and_then(|list| list.as_array());
+        values.into_iter().flatten().filter_map(serde_json::Value::as_f64).collect()
+    };
+    let tenth = jobs as usize / 10;
+    let mut row = |value: f64, name, unit| {
+        let mut one = Samples::default();
+        one.push(value);
+        tell(Row { n: tenth, ..one.row(name, unit) });
+    };
+    let took = list("ms_per_job");
+    let (Some(second), Some(ninth)) = (took.get(1), took.get(8)) else { return };
+    row(*second, "one of the second tenth of them", "ms");
+    row(*ninth, "one of the ninth tenth of them", "ms");
+    let each = |key: &str| {
+        let held = list(key);
+        let (Some(from), Some(to)) = (held.get(1), held.last()) else { return 0.0 };
+        (to - from) / f64::from(jobs) / 0.9 / 1024.0
+    };
+    row(each("stored_bytes"), "what each leaves in the requester's database", "KiB");
+    row(
+        each("resident_bytes"),
+        "what each leaves in memory, of all six nodes, relay and chain",
+        "KiB",
+    );
 }
