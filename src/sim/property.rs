@@ -349,12 +349,15 @@ fn settled_is_what_was_made(world: &World, peer: &Peer, job: &Job) -> Result<(),
     Ok(())
 }
 
-/// Who paid never heard that it arrived, and stopped between two after its time; who was paid had begun the
-/// next. That is a milestone paid, one more begun and not a coin of it moved.
+/// Who was paid had begun the next when it ended between the two: who paid never heard that it arrived, and
+/// stopped after its time, or who was paid called it off before the other's node knew that it had paid. That
+/// is a milestone paid, one more begun and not a coin of it moved.
 fn ahead(peer: &Peer, job: &Job, worker: &Job) -> Result<(), Broken> {
     let past = worker.past.last();
     let same = past.is_some_and(|past| past.hash.is_some() && past.hash == job.paid_hash());
-    let one = worker.milestone == job.milestone + 1 && job.words.settled.is_none();
+    let stopped = job.reason.is_some() && job.reason == worker.reason;
+    let unheard = job.words.settled.is_none();
+    let one = worker.milestone == job.milestone + 1 && (unheard || stopped);
     let came: Msat = worker.past.iter().map(|past| past.received).sum();
     if same && one && worker.received() == came {
         return Ok(());
