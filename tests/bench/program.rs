@@ -31,7 +31,7 @@ pub(crate) fn measure(tell: &mut dyn FnMut(Row)) {
     let world = Served::start();
     let home = Home::with_keys();
     {
-        let mut store = Database::open(&home.data(), "the bench").unwrap();
+        let mut store = Database::open(&home.data().join("regtest"), "the bench").unwrap();
         fill(&mut store, BOOK);
     }
     let line = home.join(&world);
