@@ -48,6 +48,9 @@ pub(super) struct Session<'a> {
     questions: &'a mut Questions,
     sent: BTreeMap<EventId, Sent>,
     logins: Logins,
+    /// The sink has failed. It tells that once: asked a second time, if only to close, it panics, and with it
+    /// would go the task that connects anew.
+    broken: bool,
     junk: u32,
     /// When the relay last said anything.
     heard: Instant,
@@ -75,6 +78,7 @@ impl<'a> Session<'a> {
             questions,
             sent: BTreeMap::new(),
             logins: Logins::default(),
+            broken: false,
             junk: 0,
             heard: now,
             worked: false,
@@ -94,7 +98,9 @@ impl<'a> Session<'a> {
             Err(end) => end,
             Ok(never) => match never {},
         };
-        let _ = tokio::time::timeout(Duration::from_secs(1), self.sink.close()).await;
+        if !self.broken {
+            let _ = tokio::time::timeout(Duration::from_secs(1), self.sink.close()).await;
+        }
         (end, self.worked)
     }
 
@@ -203,7 +209,10 @@ impl<'a> Session<'a> {
         };
         match tokio::time::timeout(SEND, sending).await {
             Ok(Ok(())) => Ok(()),
-            Ok(Err(why)) => Err(format!("the connection broke: {}", quote(&why.to_string()))),
+            Ok(Err(why)) => {
+                self.broken = true;
+                Err(format!("the connection broke: {}", quote(&why.to_string())))
+            }
             Err(_) => Err("the relay takes nothing any more; connecting anew".into()),
         }
     }
