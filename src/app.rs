@@ -166,12 +166,22 @@ impl App {
 
     /// Stops everything in order: no new effect, then endpoint and relays, the node last and gracefully.
     /// Whatever was not done goes on at the next start.
-    pub async fn stop(self) -> anyhow::Result<()> {
+    pub async fn stop(mut self) -> anyhow::Result<()> {
         self.handle.stop().await;
-        let _ = self.task.await;
+        let _ = (&mut self.task).await;
         self.endpoint.close().await;
         self.pool.close();
         self.node.stop().await.context("The Lightning node did not stop well")
+    }
+}
+
+impl Drop for App {
+    /// Whoever is interrupted drops it without a stop. Its task keeps the node, and would until the runtime
+    /// ends, when LDK can write nothing any more and panics.
+    fn drop(&mut self) {
+        if let Err(why) = self.node.halt() {
+            tracing::error!(%why, "the Lightning node did not stop");
+        }
     }
 }
 

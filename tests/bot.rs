@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on says so")]
 
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -15,7 +16,7 @@ use earnest::market::{
     Budget, Deadlines, EventId, GigDraft, Mode, Money, Msat, Network, Quality, Span, Time, Work,
 };
 use serde_json::json;
-use tokio::sync::{broadcast, watch};
+use tokio::sync::{broadcast, oneshot, watch};
 use tokio::time::Instant;
 
 fn template(modes: &[Mode], audit: u64) -> Template {
@@ -212,24 +213,52 @@ async fn a_command_that_fails_says_why() {
     assert!(ended.failure().is_some());
 }
 
+/// What lives of a command, by a pipe that it writes to: it ends when the last process that has it does.
+struct Pulse {
+    /// Where it is.
+    name: String,
+    begun: oneshot::Receiver<()>,
+    ended: oneshot::Receiver<()>,
+}
+
+impl Pulse {
+    fn of(dir: &Path) -> Self {
+        let pipe = dir.join("pulse");
+        assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+        let name = pipe.display().to_string();
+        let ((begins, begun), (ends, ended)) = (oneshot::channel(), oneshot::channel());
+        // A thread that nobody waits for: it may never hear anything.
+        std::thread::spawn(move || {
+            let mut pipe = std::fs::File::open(pipe).unwrap();
+            pipe.read_exact(&mut [0]).unwrap();
+            let _ = begins.send(());
+            std::io::copy(&mut pipe, &mut std::io::sink()).unwrap();
+            let _ = ends.send(());
+        });
+        Self { name, begun, ended }
+    }
+
+    async fn ends(self) {
+        let ended = tokio::time::timeout(Duration::from_secs(60), self.ended).await;
+        ended.expect("something of it lives").unwrap();
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_command_that_hangs_is_stopped_with_all_that_it_started() {
     let dir = tempfile::tempdir().unwrap();
-    let beat = dir.path().join("beat");
+    let pulse = Pulse::of(dir.path());
     let text = format!(
-        "setsid sh -c 'while :; do date >> {0}; sleep 0.05; done' & (while :; do date >> {0}; sleep 0.05; done) & sleep 1000",
-        beat.display()
+        "exec 3> {}; setsid sh -c 'while :; do echo; sleep 0.05; done >&3' & \
+         (while :; do echo; sleep 0.05; done >&3) & sleep 1000",
+        pulse.name
     );
-    let short = Limits { time: Duration::from_millis(700), ..limits() };
+    let short = Limits { time: Duration::from_secs(2), ..limits() };
     let began = Instant::now();
     let (ended, ..) = play(&text, short).await;
-    assert!(began.elapsed() < Duration::from_secs(9));
+    assert!(began.elapsed() < Duration::from_secs(30));
     assert!(matches!(&ended, Ended::Stopped(why) if why.contains("longer than")), "{ended:?}");
-    let size = || std::fs::metadata(&beat).map(|about| about.len()).unwrap_or(0);
-    assert!(size() > 0, "it had begun");
-    let before = size();
-    tokio::time::sleep(Duration::from_millis(400)).await;
-    assert_eq!(size(), before, "nothing that it started lives");
+    pulse.ends().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -268,16 +297,13 @@ async fn a_command_has_so_much_memory_and_no_more() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_run_that_is_cut_short_leaves_nothing_behind() {
     let dir = tempfile::tempdir().unwrap();
-    let beat = dir.path().join("beat");
-    let text = format!("while :; do date >> {}; sleep 0.05; done", beat.display());
-    let run = play(&text, limits());
-    let _ = tokio::time::timeout(Duration::from_millis(600), run).await;
-    let size = || std::fs::metadata(&beat).map(|about| about.len()).unwrap_or(0);
-    tokio::time::sleep(Duration::from_millis(200)).await;
-    let before = size();
-    assert!(before > 0);
-    tokio::time::sleep(Duration::from_millis(300)).await;
-    assert_eq!(size(), before);
+    let mut pulse = Pulse::of(dir.path());
+    let text = format!("exec 3> {}; while :; do echo; sleep 0.05; done >&3", pulse.name);
+    tokio::select! {
+        (ended, ..) = play(&text, limits()) => panic!("{ended:?}"),
+        begun = &mut pulse.begun => begun.unwrap(),
+    }
+    pulse.ends().await;
 }
 
 // ---------------------------------------------------------------- hooks

@@ -8,6 +8,8 @@
 
 #[path = "engine/away.rs"]
 mod away;
+#[path = "engine/bidding.rs"]
+mod bidding;
 #[path = "engine/budget.rs"]
 mod budget;
 #[path = "engine/cheat.rs"]

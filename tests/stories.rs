@@ -1,6 +1,8 @@
 //! Every sandbox story on real parts: a chain, a relay, an LSP, and parties that are ordinary earnests.
 
+use std::io::{BufRead as _, BufReader};
 use std::path::PathBuf;
+use std::process::{Command, Stdio};
 
 use earnest::sandbox::{self, Play, Summary};
 
@@ -189,7 +191,7 @@ fn nwc_notices_every_way_in_which_it_is_broken() {
 
 /// Of a story that is told through the front ends of the program.
 fn told_by_the_program(name: &str, way: Option<&str>) -> (bool, serde_json::Value) {
-    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_earnest"));
+    let mut command = Command::new(env!("CARGO_BIN_EXE_earnest"));
     command.args(["sandbox", "--script", name, "--json"]);
     if let Some(way) = way {
         command.args(["--break", way]);
@@ -224,6 +226,29 @@ fn agent_notices_every_way_in_which_it_is_broken() {
             summary["asserts"].as_array().is_some_and(|all| all.iter().any(|a| a["ok"] == false));
         assert!(failed, "`{way}` names no failed assert");
     }
+}
+
+#[test]
+fn a_story_that_is_interrupted_stops_its_nodes_and_leaves_nothing() {
+    let room = tempfile::tempdir().expect("a folder");
+    let mut story = Command::new(env!("CARGO_BIN_EXE_earnest"))
+        .args(["sandbox", "--script", "bot-requester", "--jobs", "1000", "--json"])
+        .env("TMPDIR", room.path())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the program runs");
+    let steps = BufReader::new(story.stdout.take().expect("a pipe"));
+    let begun = steps.lines().map_while(Result::ok).find(|step| step.contains("bare payments"));
+    begun.expect("the bots begin");
+    let pid = story.id().to_string();
+    assert!(Command::new("kill").args(["-INT", &pid]).status().is_ok_and(|sent| sent.success()));
+    let ended = story.wait_with_output().expect("it ends");
+    let said = String::from_utf8_lossy(&ended.stderr);
+    assert!(!said.contains("panicked"), "{said}");
+    assert_eq!(ended.status.code(), Some(130), "{said}");
+    let left: Vec<_> = std::fs::read_dir(room.path()).expect("it is there").collect();
+    assert!(left.is_empty(), "{left:?}");
 }
 
 #[test]

@@ -398,6 +398,14 @@ const WHY: Limit = Limit::one_line(400);
 const ANSWER: Limit = Limit::one_line(LONGEST_ANSWER);
 
 impl GigView {
+    /// What a bid that asks more than the gig pays must know; `None` for one that does not.
+    pub fn asks_more(&self, price: Msat) -> Option<String> {
+        let more = price.checked_sub(self.price).filter(|more| *more > Msat::ZERO)?;
+        Some(format!(
+            "It asks {more} more than the gig pays: the requester need not agree to that."
+        ))
+    }
+
     /// Cleans a gig.
     pub fn of(gig: &Gig) -> Self {
         let tag = |t: &String| crate::text::Raw(t.clone()).clean(Limit::NAME);

@@ -23,6 +23,8 @@ pub struct Faults {
     pub dead: bool,
     /// Connections open and take everything, and nothing ever comes back.
     pub silent: bool,
+    /// Nothing more is read, so that a client's buffers fill until it waits in the middle of a message.
+    pub deaf: bool,
     /// Every how many-th event on its way to the client is lost.
     pub drop_every: Option<u64>,
     /// How long everything to the client takes.
@@ -179,8 +181,9 @@ impl Connection {
         shared.connections.fetch_add(1, Ordering::SeqCst);
         let mut this = Self { shared, client, upstream, standing: BTreeSet::new(), held: None };
         loop {
+            let deaf = this.shared.faults().deaf;
             tokio::select! {
-                message = this.client.next() => match message {
+                message = this.client.next(), if !deaf => match message {
                     Some(Ok(Message::Text(text))) => this.take_from_client(text.as_str()).await?,
                     Some(Ok(_)) => {}
                     _ => return Ok(()),

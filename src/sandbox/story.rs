@@ -28,8 +28,9 @@ use anyhow::Context as _;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
+use crate::market::{Deadlines, GigDraft, Mode, Msat, Quality, Span, Time, Work};
 use crate::sandbox::Fronts;
-use crate::sandbox::world::Purse;
+use crate::sandbox::world::{Purse, now, sats};
 
 pub(super) use sabotage::Sabotage;
 
@@ -250,6 +251,34 @@ impl<'a> Teller<'a> {
         self.summary.ok = held && !self.summary.asserts.is_empty();
         self.summary
     }
+}
+
+/// A gig as most stories post it: one file, sealed, one slot, a day for everything. What a story is about is
+/// said over it.
+pub(super) fn gig(title: &str, price: Msat) -> GigDraft {
+    GigDraft {
+        title: title.into(),
+        summary: String::new(),
+        content: String::new(),
+        tags: Vec::new(),
+        work: Work::File,
+        modes: vec![Mode::Sealed],
+        slots: 1,
+        price,
+        max_bytes: 8 << 30,
+        deadlines: Deadlines { deliver: Span::DAY, pay: Span::DAY },
+        escrow: None,
+        quality: Quality::default(),
+        milestones: Vec::new(),
+        pow: 8,
+        expires_at: Time(now()).after(Span::DAY),
+    }
+}
+
+/// What a judge says of itself, for a fee of 100 sat.
+pub(super) fn judging(title: &str) -> anyhow::Result<GigDraft> {
+    let (work, modes) = (Work::Judge, vec![Mode::Direct]);
+    Ok(GigDraft { work, modes, max_bytes: 1, ..gig(title, sats(100)?) })
 }
 
 pub(super) fn millis(span: std::time::Duration) -> u64 {

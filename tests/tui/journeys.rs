@@ -1,6 +1,6 @@
 //! What people do, by keys: search, bid, deliver, post, and every action that cannot be done says why.
 
-use earnest::engine::Command;
+use earnest::engine::{Command, Receipt};
 use earnest::market::{EventId, Phase, Role, Verb};
 use earnest::tui::{Context, Do, Found, KEYMAP, Msg, Said, Screen, offers};
 
@@ -30,6 +30,22 @@ fn a_worker_finds_a_gig_and_bids() {
             assert_eq!(message, "I can start today");
         }
         other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn who_asks_more_than_the_gig_pays_is_told() {
+    for (typed, more) in [("0", Some("It asks 189,000 sat more than the gig pays")), ("", None)] {
+        let mut stage = full((80, 24));
+        stage.keys("b").typed(typed).keys("tab tab tab enter");
+        let receipt = Receipt { log: EventId([1; 32]), facts: 1 };
+        let id = *stage.model.asked.keys().next().unwrap();
+        stage.send(Msg::Answered(id, Ok(receipt)));
+        stage.says("signed and on its way");
+        match more {
+            Some(more) => stage.says(more),
+            None => stage.silent("more than the gig pays"),
+        };
     }
 }
 

@@ -69,9 +69,10 @@ impl Bid {
             let receipt = self.ask(handle, gig.id, wish).await?;
             let (now, sent) = until(handle, receipt, patience, is_sent).await?;
             let told = Told { amount: Some(now.price), ..Told::named("bid", &now, "sent") };
+            let more = gig.asks_more(now.price).map(|more| format!(" {more}")).unwrap_or_default();
             let done = format!(
-                "Bid {} is with the requester: {}, {}, on \"{}\". No money moved. The answer comes while \
-                 earnest runs, within {}.",
+                "Bid {} is with the requester: {}, {}, on \"{}\".{more} No money moved. The answer comes \
+                 while earnest runs, within {}.",
                 now.id.short(),
                 now.price,
                 gigs::mode(now.mode),

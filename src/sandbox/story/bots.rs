@@ -19,12 +19,11 @@ use crate::engine::{
 };
 use crate::keys::SystemClock;
 use crate::market::{
-    Actor, Budget, Deadlines, GigDraft, Mode, Msat, Network, PaymentHash, Quality, Query, Span,
-    Time, Work,
+    Actor, Budget, Deadlines, GigDraft, Msat, Network, PaymentHash, Quality, Query, Span,
 };
 use crate::sandbox::people::Cheat;
-use crate::sandbox::story::{Play, Story, Teller, millis};
-use crate::sandbox::world::{Party, World, WorldSetup, now, sats};
+use crate::sandbox::story::{Play, Story, Teller, gig, millis};
+use crate::sandbox::world::{Party, World, WorldSetup, sats};
 
 /// A requester's bot and four workers, one of whom cheats.
 pub(super) const REQUESTER: Story = Story {
@@ -74,21 +73,14 @@ pub(super) fn asking(queue: &Path, jobs: u32) -> anyhow::Result<Asking> {
     let check = serde_json::json!({"v": 1, "kind": "schema", "scope": "whole", "unit": "whole", "schema": schema});
     let check = pin(check.to_string().as_bytes()).map_err(|why| anyhow!("{why}"))?;
     let draft = GigDraft {
-        milestones: Vec::new(),
         quality: Quality { checks: vec![check], ..Quality::default() },
-        title: "Upper case for {{id}}".into(),
         summary: "One line of JSON in, the same in upper case out.".into(),
         content: "Deliver item.json in upper case.".into(),
         tags: vec!["upper-case".into()],
-        work: Work::File,
-        modes: vec![Mode::Sealed],
-        slots: 1,
-        price: sats(PRICE_SATS)?,
         max_bytes: 64 << 10,
         deadlines: Deadlines { deliver: Span::HOUR, pay: Span::HOUR },
-        escrow: None,
         pow: 4,
-        expires_at: Time(now()).after(Span::DAY),
+        ..gig("Upper case for {{id}}", sats(PRICE_SATS)?)
     };
     Ok(Asking {
         template: Template { draft, life: Span::HOUR.times(6), inputs: Vec::new() },

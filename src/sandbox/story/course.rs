@@ -7,13 +7,10 @@ use anyhow::{Context as _, anyhow};
 use serde_json::Value;
 
 use crate::engine::{Command, JobView, Lightning as _, PaymentState, Ports};
-use crate::market::{
-    BidId, Deadlines, GigDraft, Mode, Msat, PaymentHash, Phase, Pubkey, Quality, Span, Time, Wish,
-    Work,
-};
+use crate::market::{BidId, GigDraft, Msat, PaymentHash, Phase, Pubkey, Quality, Wish};
 use crate::sandbox::story::first_job::{account, sha256_file, sha256_hex, view};
-use crate::sandbox::story::{FileSummary, PaymentSummary, Play, Teller};
-use crate::sandbox::world::{Party, Purse, World, WorldSetup, now};
+use crate::sandbox::story::{FileSummary, PaymentSummary, Play, Teller, gig};
+use crate::sandbox::world::{Party, Purse, World, WorldSetup};
 
 /// What a gig of a story asks for.
 #[derive(Debug, Clone)]
@@ -124,21 +121,11 @@ impl Course {
     /// A gig of a story.
     pub(super) fn draft(&self, asked: &Asked) -> GigDraft {
         GigDraft {
-            milestones: Vec::new(),
             quality: asked.quality.clone(),
-            title: asked.title.into(),
             summary: "A gig of a story.".into(),
             content: "What is delivered is held against the terms by machine.".into(),
             tags: vec!["story".into()],
-            work: Work::File,
-            modes: vec![Mode::Sealed],
-            slots: 1,
-            price: asked.price,
-            max_bytes: 8 << 30,
-            deadlines: Deadlines { deliver: Span::DAY, pay: Span::DAY },
-            escrow: None,
-            pow: 8,
-            expires_at: Time(now()).after(Span::DAY),
+            ..gig(asked.title, asked.price)
         }
     }
 

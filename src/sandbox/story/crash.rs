@@ -14,13 +14,11 @@ use tokio::time::Instant;
 use self::job::Job;
 use self::process::Process;
 use crate::engine::Command;
-use crate::market::{
-    Deadlines, GigDraft, JudgeTerms, Mode, Msat, Phase, Quality, Span, Time, Work,
-};
+use crate::market::{GigDraft, JudgeTerms, Mode, Msat, Phase};
 use crate::sandbox::Point;
 use crate::sandbox::story::first_job::{account, sha256_file};
-use crate::sandbox::story::{FileSummary, Play, Story, Teller};
-use crate::sandbox::world::{World, WorldSetup, now, sats};
+use crate::sandbox::story::{FileSummary, Play, Story, Teller, judging};
+use crate::sandbox::world::{World, WorldSetup, sats};
 
 /// What it shows.
 pub(super) const STORY: Story = Story {
@@ -311,21 +309,10 @@ async fn all(
 /// The judge says what it does.
 async fn appoint(judge: &Process) -> anyhow::Result<JudgeTerms> {
     let draft = GigDraft {
-        milestones: Vec::new(),
-        quality: Quality::default(),
-        title: "I judge escrows, by reading".into(),
-        summary: String::new(),
         content: "Whatever happens to me meanwhile.".into(),
         tags: vec!["reading".into()],
-        work: Work::Judge,
-        modes: vec![Mode::Direct],
-        slots: 1,
-        price: sats(100)?,
-        max_bytes: 1,
-        deadlines: Deadlines { deliver: Span::DAY, pay: Span::DAY },
-        escrow: None,
         pow: 0,
-        expires_at: Time(now()).after(Span::DAY),
+        ..judging("I judge escrows, by reading")?
     };
     let handle = &judge.running.as_ref().context("the judge does not run")?.handle;
     let begun = Instant::now();

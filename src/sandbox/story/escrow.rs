@@ -9,12 +9,12 @@ use anyhow::{Context as _, anyhow};
 
 use crate::engine::{Command, EscrowView, Lightning as _, PaymentState, Ports, Snapshot};
 use crate::market::{
-    BidId, Deadlines, EscrowTerms, EventId, GigDraft, LEAST_WINDOW, Mode, Msat, Network,
-    PaymentHash, Phase, Quality, Query, Sort, Span, Time, WINDOW, Wish, Work, final_cltv,
+    BidId, EscrowTerms, EventId, GigDraft, LEAST_WINDOW, Mode, Msat, Network, PaymentHash, Phase,
+    Query, Sort, WINDOW, Wish, Work, final_cltv,
 };
 use crate::sandbox::story::first_job::{account, sha256_file, sha256_hex, view};
-use crate::sandbox::story::{FileSummary, PaymentSummary, Play, Sabotage, Story, Teller};
-use crate::sandbox::world::{Party, World, WorldSetup, now, sats};
+use crate::sandbox::story::{FileSummary, PaymentSummary, Play, Sabotage, Story, Teller, gig};
+use crate::sandbox::world::{Party, World, WorldSetup, sats};
 
 /// Released and claimed.
 pub(super) const STORY: Story = Story {
@@ -231,21 +231,12 @@ impl Course<'_> {
         teller: &mut Teller<'_>,
     ) -> anyhow::Result<BidId> {
         let draft = GigDraft {
-            milestones: Vec::new(),
-            quality: Quality::default(),
-            title: "Write a short text about rivers".into(),
             summary: "A text whose worth is seen by reading it.".into(),
             content: "One page on why rivers bend. The money is locked before you begin.".into(),
             tags: vec!["writing".into()],
-            work: Work::File,
             modes: vec![Mode::Escrow],
-            slots: 1,
-            price: self.price,
-            max_bytes: 8 << 30,
-            deadlines: Deadlines { deliver: Span::DAY, pay: Span::DAY },
             escrow: Some(EscrowTerms { window: self.window, judge: None }),
-            pow: 8,
-            expires_at: Time(now()).after(Span::DAY),
+            ..gig("Write a short text about rivers", self.price)
         };
         requester.app.handle().ask(Command::Post { draft, inputs: Vec::new(), key: None }).await?;
         let gig = self.find(worker).await?;

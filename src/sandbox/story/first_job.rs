@@ -10,15 +10,14 @@ use sha2::Digest as _;
 
 use crate::engine::{Command, JobView, Lightning as _, PaymentState, Ports, Snapshot};
 use crate::market::{
-    BidId, Deadlines, GigDraft, Mode, Msat, Network, PaymentHash, Phase, Quality, Query, Sort,
-    Span, Time, Wish, Work,
+    BidId, GigDraft, Mode, Msat, Network, PaymentHash, Phase, Query, Sort, Wish, Work,
 };
 use crate::sandbox::FlakyRelay;
 use crate::sandbox::flaky::Faults;
 use crate::sandbox::story::{
-    FileSummary, PartySummary, PaymentSummary, Play, Sabotage, Story, Teller, millis,
+    FileSummary, PartySummary, PaymentSummary, Play, Sabotage, Story, Teller, gig, millis,
 };
-use crate::sandbox::world::{Party, Purse, World, WorldSetup, now, sats};
+use crate::sandbox::world::{Party, Purse, World, WorldSetup, sats};
 
 /// What it shows.
 pub(super) const STORY: Story = Story {
@@ -197,21 +196,11 @@ impl Course<'_> {
         teller: &mut Teller<'_>,
     ) -> anyhow::Result<BidId> {
         let draft = GigDraft {
-            milestones: Vec::new(),
-            quality: Quality::default(),
-            title: "Clean a list of people".into(),
             summary: "One CSV in, the same list out: sorted, no duplicates, no blanks.".into(),
             content: "Sort by name, drop duplicates, trim every field. Deliver one CSV.".into(),
             tags: vec!["csv".into(), "cleaning".into()],
-            work: Work::File,
             modes: vec![Mode::Sealed, Mode::Direct],
-            slots: 1,
-            price: self.price,
-            max_bytes: 8 << 30,
-            deadlines: Deadlines { deliver: Span::DAY, pay: Span::DAY },
-            escrow: None,
-            pow: 8,
-            expires_at: Time(now()).after(Span::DAY),
+            ..gig("Clean a list of people", self.price)
         };
         let inputs = vec![input.to_owned()];
         requester.app.handle().ask(Command::Post { draft, inputs, key: None }).await?;

@@ -13,13 +13,15 @@ use anyhow::{Context as _, anyhow};
 
 use crate::engine::{CaseView, Command, EscrowView, Lightning as _, PaymentState, Ports, Snapshot};
 use crate::market::{
-    BidId, CasePhase, DETERMINISTIC, Deadlines, EscrowTerms, EventId, GigDraft, JudgeTerms,
-    LEAST_WINDOW, Mode, Msat, PaymentHash, Phase, Quality, Role, Span, Time, Wish, Work,
+    BidId, CasePhase, DETERMINISTIC, EscrowTerms, EventId, GigDraft, JudgeTerms, LEAST_WINDOW,
+    Mode, Msat, PaymentHash, Phase, Role, Wish,
 };
 use crate::sandbox::people::Cheat;
 use crate::sandbox::story::first_job::{account, sha256_file, view};
-use crate::sandbox::story::{FileSummary, PaymentSummary, Play, Sabotage, Story, Teller};
-use crate::sandbox::world::{Party, World, WorldSetup, now, sats};
+use crate::sandbox::story::{
+    FileSummary, PaymentSummary, Play, Sabotage, Story, Teller, gig, judging,
+};
+use crate::sandbox::world::{Party, World, WorldSetup, sats};
 
 /// The judge rules for the worker.
 pub(super) const STORY: Story = Story {

@@ -7,13 +7,11 @@ use std::time::Duration;
 
 use crate::engine::{Command, Lightning as _, PaymentState};
 use crate::keys::SystemClock;
-use crate::market::{
-    Deadlines, GigDraft, Mode, Msat, Network, Phase, Quality, Query, Span, Time, Wish, Work,
-};
+use crate::market::{GigDraft, Msat, Network, Phase, Query, Wish};
 use crate::sandbox::story::first_job::{account, sha256_file, sha256_hex, view};
-use crate::sandbox::story::{FileSummary, PartySummary, PaymentSummary, Play, Story, Teller};
+use crate::sandbox::story::{FileSummary, PartySummary, PaymentSummary, Play, Story, Teller, gig};
 use crate::sandbox::wallet::WalletService;
-use crate::sandbox::world::{Party, World, WorldSetup, now, sats};
+use crate::sandbox::world::{Party, World, WorldSetup, sats};
 use crate::sandbox::{Relay, RelayConfig};
 
 /// What it shows.
@@ -158,21 +156,9 @@ impl Course<'_> {
             .wait("the LSP's terms", patience, |s| s.node.as_ref()?.least_first.map(|_| ()))
             .await?;
         let draft = GigDraft {
-            milestones: Vec::new(),
-            quality: Quality::default(),
-            title: "Write down ten rivers".into(),
-            summary: String::new(),
             content: "Ten rivers, one a line.".into(),
             tags: vec!["rivers".into()],
-            work: Work::File,
-            modes: vec![Mode::Sealed],
-            slots: 1,
-            price: self.price,
-            max_bytes: 8 << 30,
-            deadlines: Deadlines { deliver: Span::DAY, pay: Span::DAY },
-            escrow: None,
-            pow: 8,
-            expires_at: Time(now()).after(Span::DAY),
+            ..gig("Write down ten rivers", self.price)
         };
         let post = Command::Post { draft, inputs: Vec::new(), key: None };
         requester.app.handle().ask(post).await?;

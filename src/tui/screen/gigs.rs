@@ -171,10 +171,10 @@ pub(in crate::tui) fn submit(form: &Form, model: &Model) -> Result<(Command, Str
     let untouched = form.value(0) == gig.price.whole_sats().to_string();
     let price = (!untouched).then_some(price);
     let wish = Wish { mode: None, price, tranches: Some(tranches) };
-    Ok((
-        Command::Bid { gig: id, wish, message: form.value(2) },
-        "The bid is signed and on its way.".into(),
-    ))
+    let more = price.and_then(|price| gig.asks_more(price));
+    let told = ["The bid is signed and on its way.".to_owned()].into_iter().chain(more);
+    let told = told.collect::<Vec<_>>().join(" ");
+    Ok((Command::Bid { gig: id, wish, message: form.value(2) }, told))
 }
 
 /// The line that is searched with, its cursor, or what is wrong with it.

@@ -11,13 +11,13 @@ use super::process::Process;
 use super::{Cast, Course, IMPATIENCE, Kill, LOOK, PATIENCE, Told, Who};
 use crate::engine::{Command, JobView, Snapshot};
 use crate::market::{
-    CasePhase, Deadlines, EscrowTerms, GigDraft, JudgeTerms, LEAST_WINDOW, Mode, Msat, Network,
-    Phase, Quality, Query, Role, Span, Time, Wish, Work,
+    CasePhase, EscrowTerms, GigDraft, JudgeTerms, LEAST_WINDOW, Mode, Msat, Network, Phase, Query,
+    Role, Wish,
 };
 use crate::sandbox::Point;
-use crate::sandbox::story::FileSummary;
 use crate::sandbox::story::first_job::sha256_file;
-use crate::sandbox::world::{World, now};
+use crate::sandbox::story::{FileSummary, gig};
+use crate::sandbox::world::World;
 
 /// LDK writes its channels (monitors) at once and what it knows of them (the manager) a moment later, in the
 /// background. Killed between the two it closes the channel at its next start: no money is lost, but the
@@ -119,21 +119,12 @@ impl Job<'_> {
         let mode = self.course.mode();
         let escrow = EscrowTerms { window: LEAST_WINDOW, judge: Some(self.judge) };
         let draft = GigDraft {
-            milestones: Vec::new(),
-            quality: Quality::default(),
-            title: self.title.clone(),
-            summary: String::new(),
             content: "Somebody will be killed meanwhile.".into(),
             tags: vec!["crash".into()],
-            work: Work::File,
             modes: vec![mode],
-            slots: 1,
-            price: self.price,
-            max_bytes: 1 << 20,
-            deadlines: Deadlines { deliver: Span::DAY, pay: Span::DAY },
             escrow: (mode == Mode::Escrow).then_some(escrow),
             pow: 0,
-            expires_at: Time(now()).after(Span::DAY),
+            ..gig(&self.title, self.price)
         };
         asks.ask(Command::Post { draft, inputs: Vec::new(), key: None }).await;
     }

@@ -69,21 +69,10 @@ impl Course<'_> {
     /// The judge says to everybody what it does.
     async fn listing(&self, judge: &Party, teller: &mut Teller<'_>) -> anyhow::Result<JudgeTerms> {
         let draft = GigDraft {
-            milestones: Vec::new(),
-            quality: Quality::default(),
-            title: "I judge escrows, by what can be computed".into(),
             summary: "Opens the work, runs the checks, rules. Never holds a coin.".into(),
             content: "Who delivers in time what opens and passes the checks is paid.".into(),
             tags: vec![DETERMINISTIC.into(), "hash".into(), "schema".into(), "rules".into()],
-            work: Work::Judge,
-            modes: vec![Mode::Direct],
-            slots: 1,
-            price: sats(100)?,
-            max_bytes: 1,
-            deadlines: Deadlines { deliver: Span::DAY, pay: Span::DAY },
-            escrow: None,
-            pow: 8,
-            expires_at: Time(now()).after(Span::DAY),
+            ..judging("I judge escrows, by what can be computed")?
         };
         let listing =
             judge.app.handle().ask(Command::Post { draft, inputs: Vec::new(), key: None }).await?;
@@ -104,21 +93,12 @@ impl Course<'_> {
             self.in_the_book(party, judge.listing).await?;
         }
         let draft = GigDraft {
-            milestones: Vec::new(),
-            quality: Quality::default(),
-            title: "Write a short text about rivers".into(),
             summary: "A text whose worth is seen by reading it.".into(),
             content: "One page on why rivers bend. The money is locked before you begin.".into(),
             tags: vec!["writing".into()],
-            work: Work::File,
             modes: vec![Mode::Escrow],
-            slots: 1,
-            price: self.price,
-            max_bytes: 8 << 30,
-            deadlines: Deadlines { deliver: Span::DAY, pay: Span::DAY },
             escrow: Some(EscrowTerms { window: LEAST_WINDOW, judge: Some(judge) }),
-            pow: 8,
-            expires_at: Time(now()).after(Span::DAY),
+            ..gig("Write a short text about rivers", self.price)
         };
         let gig = requester
             .app
