@@ -1,5 +1,7 @@
 //! Relays that fail: they drop, delay, repeat, close, fall silent, die and come back.
 
+use futures::future::join_all;
+
 use crate::*;
 
 async fn every_event_arrives_despite(faults: Faults) {
@@ -124,6 +126,36 @@ async fn a_relay_that_dies_and_comes_back() {
     flaky.set(Faults::default());
     all_arrive(&pool, &events).await;
     until_live(&pool).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_that_breaks_in_the_middle_of_a_message_is_made_anew() {
+    let relay = honest().await;
+    let flaky = FlakyRelay::start(&relay.url()).await.unwrap();
+    let keys = Keys::generate();
+    let pool = Pool::start(PoolConfig {
+        timeouts: Timeouts { publish: Duration::from_millis(500), ..quick() },
+        ..config(&[&flaky.url()])
+    });
+    pool.watch(vec![channel(&keys, &[])]).await;
+    until_live(&pool).await;
+    flaky.set(Faults { deaf: true, ..Faults::default() });
+    // More than all the buffers between the two take.
+    let other = Keys::generate();
+    let large: Vec<WireEvent> = (0..400)
+        .map(|n| made(&other, 3920, now(), format!("{n}{}", "x".repeat(60_000)), vec![]))
+        .map(|event| wire(&event))
+        .collect();
+    let answers = join_all(large.iter().map(|event| pool.publish(event, &[]))).await;
+    let unread = answers.iter().filter(|a| matches!(a, Err(Fault::Later(_)))).count();
+    assert!(unread >= 399, "it was already waiting for one: {unread}, {:?}", answers[0]);
+    assert_eq!(flaky.connections(), 1, "it still waits to be read");
+    flaky.cut();
+    flaky.set(Faults::default());
+    until_tally(&pool, &flaky.url(), "connected anew", |t| t.connections > 1).await;
+    let events = records(&keys, 1);
+    pool.publish(&wire(&events[0]), &[]).await.unwrap();
+    all_arrive(&pool, &events).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
