@@ -103,6 +103,8 @@ const WRAP_SLACK: Span = Span(2 * 86_400 + 3600);
 const LISTING_SLACK: Span = Span::HOUR;
 /// How far back a new book begins.
 const BOOK_BEGINS: Span = Span::DAY.times(90);
+/// Jobs that are over, or bids of ours that were declined, and are still listened to.
+const MOST_ENDED: usize = 500;
 /// Records that came before their predecessors, kept in memory for each job.
 const MOST_EARLY: usize = 64;
 
@@ -118,6 +120,8 @@ pub struct Core<S> {
     /// Jobs that may still do something: all that is looked at again and again. What is over stays a job,
     /// and costs nothing.
     live: BTreeSet<BidId>,
+    /// The last jobs that ended and bids that were declined, and when: whose other side is still listened to.
+    ended: BTreeSet<(Time, BidId)>,
     /// Every session key that a worker ever bid with.
     sessions: BTreeSet<Pubkey>,
     by_hash: BTreeMap<PaymentHash, BidId>,
@@ -188,6 +192,7 @@ impl<S: Store> Core<S> {
             jobs: BTreeMap::new(),
             posts: BTreeMap::new(),
             live: BTreeSet::new(),
+            ended: BTreeSet::new(),
             sessions: BTreeSet::new(),
             by_hash: BTreeMap::new(),
             by_author: BTreeMap::new(),
@@ -304,8 +309,27 @@ impl<S: Store> Core<S> {
             false => self.live.insert(id),
         };
         self.wakes(id, wake);
+        if job.phase.is_over() || job.phase == Phase::Declined {
+            self.ends(&job);
+        }
         self.changed.logs.insert(id);
         self.jobs.insert(id, job);
+    }
+
+    /// A job is over, or our bid was declined: whom we listen to may be others from now on.
+    fn ends(&mut self, job: &Job) {
+        if let Some(old) = self.jobs.get(&job.id) {
+            self.ended.remove(&(old.since, old.id));
+        }
+        if job.awarded_at.is_some() || job.phase == Phase::Declined {
+            self.ended.insert((job.since, job.id));
+        }
+        if self.ended.len() > MOST_ENDED
+            && let Some((_, oldest)) = self.ended.pop_first()
+        {
+            self.changed.logs.insert(oldest);
+        }
+        self.changed.logs.extend(self.post_of(&job.gig).filter(|_| job.role == Role::Requester));
     }
 
     /// Jobs that may still do something.

@@ -1,5 +1,6 @@
 //! The runner: the loop around the core. It waits for people, relays, node and time, and runs effects.
 
+mod reach;
 mod show;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -15,11 +16,11 @@ use crate::engine::local::{Local, Ready, Request};
 use crate::engine::{
     Clock, Command, Core, Dice, EffectRow, FactView, Fault, Files, Handle, Lightning, MOST_LINES,
     MOST_PEOPLE, NodeEvent, NodeStatus, Receipt, RelayEvent, RelayHealth, Relays, Scribe, Snapshot,
-    Store, Subscription, Transfer, Trouble, Views, Want,
+    Store, Subscription, Transfer, Trouble, Views,
 };
-use crate::market::{
-    Actor, Ask, BidId, Digest, Effect, EndpointId, EventId, Fact, Grant, Job, Lane, Span, Time,
-};
+use crate::market::{Actor, Ask, BidId, Effect, EventId, Fact, Job, Lane, Span, Time};
+
+use reach::Reach;
 
 /// The adapters that the runner drives.
 #[derive(Clone)]
@@ -80,9 +81,8 @@ pub fn start<S: Store + 'static>(
         lanes: BTreeMap::new(),
         busy: BTreeSet::new(),
         watched: BTreeSet::new(),
-        granted: BTreeMap::new(),
+        reach: Reach::default(),
         views: Views::default(),
-        reach: BTreeMap::new(),
         arrange_at: Time(0),
         show_again: Instant::now(),
         unshown: false,
@@ -105,8 +105,6 @@ enum Told {
 }
 
 type LaneKey = (EventId, Lane);
-/// What one log grants, and what it asks which relays.
-type Reach = (Vec<Grant>, Vec<(Want, Vec<String>)>);
 
 struct Runner<S> {
     core: Core<S>,
@@ -115,11 +113,9 @@ struct Runner<S> {
     lanes: BTreeMap<LaneKey, VecDeque<(EffectRow, Effect)>>,
     busy: BTreeSet<LaneKey>,
     watched: BTreeSet<Subscription>,
-    granted: BTreeMap<(Digest, EndpointId), Grant>,
+    reach: Reach,
     views: Views,
-    /// What each log grants and asks of relays, as far as that was arranged.
-    reach: BTreeMap<EventId, Reach>,
-    /// When all of it is arranged anew, whatever changed.
+    /// When all that is granted and asked is arranged anew, whatever changed.
     arrange_at: Time,
     /// When a snapshot may be made again, and whether one waits for that.
     show_again: Instant,
@@ -217,67 +213,13 @@ impl<S: Store + 'static> Runner<S> {
         if self.core.wake_at().is_some_and(|at| at <= now) {
             self.say("a deadline", Core::tick);
         }
-        if self.has_moved() || now >= self.arrange_at {
-            self.arrange_at = now.after(ARRANGE);
-            self.arrange().await;
-        }
+        self.arrange(now).await;
         self.launch();
         for notice in self.core.take_notices() {
             tracing::info!(code = notice.code, job = %notice.job.short(), "{}", notice.text);
             let _ = self.notices.send(notice);
         }
         self.show();
-    }
-
-    /// Whether any log that changed grants or asks something else than it did.
-    fn has_moved(&mut self) -> bool {
-        let mut moved = self.core.changed().whole;
-        for log in &self.core.changed().logs {
-            let wants = self.core.wants_of(log).into_iter().map(|s| (s.want, s.relays)).collect();
-            let reach = (self.core.grants_of(log), wants);
-            moved |= self.reach.get(log) != Some(&reach);
-            self.reach.insert(*log, reach);
-        }
-        moved
-    }
-
-    /// Serves what the state grants, and asks relays what it asks.
-    async fn arrange(&mut self) {
-        self.grant().await;
-        if let Ok(wanted) = self.core.subscriptions() {
-            let wanted: BTreeSet<_> = wanted.into_iter().collect();
-            // A listing cursor that moves is no new question.
-            let same = |a: &Subscription| (a.want.clone(), a.relays.clone());
-            if wanted.iter().map(same).ne(self.watched.iter().map(same)) {
-                self.watched.clone_from(&wanted);
-                self.ports.relays.watch(wanted.into_iter().collect()).await;
-                // Until it is answered nobody should take the relays for read to their end.
-                self.look();
-            }
-        }
-    }
-
-    /// Serves exactly what the state grants.
-    async fn grant(&mut self) {
-        let wanted: BTreeMap<_, _> =
-            self.core.grants().into_iter().map(|g| ((g.blob, g.to), g)).collect();
-        if wanted == self.granted {
-            return;
-        }
-        for ((blob, to), _) in self.granted.iter().filter(|(key, _)| !wanted.contains_key(key)) {
-            if let Err(fault) = self.ports.transfer.revoke(blob, to).await {
-                tracing::warn!(%fault, "a grant could not be revoked");
-            }
-        }
-        let mut granted = wanted.clone();
-        for (key, grant) in wanted.iter().filter(|(key, g)| self.granted.get(key) != Some(*g)) {
-            if let Err(fault) = self.ports.transfer.serve(grant).await {
-                tracing::warn!(%fault, blob = %grant.blob.short(), "a file cannot be served");
-                granted.remove(key);
-                self.arrange_at = self.ports.clock.now();
-            }
-        }
-        self.granted = granted;
     }
 
     /// Leases what is due and starts what its lane is free for.

@@ -164,7 +164,7 @@ impl Questions {
         self.wanted = wanted;
 
         let mut old = std::mem::take(&mut self.asked);
-        for (id, wants) in grouped(&self.wanted) {
+        for (id, wants) in grouped(&self.wanted, &old) {
             let since = wants.iter().filter_map(|w| self.wanted.get(w)).map(|a| a.since).min();
             let since = since.unwrap_or_default();
             let standing = old.remove(&id).filter(|q| q.wants == wants && q.since <= since);
@@ -459,21 +459,39 @@ impl Questions {
     }
 }
 
-/// Wants by class, at most [`KEYS`] to a question; a question's id is its class and number.
-fn grouped(wanted: &Wanted) -> BTreeMap<String, BTreeSet<Want>> {
+/// The class of a want: wants of one class share a question.
+fn class(want: &Want) -> char {
+    match want {
+        Want::Listings(_) => 'l',
+        Want::Wraps(_) => 'w',
+        Want::Channel(_) => 'c',
+        Want::About(_) => 'a',
+        Want::Follows(_) => 'f',
+    }
+}
+
+/// Wants by class, at most [`KEYS`] to a question; a question's id is its class and number. Each stays where it
+/// stands, and a new one goes where there is room: a key more changes one question, not all after it.
+fn grouped(
+    wanted: &Wanted,
+    standing: &BTreeMap<String, Question>,
+) -> BTreeMap<String, BTreeSet<Want>> {
     let mut groups: BTreeMap<String, BTreeSet<Want>> = BTreeMap::new();
-    let mut counts = BTreeMap::<&str, usize>::new();
-    for want in wanted.keys() {
-        let class = match want {
-            Want::Listings(_) => "l",
-            Want::Wraps(_) => "w",
-            Want::Channel(_) => "c",
-            Want::About(_) => "a",
-            Want::Follows(_) => "f",
-        };
-        let count = counts.entry(class).or_default();
-        groups.entry(format!("{class}{}", *count / KEYS)).or_default().insert(want.clone());
-        *count += 1;
+    let mut placed = BTreeSet::new();
+    for (id, question) in standing {
+        for want in question.wants.iter().filter(|want| wanted.contains_key(*want)) {
+            placed.insert(want);
+            groups.entry(id.clone()).or_default().insert(want.clone());
+        }
+    }
+    let mut first = BTreeMap::<char, usize>::new();
+    for want in wanted.keys().filter(|want| !placed.contains(want)) {
+        let class = class(want);
+        let n = first.entry(class).or_default();
+        while groups.get(&format!("{class}{n}")).is_some_and(|group| group.len() >= KEYS) {
+            *n += 1;
+        }
+        groups.entry(format!("{class}{n}")).or_default().insert(want.clone());
     }
     groups
 }

@@ -52,7 +52,7 @@ pub(super) fn put(tx: &Transaction<'_>, gig: &Gig, json: &str) -> Result<(), Fau
             until = until.max(old.until);
             remove(tx, old.id, &old.event).map_err(fault)?;
         }
-        None if !make_room(tx, &gig.author, at).map_err(fault)? => {
+        None if !make_room(tx, &gig.author, (gig.status == Status::Open, at)).map_err(fault)? => {
             return keep_only(tx, gig, &body, json).map_err(fault);
         }
         None => {}
@@ -91,19 +91,25 @@ fn is_kept(tx: &Transaction<'_>, id: &EventId) -> rusqlite::Result<bool> {
     tx.prepare_cached("SELECT 1 FROM kept WHERE event = ?1")?.exists([id.0])
 }
 
-/// Makes room for one more listing of an author by forgetting the oldest; `false` if the newcomer
-/// would itself be the oldest. In whatever order they arrive, the newest stay.
-fn make_room(tx: &Transaction<'_>, author: &Pubkey, at: i64) -> rusqlite::Result<bool> {
+/// Makes room for one more listing of an author by forgetting the oldest that takes no bids, or the oldest of
+/// all where each does; `false` if that would be the newcomer. In whatever order they arrive, the same stay.
+fn make_room(
+    tx: &Transaction<'_>,
+    author: &Pubkey,
+    (open, at): (bool, i64),
+) -> rusqlite::Result<bool> {
     let count: u32 = tx
         .prepare_cached("SELECT COUNT(*) FROM gig WHERE author = ?1")?
         .query_row([author.0], |row| row.get(0))?;
     if count < LISTINGS_PER_AUTHOR {
         return Ok(true);
     }
-    let (id, event, oldest): (i64, [u8; 32], i64) = tx
-        .prepare_cached("SELECT id, event, at FROM gig WHERE author = ?1 ORDER BY at LIMIT 1")?
-        .query_row([author.0], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
-    if at <= oldest {
+    let (id, event, least): (i64, [u8; 32], (bool, i64)) = tx
+        .prepare_cached(
+            "SELECT id, event, open, at FROM gig WHERE author = ?1 ORDER BY open, at LIMIT 1",
+        )?
+        .query_row([author.0], |row| Ok((row.get(0)?, row.get(1)?, (row.get(2)?, row.get(3)?))))?;
+    if (open, at) <= least {
         return Ok(false);
     }
     remove(tx, id, &EventId(event))?;

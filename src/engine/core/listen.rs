@@ -50,8 +50,13 @@ impl<S: Store> Core<S> {
 
     fn post_wants(&self, post: &Post, now: Time, all: &mut Vec<Subscription>) {
         let Some(gig) = post.gig() else { return };
+        // Whose slots are all taken hears no bid, and nobody's word once the work is done; should a slot come
+        // free, everything since is read. Bids on what was closed may still be awarded, or withdrawn.
+        let alive =
+            |job: &Job| !job.phase.is_over() && (gig.status == Status::Closed || job.job.is_some());
+        let heard = gig.status == Status::Open || self.bids_on(gig).any(alive);
         // A little longer than it takes bids: a withdrawal may come late.
-        if now < gig.expires_at.after(Span::DAY) {
+        if heard && now < gig.expires_at.after(Span::DAY) {
             all.push(Subscription {
                 want: Want::Wraps(gig.offer.inbox.key),
                 relays: gig.offer.inbox.relays.clone(),
@@ -62,11 +67,12 @@ impl<S: Store> Core<S> {
     }
 
     fn job_wants(&self, job: &Job, now: Time, all: &mut Vec<Subscription>) {
-        let over = job.phase.is_over() && job.since.after(Span::DAY) < now;
-        if over {
+        if job.phase.is_over() && !self.is_recent(job, now) {
             return;
         }
-        if job.role == Role::Worker && job.job.is_none() && !job.phase.is_over() {
+        let declined = job.phase == Phase::Declined && !self.is_recent(job, now);
+        let waits = job.job.is_none() && !job.phase.is_over() && !declined;
+        if job.role == Role::Worker && waits {
             all.push(Subscription {
                 want: Want::Wraps(job.worker.session),
                 relays: job.bid.relays.clone(),
@@ -93,6 +99,13 @@ impl<S: Store> Core<S> {
                 reader: self.reader(&session),
             });
         }
+    }
+
+    /// Whether somebody may still say something about a job that is over: a receipt, a rating, a word; or
+    /// award a bid that was declined. Among very many only of the last: each costs every relay a key in a
+    /// question.
+    fn is_recent(&self, job: &Job, now: Time) -> bool {
+        now <= job.since.after(Span::DAY) && self.ended.contains(&(job.since, job.id))
     }
 
     /// Which of our keys this is.

@@ -185,6 +185,27 @@ fn without_room_no_page_is_asked_for() {
 
 #[test]
 fn many_keys_share_few_questions() {
-    let wants = (0..=249).map(|n| (key(n), 1));
-    assert_eq!(grouped(&wanted(wants)).len(), 3);
+    let now = Instant::now();
+    let mut questions = Questions::new(pace(10), now);
+    questions.replace(wanted((0..=249).map(|n| (key(n), 1))), now);
+    assert_eq!(questions.due(now, WALL, false).len(), 3);
+}
+
+#[test]
+fn a_key_more_or_less_changes_one_question() {
+    let now = Instant::now();
+    let mut questions = Questions::new(pace(10), now);
+    let without = |gone: &'static [u8]| (0..=249).filter(move |n| !gone.contains(n));
+    questions.replace(wanted(without(&[0, 120]).map(|n| (key(n), 1))), now);
+    questions.due(now, WALL, false);
+    // One that comes where the order of keys would move all the others.
+    assert_eq!(questions.replace(wanted(without(&[120]).map(|n| (key(n), 1))), now), []);
+    assert_eq!(questions.due(now, WALL, false).len(), 1);
+    // One that goes, and one that takes its room.
+    assert_eq!(questions.replace(wanted(without(&[3, 120]).map(|n| (key(n), 1))), now), []);
+    assert_eq!(questions.due(now, WALL, false).len(), 1);
+    assert_eq!(questions.replace(wanted(without(&[3]).map(|n| (key(n), 1))), now), []);
+    assert_eq!(questions.due(now, WALL, false).len(), 1);
+    // All of a question gone, it is closed.
+    assert_eq!(questions.replace(wanted((1..50).map(|n| (key(n), 1))), now).len(), 2);
 }
