@@ -30,10 +30,10 @@ use crate::engine::{
     Unreadable, Want, WireEvent, WrapKey,
 };
 use crate::market::{
-    Address, Ask, Attachment, AwardParts, Bid, BidId, Bidder, Body, Budget, Case, CaseId, Digest,
-    Door, Draft, Effect, EventId, Fact, Gig, GigDraft, Grant, Inbox, Input, Job, JobId, Limits,
-    Mode, Msat, Network, NodeId, Nonce, Offer, Outcome, Page, PaymentHash, Phase, Policy, Post,
-    Pubkey, Query, Record, Refusal, Role, Side, Span, Status, Step, Time, Wish, World, admit,
+    Actor, Address, Ask, Attachment, AwardParts, Bid, BidId, Bidder, Body, Budget, Case, CaseId,
+    Digest, Door, Draft, Effect, EventId, Fact, Gig, GigDraft, Grant, Inbox, Input, Job, JobId,
+    Limits, Mode, Msat, Network, NodeId, Nonce, Offer, Outcome, Page, PaymentHash, Phase, Policy,
+    Post, Pubkey, Query, Record, Refusal, Role, Side, Span, Status, Step, Time, Wish, World, admit,
     holds_gig, may, propose, step,
 };
 use crate::text::Raw;
@@ -135,8 +135,12 @@ pub struct Core<S> {
     notices: Vec<Notice>,
     /// The bids on each gig of ours, by its `d`.
     bids_on: BTreeMap<String, BTreeSet<BidId>>,
-    /// Each gig of ours by its `d`.
+    /// Each gig of ours by its `d`, and by every version of it.
     by_d: BTreeMap<String, EventId>,
+    by_version: BTreeMap<EventId, EventId>,
+    /// Gigs of ours that automation published: by its key, and those that take bids.
+    by_idempotency: BTreeMap<(Option<Actor>, String), EventId>,
+    automated: BTreeSet<EventId>,
     /// When each log that has a deadline is to be looked at, and the same by time.
     wakes: BTreeMap<EventId, Time>,
     wakes_by_time: BTreeSet<(Time, EventId)>,
@@ -204,6 +208,9 @@ impl<S: Store> Core<S> {
             notices: Vec::new(),
             bids_on: BTreeMap::new(),
             by_d: BTreeMap::new(),
+            by_version: BTreeMap::new(),
+            by_idempotency: BTreeMap::new(),
+            automated: BTreeSet::new(),
             wakes: BTreeMap::new(),
             wakes_by_time: BTreeSet::new(),
             changed: Changed::default(),
@@ -224,7 +231,9 @@ impl<S: Store> Core<S> {
                 Folded::Switch(switch) => core.leash.switch = switch,
             }
         }
-        core.reopen()?;
+        for post in core.posts.keys().copied().collect::<Vec<_>>() {
+            core.reopen(&post)?;
+        }
         Ok(core)
     }
 
@@ -360,6 +369,11 @@ impl<S: Store> Core<S> {
         self.wakes_by_time.extend(at.map(|at| (at, log)));
     }
 
+    /// A gig of ours by its id or that of any of its versions.
+    pub fn post_by(&self, id: &EventId) -> Option<&Post> {
+        self.posts.get(self.by_version.get(id).unwrap_or(id))
+    }
+
     /// Where a gig of ours is kept.
     pub fn post_of(&self, gig: &Gig) -> Option<EventId> {
         self.by_d.get(&gig.d).copied()
@@ -375,6 +389,15 @@ impl<S: Store> Core<S> {
         let key = self.scribe.inbox(&post.nonce);
         self.by_key.insert(key, WrapKeyOf::Post(post.id, post.nonce));
         self.by_d.extend(post.gig().map(|gig| (gig.d.clone(), post.id)));
+        self.by_version.extend(post.versions.keys().map(|version| (*version, post.id)));
+        if let Some(key) = &post.key {
+            self.by_idempotency.insert((post.by.clone(), key.clone()), post.id);
+        }
+        let takes = post.gig().is_some_and(|gig| gig.status == Status::Open);
+        match post.by.is_some() && takes {
+            true => self.automated.insert(post.id),
+            false => self.automated.remove(&post.id),
+        };
         self.changed.logs.insert(post.id);
         self.posts.insert(post.id, post);
     }
@@ -503,9 +526,10 @@ impl<S: Store> Core<S> {
         let committed = self.write(&mut job, decided, mark, ends, world.now)?;
         if committed == Committed::New {
             let freed = job.role == Role::Requester && job.phase.is_over();
+            let post = self.post_of(&job.gig).filter(|_| freed);
             self.keep(job);
-            if freed {
-                self.reopen()?;
+            if let Some(post) = post {
+                self.reopen(&post)?;
             }
         }
         Ok(committed)

@@ -416,12 +416,11 @@ impl<S: Store + 'static> Runner<S> {
             None => done(&mut self.core, ready)?,
             Some(by) => self.core.acting(by, |core| done(core, ready))?,
         };
-        let post = |p: &&crate::market::Post| p.id == log || p.versions.contains_key(&log);
         let case = self.core.case(&log).map(|case| case.n);
         Ok(match self.core.job(&log).map(|job| job.n).or(case) {
             Some(facts) => Receipt { log, facts },
             None => {
-                let post = self.core.posts().values().find(post);
+                let post = self.core.post_by(&log);
                 Receipt { log: post.map_or(log, |p| p.id), facts: post.map_or(0, |p| p.n) }
             }
         })

@@ -289,7 +289,8 @@ impl Spent {
     }
 }
 
-/// Whether an automated actor may ask this of a job; `spent` is of all other jobs. The fact that records
+/// Whether an automated actor may ask this of a job; `spent` is of all other jobs, added up only where it
+/// matters. The fact that records
 /// it goes into the same commit as what it leads to.
 ///
 /// # Errors
@@ -300,7 +301,7 @@ pub fn allow(
     by: &Actor,
     ask: &Ask,
     budget: &Budget,
-    spent: Spent,
+    spent: impl FnOnce() -> Spent,
     now: Time,
 ) -> Result<Fact, Refusal> {
     let Some(verb) = ask.verb() else { return Err(person_only("This")) };
@@ -338,7 +339,7 @@ pub fn allow(
             .next(format!("earnest approve {}", job.id.short())));
     }
     let most = budget.cost(whole).max(job.charge.most);
-    let mut with = spent;
+    let mut with = spent();
     with.add(job, open(job, most), Some(&job.peer()), now);
     over(with.at_risk, budget.at_risk, "risk", "Promised at once may be")?;
     over(plus(with.at_risk, with.hour), budget.per_hour, "hour", "An hour may cost")?;

@@ -121,26 +121,19 @@ impl<S: Store> Core<S> {
     }
 
     /// A gig of ours that was full and has a slot again is on the market again.
-    pub(super) fn reopen(&mut self) -> Result<(), Fault> {
+    pub(super) fn reopen(&mut self, id: &EventId) -> Result<(), Fault> {
         let now = self.clock.now();
-        let freed = |post: &&Post| {
-            post.gig().is_some_and(|gig| {
-                gig.status == Status::Reserved && now < gig.expires_at && self.slots_left(gig) > 0
-            })
-        };
-        let ids: Vec<EventId> = self.posts.values().filter(freed).map(|post| post.id).collect();
-        for id in ids {
-            match self.revise(&id, Status::Open) {
-                Err(Trouble::Failed(fault)) => return Err(fault),
-                _ => continue,
-            }
+        let freed = self.posts.get(id).and_then(Post::gig).is_some_and(|gig| {
+            gig.status == Status::Reserved && now < gig.expires_at && self.slots_left(gig) > 0
+        });
+        match freed.then(|| self.revise(id, Status::Open)) {
+            Some(Err(Trouble::Failed(fault))) => Err(fault),
+            _ => Ok(()),
         }
-        Ok(())
     }
 
     fn revise(&mut self, id: &EventId, status: Status) -> Result<Option<()>, Trouble> {
-        let of = self.posts.values().find(|p| p.id == *id || p.versions.contains_key(id));
-        let Some(post) = of else {
+        let Some(post) = self.post_by(id) else {
             return Err(Trouble::NotFound { what: "gig of yours".into(), id: id.to_string() });
         };
         let Some(mut gig) = post.revise(status, self.clock.now()) else { return Ok(None) };

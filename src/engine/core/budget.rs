@@ -53,7 +53,7 @@ impl<S: Store> Core<S> {
             return Ok(decided);
         };
         let Some(job) = self.jobs.get(job) else { return Ok(decided) };
-        let spent = Spent::of(self.jobs.values(), Some(&job.id), Some(&job.peer()), now);
+        let spent = || Spent::of(self.jobs.values(), Some(&job.id), Some(&job.peer()), now);
         match crate::market::allow(job, &by, ask, &self.leash.budget, spent, now) {
             Ok(fact) => {
                 decided.facts.insert(0, fact);
@@ -94,19 +94,16 @@ impl<S: Store> Core<S> {
             let sentence = format!("A key has 1 to {LONGEST_KEY} bytes. Nothing was published.");
             return Err(Refusal::new("bad-key", sentence).into());
         }
-        let by = self.actor();
-        let same =
-            |post: &&Post| key.is_some() && post.key.as_deref() == key && post.by.as_ref() == by;
-        if let Some(post) = self.posts.values().find(same) {
-            return Ok(Some(post.id));
+        let same = key.map(|key| (self.actor().cloned(), key.to_owned()));
+        if let Some(post) = same.and_then(|same| self.by_idempotency.get(&same)) {
+            return Ok(Some(*post));
         }
-        if by.is_some() {
+        if self.actor().is_some() {
             let now = self.clock.now();
-            let open = |post: &&Post| {
-                let takes = |gig: &Gig| gig.status == Status::Open && now < gig.expires_at;
-                post.by.is_some() && post.gig().is_some_and(takes)
+            let takes = |id: &&EventId| {
+                self.posts.get(id).and_then(Post::gig).is_some_and(|gig| now < gig.expires_at)
             };
-            let open = self.posts.values().filter(open).count();
+            let open = self.automated.iter().filter(takes).count();
             crate::market::allow_post(draft, &self.leash.budget, open)?;
         }
         Ok(None)
