@@ -34,5 +34,7 @@ mod reputation;
 mod review;
 #[path = "engine/strangers.rs"]
 mod strangers;
+#[path = "engine/vectors.rs"]
+mod vectors;
 #[path = "engine/whole.rs"]
 mod whole;

@@ -11,7 +11,7 @@ use crate::pair::*;
 const PROOF: u16 = 3922;
 
 /// A job of so many tranches, of which this one is sealed under another key than the one sold.
-fn begun(cheats: u32) -> Pair {
+pub(crate) fn begun(cheats: u32) -> Pair {
     let mut pair = Pair::new();
     pair.side_mut(Worker).cheats = Some(cheats);
     pair

@@ -14,7 +14,7 @@ use crate::pair::*;
 const CHUNK: usize = 16 * 1024;
 
 /// Awarded on a gig with this quality.
-fn awarded(quality: Quality, tranches: u32) -> Pair {
+pub(crate) fn awarded(quality: Quality, tranches: u32) -> Pair {
     let mut pair = Pair::new();
     let gig = pair.posted(|draft| draft.quality = quality);
     let wish = Wish { tranches: Some(tranches), ..Wish::default() };
@@ -201,7 +201,7 @@ fn after_ready_nothing_more_is_opened_unpaid() {
     assert!(!effect.is_wanted(&pair.job(Worker)));
 }
 
-fn labels(scope: Scope) -> Quality {
+pub(crate) fn labels(scope: Scope) -> Quality {
     let schema =
         r#"{"type":"object","required":["label"],"properties":{"label":{"enum":["cat","dog"]}}}"#;
     let kind = Kind::Schema { schema: schema.into(), unit: Unit::Line };
