@@ -34,9 +34,9 @@ pub const KEYS: &[Key] = &[
     open("limits.max_price_sats", "highest price of a job, sats"),
     open("limits.max_deliverable_bytes", "largest deliverable, bytes"),
     open("limits.max_input_bytes", "largest input or attachment, bytes"),
-    open("limits.tranche_sats", "largest part of a sealed price with a stranger, sats"),
-    open("limits.direct_sats", "most that is delivered in the open to a stranger, sats"),
-    open("limits.escrow_sats", "most that is locked with a stranger, sats"),
+    open("limits.tranche_sats", "largest parts of sealed prices with one stranger together, sats"),
+    open("limits.direct_sats", "most that is delivered in the open to one stranger, sats"),
+    open("limits.escrow_sats", "most that is locked with one stranger, sats"),
     open(
         "reputation.receipts",
         "yes: your identity co-signs and publishes who did which job for whom, once paid",

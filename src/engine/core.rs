@@ -31,10 +31,10 @@ use crate::engine::{
 };
 use crate::market::{
     Actor, Address, Ask, Attachment, AwardParts, Bid, BidId, Bidder, Body, Budget, Case, CaseId,
-    Digest, Door, Draft, Effect, EventId, Fact, Gig, GigDraft, Grant, Inbox, Input, Job, JobId,
-    Limits, Mode, Msat, Network, NodeId, Nonce, Offer, Outcome, Page, PaymentHash, Phase, Policy,
-    Post, Pubkey, Query, Record, Refusal, Role, Side, Span, Status, Step, Time, Wish, World, admit,
-    holds_gig, may, propose, step,
+    Digest, Door, Draft, Effect, EventId, Exposure, Fact, Gig, GigDraft, Grant, Inbox, Input, Job,
+    JobId, Limits, Mode, Msat, Network, NodeId, Nonce, Offer, Outcome, Page, PaymentHash, Phase,
+    Policy, Post, Pubkey, Query, Record, Refusal, Role, Side, Span, Status, Step, Time, Wish,
+    World, admit, holds_gig, may, propose, step,
 };
 use crate::text::Raw;
 
@@ -441,16 +441,22 @@ impl<S: Store> Core<S> {
                 hash_known |= self.by_hash.get(&hash).is_some_and(|of| *of != job.id);
             }
         }
+        let peer = job.peer();
+        let (limits, open) = match input {
+            Input::Ask(Ask::Award(_)) => (self.limits(&peer)?, self.open_with(&peer)),
+            input if input.may_pay(job) => {
+                (Limits { proven: self.is_proven(&peer)?, ..Limits::NONE }, Exposure::default())
+            }
+            _ => (Limits::NONE, Exposure::default()),
+        };
         Ok(World {
             now: self.clock.now(),
             spendable: self.me.spendable.saturating_sub(self.in_flight(job)),
             slots_left: self.slots_left(&job.gig),
             hash_known,
             height: self.height,
-            limits: match input {
-                Input::Ask(Ask::Award(_)) => self.limits(&job.peer())?,
-                _ => Limits::NONE,
-            },
+            limits,
+            open,
         })
     }
 

@@ -3,8 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use crate::market::{
-    Bid, BidId, Body, Certificate, Deadlines, Digest, EventId, Gig, Job, JobId, Limits, Mode, Msat,
-    Network, Phase, Pubkey, Record, Refusal, Role, Side, Span, Status, Terms, Time,
+    Bid, BidId, Body, Certificate, Deadlines, Digest, EventId, Exposure, Gig, Job, JobId, Limits,
+    Mode, Msat, Network, Phase, Pubkey, Record, Refusal, Role, Side, Span, Status, Terms, Time,
 };
 
 /// `J = H("earnest/v1/job", bid id, award id)`: BLAKE3 in key-derivation mode over both ids.
@@ -78,6 +78,8 @@ pub struct Bidder {
     pub expected: Msat,
     /// What we let this author hold of ours.
     pub limits: Limits,
+    /// What is open with this author.
+    pub open_with: Exposure,
 }
 
 /// The complete terms of a bid on this gig, and the least first payment that the bid names. Refuses what
@@ -125,7 +127,7 @@ pub fn propose(gig: &Gig, wish: Wish, bidder: &Bidder) -> Result<(Terms, Msat), 
         in_parts(&part, bidder.receivable)?;
     }
     beside(terms.price, bidder)?;
-    bidder.limits.lets_work(&terms)?;
+    bidder.limits.lets_work(&terms, &bidder.open_with)?;
     Ok((terms, least))
 }
 

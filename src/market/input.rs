@@ -5,9 +5,9 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use crate::market::{
-    Address, Attachment, Audited, Billed, Certificate, Checked, Digest, Effect, Finding, Gig,
-    Holding, Invoice, JudgeCertificate, Limits, Lock, Msat, NodeEvent, Nonce, PaymentHash,
-    PaymentState, Preimage, Record, Time, Verb,
+    Address, Attachment, Audited, Billed, Body, Certificate, Checked, Digest, Effect, Escrow,
+    Exposure, Finding, Gig, Holding, Invoice, Job, JudgeCertificate, Limits, Lock, Msat, NodeEvent,
+    Nonce, PaymentHash, PaymentState, Phase, Preimage, Record, Role, Time, Verb,
 };
 use crate::seal::Manifest;
 
@@ -24,8 +24,11 @@ pub struct World {
     pub hash_known: bool,
     /// The node's best block; 0 until it has said so.
     pub height: u32,
-    /// What the other side may hold of ours. Looked up where something is about to be agreed; else no limit.
+    /// What the other side may hold of ours: looked up where something is about to be agreed. Where money may move
+    /// for what is agreed, only whether something is proven against them. Else no limit.
     pub limits: Limits,
+    /// What is open with the other side, where something is about to be agreed.
+    pub open: Exposure,
 }
 
 /// What a person, a bot or an agent asks of one job.
@@ -264,6 +267,23 @@ pub enum Outcome {
         /// JSON.
         path: PathBuf,
     },
+}
+
+impl Input {
+    /// Whether by it money of ours may go to the other side for what is agreed already.
+    pub fn may_pay(&self, job: &Job) -> bool {
+        let waits = |escrow: &Escrow| job.phase == Phase::Awarded && escrow.wanted.is_some();
+        job.role == Role::Requester
+            && match self {
+                Self::Ask(ask) => matches!(ask, Ask::Fund { .. } | Ask::Accept { .. }),
+                Self::Heard { record, .. } => {
+                    matches!(record.draft.body, Body::Bill { .. } | Body::Fund { .. })
+                }
+                // A hold invoice may wait for a block to be paid at.
+                Self::Height(_) => job.escrow.as_ref().is_some_and(waits),
+                _ => false,
+            }
+    }
 }
 
 /// Everything that can happen to a job.

@@ -6,6 +6,6 @@ mod limits;
 mod receipt;
 mod standing;
 
-pub use limits::{Limits, Policy};
+pub use limits::{Exposure, Limits, Policy};
 pub use receipt::{CoSigned, Ended, JobReceipt, MOST_BUCKET, Offence, Testimony};
 pub use standing::{Past, Points, Standing, standing};

@@ -9,7 +9,7 @@ mod review;
 
 use crate::market::{
     Address, Ask, Attachment, AwardParts, Body, Delivery, Digest, Effect, EventId, Fact, Input,
-    Job, Msat, Nonce, Purpose, Refusal, Verb, World, may,
+    Job, Mode, Msat, Nonce, Purpose, Refusal, Verb, World, may,
 };
 use crate::text::Raw;
 
@@ -180,7 +180,7 @@ fn asked(job: &Job, ask: &Ask, world: &World) -> Result<Step, Refusal> {
                 return Err(Refusal::new("gig-full", sentence)
                     .next("Cancel a job of it first, or post another gig."));
             }
-            world.limits.lets_pay(job.agreed())?;
+            world.limits.lets_pay(job.agreed(), &world.open)?;
             escrow::awards(job, award)?;
             Ok(Step { says: vec![Say::Award(award.clone())], ..step })
         }
@@ -282,10 +282,21 @@ fn accept(job: &Job, max_fee: Msat, world: &World) -> Result<Step, Refusal> {
     let Some(amount) = job.terms().price.tranche(tranche, job.terms().tranches) else {
         return Err(Refusal::new("paid", "Everything is paid already."));
     };
+    unproven(job, world)?;
     affordable(amount, world)?;
     Ok(Step::default()
         .fact(Fact::Accepting { max_fee })
         .say(Body::Ready { manifest: record.id, tranche }))
+}
+
+/// Money for what nobody has seen goes to no one against whom something is proven. Work that lies open is owed,
+/// whoever did it: it is paid, and in escrow released.
+fn unproven(job: &Job, world: &World) -> Result<(), Refusal> {
+    match job.terms().mode {
+        Mode::Sealed => world.limits.lets_go_on("Nothing was paid."),
+        Mode::Escrow => world.limits.lets_go_on("No money was locked."),
+        Mode::Direct => Ok(()),
+    }
 }
 
 fn affordable(amount: Msat, world: &World) -> Result<(), Refusal> {

@@ -170,6 +170,7 @@ fn bid_by(
         receivable: sats(1_000_000),
         expected: Msat::ZERO,
         limits: Limits::NONE,
+        open_with: Exposure::default(),
     };
     let (terms, _) = propose(gig, Wish::default(), &bidder).unwrap();
     let mut certify = CertificateDraft {

@@ -162,6 +162,190 @@ fn a_stranger_is_not_awarded_more_at_once_than_the_limit() {
     pair.core_mut(Requester).award(&id).unwrap();
 }
 
+/// Another gig, bid on, and awarded if it may be.
+fn another(pair: &mut Pair, mode: Mode) -> (BidId, Result<(), Trouble>) {
+    let gig = pair.posted(|draft| draft.modes = vec![mode]);
+    let id = pair.core_mut(Worker).bid(&gig, Wish::default(), "I can.").unwrap();
+    pair.quiet();
+    let awarded = pair.core_mut(Requester).award(&id);
+    pair.quiet();
+    (id, awarded)
+}
+
+#[test]
+fn one_person_is_awarded_no_more_in_all_its_jobs_than_the_limit() {
+    for mode in [Mode::Sealed, Mode::Escrow] {
+        let mut pair = Pair::new();
+        let policy = &mut pair.core_mut(Requester).me_mut().policy;
+        (policy.tranche, policy.escrow) = (sats(50_000), sats(50_000));
+        let (first, awarded) = another(&mut pair, mode);
+        awarded.unwrap();
+        another(&mut pair, mode).1.unwrap();
+        let (third, awarded) = another(&mut pair, mode);
+        let why = refusal(awarded);
+        assert_eq!(why.code, "over-limit", "{mode:?}");
+        assert!(why.sentence.contains("42,000 sat are open with this person"), "{why}");
+        assert!(why.next.unwrap().contains("to its end first"));
+        // A restart forgets nothing of it, and it is no matter of what else is open.
+        pair.restart(Requester);
+        let policy = &mut pair.core_mut(Requester).me_mut().policy;
+        (policy.tranche, policy.escrow) = (sats(50_000), sats(50_000));
+        assert_eq!(refusal(pair.core_mut(Requester).award(&third)).code, "over-limit");
+        let other = if mode == Mode::Sealed { Mode::Escrow } else { Mode::Sealed };
+        another(&mut pair, other).1.unwrap();
+        another(&mut pair, Mode::Direct).1.unwrap();
+        // One that is over makes room for the next.
+        let reason = String::new();
+        pair.core_mut(Requester).ask(&first, Ask::Cancel { reason }).unwrap();
+        pair.quiet();
+        pair.core_mut(Requester).award(&third).unwrap();
+    }
+}
+
+#[test]
+fn many_small_jobs_at_once_are_no_matter() {
+    let mut pair = Pair::new();
+    for _ in 0..11 {
+        another(&mut pair, Mode::Sealed).1.unwrap();
+    }
+    // The twelfth of 21,000 sat would be more than 250,000 sat in one hand.
+    assert_eq!(refusal(another(&mut pair, Mode::Sealed).1).code, "over-limit");
+}
+
+/// Somebody is caught in another job.
+fn caught_elsewhere(pair: &mut Pair) {
+    let (id, awarded) = another(pair, Mode::Sealed);
+    awarded.unwrap();
+    pair.side_mut(Worker).cheats = Some(0);
+    pair.deliver_in(&id, "rubbish.bin", 20_000);
+    pair.side_mut(Worker).cheats = None;
+    pair.core_mut(Requester).ask(&id, Ask::Accept { max_fee: sats(100) }).unwrap();
+    pair.quiet();
+    assert_eq!(pair.core(Requester).job(&id).unwrap().phase, Phase::Cheated);
+}
+
+/// What the requester's node has sent for jobs in which nobody was caught.
+fn sent(pair: &Pair) -> usize {
+    pair.nodes.sent.len() - 1
+}
+
+#[test]
+fn whoever_was_caught_since_the_award_is_paid_for_nothing_unseen() {
+    let mut pair = Pair::new();
+    let id = pair.delivered(Wish::default());
+    caught_elsewhere(&mut pair);
+    let accept = Ask::Accept { max_fee: sats(100) };
+    let why = refusal(pair.core_mut(Requester).ask(&id, accept.clone()));
+    assert_eq!(why.code, "proven-fraud");
+    assert!(why.sentence.contains("Nothing was paid") && why.next.unwrap().contains("Cancel"));
+    let bot = Actor::bot("labels").unwrap();
+    pair.core_mut(Requester).set_budget(Budget {
+        per_job: sats(21_000),
+        per_person: sats(90_000),
+        per_hour: sats(90_000),
+        per_day: sats(90_000),
+        at_risk: sats(90_000),
+        approve_above: sats(21_000),
+        ..Budget::default()
+    });
+    let bots = pair.core_mut(Requester).acting(&bot, |core| core.ask(&id, accept));
+    assert_eq!(refusal(bots).code, "proven-fraud");
+    assert_eq!(sent(&pair), 0);
+    pair.core_mut(Requester).ask(&id, Ask::Cancel { reason: "Caught.".into() }).unwrap();
+}
+
+#[test]
+fn a_bill_that_comes_after_the_proof_is_not_paid() {
+    let mut pair = Pair::new();
+    let id = pair.delivered(Wish { tranches: Some(3), ..Wish::default() });
+    pair.side_mut(Worker).lazy = vec!["bill"];
+    pair.core_mut(Requester).ask(&id, Ask::Accept { max_fee: sats(100) }).unwrap();
+    pair.quiet();
+    pair.side_mut(Worker).lazy.clear();
+    caught_elsewhere(&mut pair);
+    pair.wake(Worker);
+    pair.quiet();
+    let job = pair.core(Requester).job(&id).unwrap();
+    assert_eq!((job.phase, sent(&pair)), (Phase::Delivered, 0));
+    let why = job.reason.clone().unwrap();
+    assert!(why.contains("proof stands") && why.contains("Nothing was paid"), "{why}");
+}
+
+#[test]
+fn no_money_is_locked_for_whoever_was_caught_since_the_award() {
+    // Before it is asked for, and between the word and the worker's invoice.
+    for asked in [false, true] {
+        let mut pair = Pair::new();
+        pair.blocks(1000, &[Requester, Worker]);
+        pair.side_mut(Worker).lazy = vec!["bill"];
+        let (id, awarded) = another(&mut pair, Mode::Escrow);
+        awarded.unwrap();
+        if asked {
+            pair.core_mut(Requester).fund(&id, sats(100)).unwrap();
+            pair.quiet();
+        }
+        pair.side_mut(Worker).lazy.clear();
+        caught_elsewhere(&mut pair);
+        pair.wake(Worker);
+        pair.quiet();
+        pair.blocks(1002, &[Requester, Worker]);
+        pair.quiet();
+        let why = refusal(pair.core_mut(Requester).fund(&id, sats(100)));
+        assert_eq!(why.code, "proven-fraud", "{asked}");
+        assert!(why.sentence.contains("No money was locked"));
+        let job = pair.core(Requester).job(&id).unwrap();
+        assert_eq!((job.phase, sent(&pair)), (Phase::Awarded, 0), "{asked}: {:?}", job.reason);
+    }
+}
+
+#[test]
+fn what_lies_open_is_owed_whoever_did_it() {
+    let mut pair = Pair::new();
+    pair.blocks(1000, &[Requester, Worker]);
+    let (direct, awarded) = another(&mut pair, Mode::Direct);
+    awarded.unwrap();
+    let (held, awarded) = another(&mut pair, Mode::Escrow);
+    awarded.unwrap();
+    pair.core_mut(Requester).fund(&held, sats(100)).unwrap();
+    pair.quiet();
+    for (id, name) in [(direct, "direct.bin"), (held, "held.bin")] {
+        pair.deliver_in(&id, name, 20_000);
+    }
+    caught_elsewhere(&mut pair);
+    for id in [direct, held] {
+        pair.core_mut(Requester).ask(&id, Ask::Accept { max_fee: sats(100) }).unwrap();
+        pair.quiet();
+        let job = pair.core(Requester).job(&id).unwrap();
+        assert_eq!(job.phase, Phase::Settled, "{:?}", job.reason);
+    }
+}
+
+#[test]
+fn what_was_agreed_is_paid_though_nobody_grew_in_standing() {
+    let mut pair = Pair::new();
+    let id = pair.delivered(Wish::default());
+    // The person trusts strangers with less by now; what it promised it keeps.
+    pair.core_mut(Requester).me_mut().policy.tranche = sats(1_000);
+    pair.core_mut(Requester).ask(&id, Ask::Accept { max_fee: sats(100) }).unwrap();
+    pair.quiet();
+    assert_eq!(pair.phase(Requester), Phase::Settled);
+}
+
+#[test]
+fn a_worker_trusts_a_stranger_with_no_more_in_all_its_bids_than_the_limit() {
+    let mut pair = Pair::new();
+    pair.core_mut(Worker).me_mut().policy.direct = sats(30_000);
+    let (first, second) = (pair.posted(|_| {}), pair.posted(|_| {}));
+    let direct = Wish { mode: Some(Mode::Direct), ..Wish::default() };
+    let id = pair.core_mut(Worker).bid(&first, direct, "I can.").unwrap();
+    let why = refusal(pair.core_mut(Worker).bid(&second, direct, "And this."));
+    assert_eq!(why.code, "over-limit");
+    assert!(why.sentence.contains("21,000 sat are open with this person"), "{why}");
+    let withdraw = Ask::Withdraw { reason: String::new() };
+    pair.core_mut(Worker).ask(&id, withdraw).unwrap();
+    pair.core_mut(Worker).bid(&second, direct, "This, then.").unwrap();
+}
+
 #[test]
 fn a_worker_trusts_a_stranger_in_the_open_with_no_more_than_the_limit() {
     let mut pair = Pair::new();

@@ -116,6 +116,7 @@ fn a_worker_who_opens_with_wrong_keys_is_refused_and_a_new_delivery_needs_a_new_
         hash_known: false,
         height: 0,
         limits: Limits::NONE,
+        open: Exposure::default(),
     };
     let answer = step(&job, &heard, &world).unwrap();
     assert!(answer.effects.is_empty() && answer.says.is_empty(), "{answer:?}");

@@ -270,6 +270,7 @@ fn world(now: Time) -> World {
         hash_known: false,
         height: 100,
         limits: Limits::NONE,
+        open: Exposure::default(),
     }
 }
 

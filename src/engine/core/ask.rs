@@ -186,6 +186,7 @@ impl<S: Store> Core<S> {
             receivable: self.me.receivable,
             expected: self.expected(),
             limits: self.limits(&gig.author)?,
+            open_with: self.open_with(&gig.author),
         };
         let (terms, least_first) = propose(&gig, wish, &bidder)?;
         for part in terms.parts() {

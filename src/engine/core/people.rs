@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::engine::{MOST_MUTED, MuteView, PersonView};
-use crate::market::{Limits, Past, Standing, Testimony, standing};
+use crate::market::{Exposure, Limits, Past, Standing, Testimony, standing};
 
 /// How long relays are asked about somebody whom a person looks at.
 const LOOKS: Span = Span::MINUTE.times(10);
@@ -92,8 +92,7 @@ impl<S: Store> Core<S> {
         let mut own: BTreeMap<Pubkey, Past> = BTreeMap::new();
         for job in self.jobs.values().filter(|job| job.job.is_some()) {
             let past = own.entry(job.peer()).or_default();
-            past.caught += u32::from(job.phase == Phase::Cheated && job.role == Role::Requester);
-            past.caught += u32::from(job.exposed.is_some());
+            past.caught += caught(job);
             if job.phase == Phase::Settled {
                 let fresh = past.settled == 0;
                 past.first = if fresh { job.since } else { past.first.min(job.since) };
@@ -112,6 +111,23 @@ impl<S: Store> Core<S> {
         Ok(self.me.policy.limits(&self.standing(who)?))
     }
 
+    /// What this person holds of ours by what is open with it.
+    pub(super) fn open_with(&self, who: &Pubkey) -> Exposure {
+        Exposure::of(self.live().filter(|job| job.peer() == *who))
+    }
+
+    /// Whether something is proven against this person: its standing without the points, which would be read of
+    /// everybody's jobs for each bill.
+    pub(super) fn is_proven(&self, who: &Pubkey) -> Result<bool, Fault> {
+        let by_us = |job: &Job| job.job.is_some() && job.peer() == *who && caught(job) > 0;
+        if self.jobs.values().any(by_us) {
+            return Ok(true);
+        }
+        let against =
+            |said: &Testimony| matches!(said, Testimony::Proof { against, .. } if against == who);
+        Ok(self.store.testimonies(who)?.iter().any(against))
+    }
+
     /// Takes a receipt or a proof that somebody handed over, as an event, or a proof by itself. Whether it is new.
     pub fn import(&mut self, json: &str) -> Result<bool, Trouble> {
         let testimony = self.scribe.read_testimony(json).map_err(|why| {
@@ -127,6 +143,12 @@ impl<S: Store> Core<S> {
         let Some(who) = testimony.about().first().copied() else { return Ok(true) };
         Ok(self.store.testimonies(&who)?.iter().any(|known| known.name() == name))
     }
+}
+
+/// How often they were caught in this job.
+fn caught(job: &Job) -> u32 {
+    let cheated = job.phase == Phase::Cheated && job.role == Role::Requester;
+    u32::from(cheated) + u32::from(job.exposed.is_some())
 }
 
 fn capital(text: &str) -> String {

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::market::{Mode, Msat, Refusal, Standing, Terms, largest_loss};
+use crate::market::{Job, Mode, Msat, Phase, Refusal, Role, Standing, Terms, largest_loss};
 
 /// What we set ourselves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -56,14 +56,14 @@ impl Policy {
     }
 }
 
-/// How much of ours one person may hold.
+/// How much of ours one person may hold, in all jobs with it together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Limits {
-    /// One part of a sealed price: what we lose to a key that opens nothing.
+    /// One part of each sealed price: what we lose to keys that open nothing.
     pub tranche: Msat,
-    /// A price that is paid only after the work is out.
+    /// Prices that are paid only after the work is out.
     pub direct: Msat,
-    /// What is locked in an escrow.
+    /// What is locked in escrows.
     pub escrow: Msat,
     /// From 0 to 100.
     pub score: u32,
@@ -81,61 +81,82 @@ impl Limits {
         proven: false,
     };
 
-    /// Whether we let this person work for us on these terms.
+    /// Whether we let this person work for us on these terms, beside what is open with it.
     ///
     /// # Errors
     /// `over-limit` or `proven-fraud`: the limit, and why it is that.
-    pub fn lets_pay(&self, terms: &Terms) -> Result<(), Refusal> {
-        if self.proven {
-            let sentence =
-                "A proof stands against this person, or it cheated you before. Nothing was sent.";
-            return Err(Refusal::new("proven-fraud", sentence)
-                .next("Award another bid. `earnest people KEY` shows what is proven."));
-        }
-        terms.parts().try_for_each(|part| self.lets_pay_part(&part))
+    pub fn lets_pay(&self, terms: &Terms, open: &Exposure) -> Result<(), Refusal> {
+        self.unproven("Nothing was sent.", "Award another bid.")?;
+        terms.parts().try_for_each(|part| self.lets_pay_part(&part, open))
     }
 
-    fn lets_pay_part(&self, terms: &Terms) -> Result<(), Refusal> {
+    /// Whether money may go to this person for what is agreed already. Only a proof stops it: what was within
+    /// the limits when it was agreed is paid, whatever became of their standing since. `safe` says what did not
+    /// happen.
+    ///
+    /// # Errors
+    /// `proven-fraud`.
+    pub fn lets_go_on(&self, safe: &str) -> Result<(), Refusal> {
+        self.unproven(safe, "Cancel the job, or let it end by itself.")
+    }
+
+    fn unproven(&self, safe: &str, next: &str) -> Result<(), Refusal> {
+        if !self.proven {
+            return Ok(());
+        }
+        let sentence =
+            format!("A proof stands against this person, or it cheated you before. {safe}");
+        Err(Refusal::new("proven-fraud", sentence)
+            .next(format!("{next} `earnest people KEY` shows what is proven.")))
+    }
+
+    fn lets_pay_part(&self, terms: &Terms, open: &Exposure) -> Result<(), Refusal> {
         match terms.mode {
             Mode::Sealed => {
-                let part = largest_loss(terms);
+                let sums = [largest_loss(terms), open.tranche, self.tranche];
                 let next = "Ask for a bid in more parts, or raise limits.tranche_sats.";
-                self.within(part, self.tranche, "One part of this price is", next)
+                self.within(sums, "One part of this price is", next)
             }
             Mode::Escrow => {
                 let next = "Award a cheaper bid, or raise limits.escrow_sats.";
-                self.within(terms.price, self.escrow, "This would lock", next)
+                self.within([terms.price, open.escrow, self.escrow], "This would lock", next)
             }
             // It is seen before it is paid.
             Mode::Direct => Ok(()),
         }
     }
 
-    /// Whether we work for this person on these terms.
+    /// Whether we work for this person on these terms, beside what is open with it.
     ///
     /// # Errors
     /// As [`Limits::lets_pay`].
-    pub fn lets_work(&self, terms: &Terms) -> Result<(), Refusal> {
-        terms.parts().try_for_each(|part| self.lets_work_part(&part))
+    pub fn lets_work(&self, terms: &Terms, open: &Exposure) -> Result<(), Refusal> {
+        terms.parts().try_for_each(|part| self.lets_work_part(&part, open))
     }
 
-    fn lets_work_part(&self, terms: &Terms) -> Result<(), Refusal> {
+    fn lets_work_part(&self, terms: &Terms, open: &Exposure) -> Result<(), Refusal> {
         match terms.mode {
             // Nothing is out before it is paid.
             Mode::Sealed => Ok(()),
             Mode::Direct => {
                 let next = "Bid sealed, where the gig allows it, or raise limits.direct_sats.";
-                self.within(terms.price, self.direct, "In the open you would trust them with", next)
+                let what = "In the open you would trust them with";
+                self.within([terms.price, open.direct, self.direct], what, next)
             }
             Mode::Escrow => {
                 let next = "Bid less, or raise limits.escrow_sats.";
-                self.within(terms.price, self.escrow, "This would lock", next)
+                self.within([terms.price, open.escrow, self.escrow], "This would lock", next)
             }
         }
     }
 
-    fn within(&self, amount: Msat, limit: Msat, what: &str, next: &str) -> Result<(), Refusal> {
-        if amount <= limit {
+    fn within(
+        &self,
+        [amount, open, limit]: [Msat; 3],
+        what: &str,
+        next: &str,
+    ) -> Result<(), Refusal> {
+        if amount.checked_add(open).is_some_and(|sum| sum <= limit) {
             return Ok(());
         }
         let why = match (self.proven, self.score) {
@@ -143,9 +164,66 @@ impl Limits {
             (false, 0) => "nothing is known of this person".to_owned(),
             (false, score) => format!("its standing with you is {score} of 100"),
         };
-        let sentence =
-            format!("{what} {amount}, and the limit here is {limit}: {why}. Nothing was sent.");
+        let (beside, next) = match open {
+            Msat::ZERO => (String::new(), next.to_owned()),
+            open => (
+                format!(", {open} are open with this person already"),
+                format!("Bring a job with this person to its end first. {next}"),
+            ),
+        };
+        let sentence = format!(
+            "{what} {amount}{beside}, and the limit here is {limit}: {why}. Nothing was sent."
+        );
         Err(Refusal::new("over-limit", sentence).next(next))
+    }
+}
+
+/// What one person holds of ours by what is open with it, or comes to hold when it goes on.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Exposure {
+    /// One part of each sealed price.
+    pub tranche: Msat,
+    /// Prices of work that is handed over in the open.
+    pub direct: Msat,
+    /// What is locked.
+    pub escrow: Msat,
+}
+
+impl Exposure {
+    /// Of these jobs together.
+    pub fn of<'a>(jobs: impl Iterator<Item = &'a Job>) -> Self {
+        jobs.map(Self::of_job).fold(Self::default(), |sum, one| Self {
+            tranche: [sum.tranche, one.tranche].into_iter().sum(),
+            direct: [sum.direct, one.direct].into_iter().sum(),
+            escrow: [sum.escrow, one.escrow].into_iter().sum(),
+        })
+    }
+
+    /// Of a job by the largest of what is left of it: its milestones, and the parts of a price, come one after
+    /// the other.
+    fn of_job(job: &Job) -> Self {
+        let mut most = Self::default();
+        let bound = match job.role {
+            Role::Requester => {
+                job.job.is_some() && (!job.phase.is_over() || !job.payments().is_empty())
+            }
+            // A bid binds whoever made it for as long as it can be awarded.
+            Role::Worker => !job.phase.is_over() && job.phase != Phase::Declined,
+        };
+        if !bound {
+            return most;
+        }
+        for part in (job.milestone..job.milestones()).filter_map(|n| job.agreed().part(n)) {
+            match (part.mode, job.role) {
+                (Mode::Sealed, Role::Requester) => {
+                    most.tranche = most.tranche.max(largest_loss(&part));
+                }
+                (Mode::Direct, Role::Worker) => most.direct = most.direct.max(part.price),
+                (Mode::Escrow, _) => most.escrow = most.escrow.max(part.price),
+                (Mode::Sealed, Role::Worker) | (Mode::Direct, Role::Requester) => {}
+            }
+        }
+        most
     }
 }
 

@@ -6,9 +6,9 @@ mod held;
 pub(super) use held::{height, node};
 use held::{looked, paid, pay_failed};
 
-use crate::market::step::affordable;
 use crate::market::step::done::{inspecting, stuck};
 use crate::market::step::judge;
+use crate::market::step::{affordable, unproven};
 use crate::market::{
     Award, AwardParts, BILL_EXPIRY, BillOrder, Body, Delivery, Due, Effect, Escrow, Fact, Invoice,
     Job, JobId, JudgeDoor, Lock, Mode, Msat, Nonce, Outcome, PayOrder, PaymentHash, PaymentState,
@@ -105,6 +105,7 @@ pub(super) fn fund(
     world: &World,
 ) -> Result<Step, Refusal> {
     let Some(escrow) = &job.escrow else { return Ok(Step::default()) };
+    unproven(job, world)?;
     affordable(job.terms().price, world)?;
     let step = Step::default().fact(Fact::Funding { max_fee, judge: door });
     let offered = escrow.invoice.as_ref().zip(escrow.end).filter(|_| !escrow.spent);
@@ -139,6 +140,7 @@ fn pay(
     world: &World,
 ) -> Result<Option<Step>, Refusal> {
     let Some(id) = job.job else { return Ok(None) };
+    unproven(job, world)?;
     let amount = job.terms().price;
     let due = Due {
         payee: job.worker.node,

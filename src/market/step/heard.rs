@@ -1,6 +1,6 @@
 //! What follows from what the other side says.
 
-use crate::market::step::{affordable, escrow, halves, reputation, review};
+use crate::market::step::{affordable, escrow, halves, reputation, review, unproven};
 use crate::market::{
     BILL_AGAIN_AFTER, BILL_EXPIRY, BillOrder, Body, Certificate, Delivery, Due, Effect, Fact,
     Invoice, Job, Mode, PayOrder, Phase, Purpose, Record, Refusal, Role, Step, World, job_id,
@@ -318,6 +318,7 @@ fn bill(job: &Job, tranche: u32, invoice: Option<&Invoice>, world: &World, step:
     let checked = invoice
         .check(&due, world.now)
         .and_then(|()| known())
+        .and_then(|()| unproven(job, world))
         .and_then(|()| affordable(amount, world));
     if let Err(refusal) = checked {
         return step.fact(Fact::PayFailed { tranche, reason: refusal.sentence });
