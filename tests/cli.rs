@@ -19,10 +19,11 @@ mod typed;
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
+use std::process::Stdio;
 
 use serde_json::Value;
 
-use shell::{Home, Running};
+use shell::{Ended, Home, Running};
 
 const GIG: &str = "title = \"Label 300 cats\"\nsummary = \"Cats\"\ncontent = \"# Task\\nSay what you see.\"\n\
                    price = \"21000sat\"\ntags = [\"cats\"]\ndeliver = \"1h\"\ninputs = [\"cats.txt\"]\n";
@@ -65,6 +66,75 @@ fn whoever_pays_is_asked_and_only_a_yes_pays() {
         ] {
             assert!(shown.contains(named), "{named}: {shown}");
         }
+    });
+}
+
+fn regtest(home: &Home, line: &str) -> Ended {
+    let mut command = home.command(line);
+    command.env("EARNEST_NETWORK", "regtest").env("EARNEST_CHAIN_URL", "http://127.0.0.1:1");
+    let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    Ended::of(line, child)
+}
+
+#[test]
+fn what_a_bid_brings_is_said_before_it_is_signed() {
+    let home = Home::with_keys();
+    scene::play_more(&home.data().join("regtest"), || {
+        let sealed = regtest(&home, "bid 5a1e --mode sealed");
+        assert!(sealed.ok().contains("No money moved"));
+        for words in [
+            "You ask 21,000 sat. You net at least 18,000 sat",
+            "your LSP keeps at most 3,000 sat",
+            "you can spend 17,000 sat at once at most",
+        ] {
+            assert!(sealed.err.contains(words), "{words}: {}", sealed.err);
+        }
+        assert!(!sealed.err.contains("costs you the work"), "{}", sealed.err);
+        let held = regtest(&home, "bid 5a1e --price 50000");
+        held.ok();
+        assert!(held.err.contains("You ask 50,000 sat. You net at least 47,000"), "{}", held.err);
+        assert!(held.err.contains("costs you the work, not the money"), "{}", held.err);
+        let told = regtest(&home, "bid 5a1e --json").done();
+        for (name, sats) in
+            [("lsp_fee_most", 3_000), ("net_least", 18_000), ("spendable_most", 17_000)]
+        {
+            assert_eq!(told[name], format!("{}", sats * 1_000), "{name}");
+        }
+    });
+}
+
+#[test]
+fn when_the_money_is_back_is_said_before_it_is_locked() {
+    let home = Home::with_keys();
+    scene::play_more(&home.data().join("regtest"), || {
+        let asked = regtest(&home, "fund e5c0 --json").failed(2);
+        assert_eq!(asked["code"], "needs-yes");
+        let said = asked["message"].as_str().unwrap();
+        // The worker's bill is from block 1000, and the node is at 800,000 by now: there will be another.
+        for words in
+            ["Lock 21,000 sat", "back by block 800664, plus", "664 blocks from now, about 4 d"]
+        {
+            assert!(said.contains(words), "{words}: {said}");
+        }
+    });
+}
+
+#[test]
+fn a_script_that_says_another_amount_moves_nothing() {
+    let home = Home::with_keys();
+    scene::play_more(&home.data().join("regtest"), || {
+        for line in
+            ["fund e5c0 --yes --amount 20999 --json", "accept bead --yes --amount 21001 --json"]
+        {
+            let no = regtest(&home, line).failed(3);
+            assert_eq!((&no["code"], &no["money"]), (&"other-amount".into(), &"untouched".into()));
+            assert!(no["message"].as_str().unwrap().contains("21,000 sat"), "{no}");
+        }
+        // The right one alone is no yes.
+        let asked = regtest(&home, "fund e5c0 --amount 21000 --json").failed(2);
+        assert_eq!(asked["code"], "needs-yes");
+        let paid = regtest(&home, "accept c0ffee --yes --amount 21,000sat --json").done();
+        assert_eq!(paid["outcome"], "paid");
     });
 }
 

@@ -32,6 +32,15 @@ pub(in crate::cli) struct Told {
     /// What routing cost.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) fee: Option<Msat>,
+    /// Of a bid: the most that the LSP may keep of it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) lsp_fee_most: Option<Msat>,
+    /// Of a bid: the least that comes in.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) net_least: Option<Msat>,
+    /// Of a bid: the most of that which can be spent at once.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) spendable_most: Option<Msat>,
     /// Where a file lies.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) file: Option<PathBuf>,
@@ -50,7 +59,21 @@ impl Told {
         let (id, phase) = (job.id, job.phase);
         let (amount, fee, file) = (None, None, None);
         let (money, next) = (Money::Untouched, hints(job));
-        Self { did, job: id, outcome, phase, money, amount, fee, file, next }
+        let (lsp_fee_most, net_least, spendable_most) = (None, None, None);
+        Self {
+            did,
+            job: id,
+            outcome,
+            phase,
+            money,
+            amount,
+            fee,
+            lsp_fee_most,
+            net_least,
+            spendable_most,
+            file,
+            next,
+        }
     }
 }
 

@@ -10,8 +10,8 @@ use serde::{Deserialize, Serialize};
 use crate::engine::{CaseView, JudgeView, MilestoneView, NodeStatus, PendingRow, RelayHealth};
 use crate::market::{
     Actor, Attempt, BidId, CaseId, CheckVerdict, Checked, Digest, EventId, Gig, Job, JobId,
-    JudgeTerms, Mode, Msat, Network, PaymentHash, Phase, Post, Pubkey, Refusal, Role, Side, Status,
-    Time, Verb, Work, at_stake, largest_loss, legal, risk_of,
+    JudgeTerms, Mode, Msat, Network, PaymentHash, Phase, Post, Pubkey, Refusal, Role, Side, Span,
+    Status, Time, Verb, Work, at_stake, largest_loss, legal, longest_hold, payable_at, risk_of,
 };
 use crate::text::{Clean, Limit};
 use crate::verify::{Choices, LONGEST_ANSWER};
@@ -283,7 +283,30 @@ pub struct EscrowView {
     pub risk: Cow<'static, str>,
 }
 
+const UNBILLED: &str = ", plus what the worker's bill adds for the route to it";
+/// What a block takes on average, on any network but a test's own.
+const BLOCK_TIME: Span = Span::MINUTE.times(10);
+
 impl EscrowView {
+    /// Requester, before the money is locked: when it is back at the latest if nothing happens, in words.
+    /// `height` is the node's best block, 0 while it is not known.
+    pub fn back_by(&self, height: u32) -> String {
+        // A bill that is too old is not paid: the worker's node makes another, which counts from then.
+        let stands = self.end.is_some_and(|end| height <= payable_at(end, self.window).1);
+        let hold = longest_hold(self.window);
+        let (at, more) = match self.refund_by.filter(|_| stands) {
+            Some(at) => (at, ""),
+            None if height == 0 => return format!("{hold} blocks after it is locked{UNBILLED}"),
+            None => (height.saturating_add(hold), UNBILLED),
+        };
+        let blocks = at.saturating_sub(height);
+        let about = BLOCK_TIME.times(u64::from(blocks));
+        match height {
+            0 => format!("block {at}"),
+            _ => format!("block {at}{more}: {blocks} blocks from now, about {about}"),
+        }
+    }
+
     /// The escrow of a job, if it is in one.
     pub fn of(job: &Job) -> Option<Self> {
         let (escrow, terms) = (job.escrow.as_ref()?, job.terms().escrow.as_ref()?);

@@ -116,6 +116,15 @@ pub fn final_cltv(window: u32) -> std::ops::RangeInclusive<u64> {
     u64::from(window) + 39..=u64::from(window) + 87
 }
 
+/// Blocks that a payer of ours adds for the route at most, and one for the block that is being found.
+pub(super) const ROUTE: u32 = 289;
+
+/// Blocks from the lock until the money is back at the latest if nothing happens: the window, what a hold invoice
+/// may ask beyond it, and the route. What the invoice's own hints add is known when it is here.
+pub fn longest_hold(window: u32) -> u32 {
+    u32::try_from(*final_cltv(window).end()).unwrap_or(u32::MAX).saturating_add(ROUTE)
+}
+
 /// The tips at which the requester may pay, so that the real deadline is never before P: it begins to
 /// count at the payer's tip (!).
 pub fn payable_at(p: u32, window: u32) -> (u32, u32) {

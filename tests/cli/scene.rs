@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use earnest::engine::{
-    Answer, Balances, Call, Command, FactView, Fault, JobView, Line, MuteView, NodeStatus, Notice,
-    PersonView, Receipt, RelayHealth, RelayLimits, Snapshot, Store as _, Trouble,
+    Answer, Balances, Call, Command, FactView, Fault, GigView, JobView, Line, MuteView, NodeStatus,
+    Notice, PersonView, Receipt, RelayHealth, RelayLimits, Snapshot, Store as _, Trouble,
 };
 use earnest::market::*;
 use earnest::rpc::{Place, Server};
@@ -29,6 +29,9 @@ struct Stage {
     /// What has become of jobs so far.
     becoming: Mutex<BTreeMap<BidId, Job>>,
     muted: Mutex<Vec<MuteView>>,
+    /// What can be bid on, and what becomes of that.
+    gigs: Vec<GigView>,
+    bid: Option<Job>,
     shown: watch::Sender<Arc<Snapshot>>,
     notices: broadcast::Sender<Notice>,
 }
@@ -71,7 +74,35 @@ fn part(pair: &Pair, who: Who, beginning: &str, now: Time) -> Part {
     Part { job, history, after: BTreeMap::new() }
 }
 
+/// A job in escrow whose money waits to be locked.
+fn to_lock(now: Time) -> Part {
+    let mut pair = Pair::new();
+    pair.blocks(1000, &[Requester, Worker]);
+    let gig = pair.posted(|draft| draft.modes = vec![Mode::Escrow, Mode::Sealed]);
+    let bid = pair.core_mut(Worker).bid(&gig, Wish::default(), "I can.").unwrap();
+    pair.quiet();
+    pair.core_mut(Requester).award(&bid).unwrap();
+    pair.quiet();
+    part(&pair, Requester, "e5c0e001", now)
+}
+
 impl Stage {
+    /// With a gig to bid on, and money to lock.
+    fn with_more(now: Time) -> Self {
+        let mut stage = Self::new(now);
+        let held = to_lock(now);
+        stage.gigs = vec![GigView { id: id("5a1e0001"), ..GigView::of(&held.job.gig) }];
+        let mut pair = Pair::new();
+        pair.bid(Wish { mode: Some(Mode::Sealed), price: None, tranches: Some(1) });
+        stage.bid = Some(part(&pair, Worker, "b1d00001", now).job);
+        let view = Arc::new(JobView::of(&held.job, now, None));
+        stage.shown.send_modify(|shown| {
+            Arc::make_mut(shown).jobs.insert(held.job.id, view);
+        });
+        stage.parts.insert(held.job.id, held);
+        stage
+    }
+
     fn new(now: Time) -> Self {
         let wish = Wish { mode: Some(Mode::Sealed), price: None, tranches: Some(1) };
         let mut parts = Vec::new();
@@ -138,7 +169,8 @@ impl Stage {
         let (shown, _) = watch::channel(Arc::new(snapshot));
         let notices = broadcast::channel(8).0;
         let (becoming, muted) = (Mutex::default(), Mutex::default());
-        Self { now, parts, becoming, muted, shown, notices }
+        let (gigs, bid) = (Vec::new(), None);
+        Self { now, parts, becoming, muted, gigs, bid, shown, notices }
     }
 
     fn part(&self, id: &BidId) -> Result<&Part, Trouble> {
@@ -152,6 +184,16 @@ impl Stage {
             Command::Award { job } => {
                 may(&self.part(&job)?.job, Verb::Award, self.now)?;
                 return self.becomes(&job, Verb::Award);
+            }
+            Command::Bid { .. } => {
+                let Some(bid) = &self.bid else {
+                    return Err(Fault::Never("That is not played here.".into()).into());
+                };
+                let view = Arc::new(JobView::of(bid, self.now, None));
+                self.shown.send_modify(|shown| {
+                    Arc::make_mut(shown).jobs.insert(bid.id, view);
+                });
+                return Ok(Receipt { log: bid.id, facts: bid.n });
             }
             Command::Decline { job, reason } => (job, Ask::Decline { reason, nonce }),
             Command::Withdraw { job, reason } => (job, Ask::Withdraw { reason }),
@@ -173,7 +215,8 @@ impl Stage {
             slots_left: 1,
             hash_known: false,
             height: 0,
-            limits: earnest::market::Limits::NONE,
+            limits: Limits::NONE,
+            open: Exposure::default(),
         };
         let verb = match &ask {
             Ask::Accept { .. } => Verb::Accept,
@@ -209,7 +252,9 @@ impl Line for Stage {
             Call::History(id) => Answer::History(self.part(&id)?.history.clone()),
             Call::Payments => Answer::Payments(Vec::new()),
             Call::Gig(_) => Answer::Gig(None),
-            Call::Find(_) => Answer::Page(Page { gigs: Vec::new(), next: None, at: self.now }),
+            Call::Find(_) => {
+                Answer::Page(Page { gigs: self.gigs.clone(), next: None, at: self.now })
+            }
             Call::People(who) => {
                 let mut all: BTreeMap<Pubkey, PersonView> = BTreeMap::new();
                 for job in self.parts.values().map(|part| &part.job) {
@@ -241,9 +286,18 @@ impl Line for Stage {
 
 /// Plays while `work` runs.
 pub(crate) fn play(dir: &Path, work: impl FnOnce()) {
+    stand(dir, Stage::new, work);
+}
+
+/// The same with a gig to bid on, and money to lock.
+pub(crate) fn play_more(dir: &Path, work: impl FnOnce()) {
+    stand(dir, Stage::with_more, work);
+}
+
+fn stand(dir: &Path, stage: impl FnOnce(Time) -> Stage, work: impl FnOnce()) {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
     std::fs::create_dir_all(dir).unwrap();
-    let stage = Stage::new(earnest::app::now());
+    let stage = stage(earnest::app::now());
     let server = runtime.block_on(async {
         Server::start(Place::new(dir), earnest::engine::Handle::new(Arc::new(stage))).unwrap()
     });

@@ -1,7 +1,7 @@
 //! The question before money moves, by keys.
 
-use earnest::engine::{Command, HandPayment, WalletAnswer, WalletCommand};
-use earnest::market::{EventId, Phase, Role};
+use earnest::engine::{Command, EscrowView, HandPayment, Offered, WalletAnswer, WalletCommand};
+use earnest::market::{EventId, Mode, Msat, PaymentHash, Phase, Role, Verb, escrow_risk};
 use earnest::tui::Msg;
 
 use crate::stage::{Stage, full, job, market, sats};
@@ -22,6 +22,48 @@ fn large() -> Stage {
     let mut stage = Stage::up((80, 24), snapshot, Vec::new());
     stage.keys("3");
     stage
+}
+
+/// A job whose money waits to be locked: the worker's bill is here, or not yet.
+fn to_lock(refund_by: Option<u32>) -> Stage {
+    let mut snapshot = market();
+    snapshot.jobs.clear();
+    let mut held = job(11, Role::Requester, Phase::Awarded, "Label", 21_000);
+    held.mode = Mode::Escrow;
+    held.legal.insert(0, Offered { verb: Verb::Fund, refusal: None });
+    held.escrow = Some(EscrowView {
+        window: 288,
+        judge: None,
+        hash: PaymentHash([1; 32]),
+        attempt: 0,
+        end: refund_by.map(|_| 871_204 + 288),
+        deliver_by: None,
+        claim_by: None,
+        otherwise: None,
+        funded: None,
+        refund_by,
+        locked: false,
+        asked_back: false,
+        received: None,
+        lsp_fee: Msat::ZERO,
+        fee: Msat::ZERO,
+        risk: escrow_risk(Role::Requester).into(),
+    });
+    snapshot.jobs.insert(held.id, held.into());
+    let mut stage = Stage::up((100, 30), snapshot, Vec::new());
+    stage.keys("3 u");
+    stage
+}
+
+#[test]
+fn when_locked_money_is_back_is_said_before_and_no_earlier_than_is_so() {
+    to_lock(Some(871_999))
+        .says("Lock the money?")
+        .says("back by block 871999: 795 blocks from now, about 5 d 12 h")
+        .silent("288 blocks");
+    to_lock(None)
+        .says("back by block 871868, plus what the worker's bill adds for the route to it")
+        .says("664 blocks from now, about 4 d 14 h");
 }
 
 fn paid(stage: &mut Stage) -> bool {

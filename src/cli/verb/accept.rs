@@ -22,6 +22,9 @@ pub(crate) struct Accept {
     /// Pay without asking
     #[arg(long, short)]
     yes: bool,
+    /// Do it only if this is what would be paid, or released in escrow: for scripts
+    #[arg(long, value_name = "SATS", allow_hyphen_values = true)]
+    amount: Option<Msat>,
     /// The most to pay for routing, for each part; from the settings if left out
     #[arg(long, value_name = "SATS", allow_hyphen_values = true)]
     max_fee: Option<Msat>,
@@ -46,6 +49,7 @@ impl Accept {
             }
             let job = payable(handle, &job, patience, out).await?;
             let (amount, parts) = remaining(&job);
+            as_confirmed(&job, self.amount, amount, "pay")?;
             let max_fee = self.max_fee.unwrap_or_else(|| routing(&config.fees, amount, parts));
             if !self.yes {
                 let each =
@@ -76,6 +80,20 @@ impl Accept {
             }
         })
     }
+}
+
+/// What a script says it confirms is what would be done, or nothing is.
+pub(super) fn as_confirmed(
+    job: &JobView,
+    said: Option<Msat>,
+    amount: Msat,
+    verb: &str,
+) -> Result<(), Failure> {
+    let Some(said) = said.filter(|said| *said != amount) else { return Ok(()) };
+    let id = job.id.short();
+    let sentence =
+        format!("This would {verb} {amount} for {id}, and --amount says {said}. No money moved.");
+    Err(Failure::new(Exit::Refused, "other-amount", sentence).next(format!("earnest job {id}")))
 }
 
 /// Names what will be done with money, and goes on only with a yes. `what` is a verb and amounts: "Pay 21

@@ -9,13 +9,14 @@ use crate::cli::deed::{Told, finish, is_sent, until};
 use crate::cli::session::{Session, wait_until};
 use crate::cli::verb::gigs;
 use crate::cli::{Exit, Failure, Out, name};
-use crate::engine::{Command, Handle, Receipt, Trouble};
+use crate::config::Fees;
+use crate::engine::{Command, GigView, Handle, Net, Receipt, Trouble};
 use crate::market::{self, EventId, Msat, Wish};
 
 /// Offer to do a gig.
 ///
 /// Signs the complete terms and sends them to the requester alone. Costs nothing but a moment of proof
-/// of work.
+/// of work. Says first what you would net, what your LSP may keep of it and what you could spend at once.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Bid {
     /// The gig, or the beginning of its id
@@ -66,9 +67,19 @@ impl Bid {
         session.with_jobs(out, "earnest bid", async |handle, out| {
             let found = name::gig(handle, &config, &id, patience, out).await?;
             let gig = found.only("gig", &id, LIST)?;
+            let net = self.net(handle, &config.fees, &gig).await;
+            if !out.is_json() {
+                self.say_net(net.as_ref(), &gig, mode, out)?;
+            }
             let receipt = self.ask(handle, gig.id, wish).await?;
             let (now, sent) = until(handle, receipt, patience, is_sent).await?;
-            let told = Told { amount: Some(now.price), ..Told::named("bid", &now, "sent") };
+            let told = Told {
+                amount: Some(now.whole()),
+                lsp_fee_most: net.map(|net| net.lsp_fee),
+                net_least: net.map(|net| net.least),
+                spendable_most: net.map(|net| net.spendable),
+                ..Told::named("bid", &now, "sent")
+            };
             let more = gig.asks_more(now.price).map(|more| format!(" {more}")).unwrap_or_default();
             let done = format!(
                 "Bid {} is with the requester: {}, {}, on \"{}\".{more} No money moved. The answer comes \
@@ -81,6 +92,42 @@ impl Bid {
             );
             finish(told, &now, (sent, 0, patience), &done, out)
         })
+    }
+
+    /// What it would bring, as far as the node knows by now. What cannot be received the market refuses, and
+    /// says why.
+    async fn net(&self, handle: &Handle, fees: &Fees, gig: &GigView) -> Option<Net> {
+        let knows = |now: &std::sync::Arc<crate::engine::Snapshot>| {
+            now.node.as_ref().is_some_and(|node| node.least_first.is_some())
+        };
+        wait_until(handle, TERMS_COME.min(Duration::from_secs(self.wait)), knows).await;
+        let parts = match gig.milestones.is_empty() {
+            true => vec![self.price.unwrap_or(gig.price)],
+            false => gig.milestones.iter().map(|part| part.price).collect(),
+        };
+        let cap = (u64::from(fees.lsp_ppm_max), crate::app::MOST_LSP_FEE);
+        handle.watch().borrow().node.as_ref()?.nets(&parts, cap).ok()
+    }
+
+    /// Says it before anything is signed.
+    fn say_net(
+        &self,
+        net: Option<&Net>,
+        gig: &GigView,
+        mode: Option<market::Mode>,
+        out: &mut Out,
+    ) -> Result<(), Failure> {
+        if let Some(net) = net {
+            out.say(&format!("You ask {}. You net {}.", net.price, net.words()))?;
+            out.say(&net.at_once())?;
+        }
+        let mode = mode.or(gig.modes.first().copied());
+        let locks = gig.modes.contains(&market::Mode::Escrow)
+            && (!gig.milestones.is_empty() || mode == Some(market::Mode::Escrow));
+        if let Some((_, risk)) = gig.escrow.as_ref().filter(|_| locks) {
+            out.say(risk)?;
+        }
+        Ok(())
     }
 
     /// Asks, once more where the node did not know yet what its LSP can do.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::accept::{confirm, funded, routing};
+use super::accept::{as_confirmed, confirm, funded, routing};
 use crate::cli::complete;
 use crate::cli::deed::{Told, ask, say_next, until};
 use crate::cli::session::Session;
@@ -13,7 +13,7 @@ use crate::market::{Msat, Phase, Verb};
 /// Lock the money of a job in escrow, so that the worker begins.
 ///
 /// The money leaves this node and is held at the worker's, which cannot take it before you accept. If you
-/// never do, or nothing is delivered, it comes back at the height that is shown. Asks before it locks
+/// never do, or nothing is delivered, it comes back by the height that is shown before. Asks before it locks
 /// anything, unless --yes is given.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Fund {
@@ -23,6 +23,9 @@ pub(crate) struct Fund {
     /// Lock without asking
     #[arg(long, short)]
     yes: bool,
+    /// Do it only if this is what would be locked: for scripts
+    #[arg(long, value_name = "SATS", allow_hyphen_values = true)]
+    amount: Option<Msat>,
     /// The most to pay for routing; from the settings if left out
     #[arg(long, value_name = "SATS", allow_hyphen_values = true)]
     max_fee: Option<Msat>,
@@ -39,12 +42,22 @@ impl Fund {
             let job = name::job(&handle.watch().borrow().clone(), &self.job)?;
             let offered = job.legal.iter().find(|offered| offered.verb == Verb::Fund);
             let max_fee = self.max_fee.unwrap_or_else(|| routing(&config.fees, job.price, 1));
+            if offered.is_some_and(|offered| offered.refusal.is_none()) {
+                as_confirmed(&job, self.amount, job.price, "lock")?;
+            }
             let command = Command::Fund { job: job.id, max_fee };
             // Nobody is asked to confirm what cannot be: the market says why not.
             if offered.is_some_and(|offered| offered.refusal.is_none()) && !self.yes {
-                let risk = job.escrow.as_ref().map(|e| e.risk.to_string()).unwrap_or_default();
-                let what =
-                    format!("Lock {}, and pay at most {max_fee} for routing. {risk}", job.price);
+                let height = handle.watch().borrow().node.as_ref().map_or(0, |node| node.height);
+                let held = job.escrow.as_ref().map(|escrow| {
+                    let back = escrow.back_by(height);
+                    format!(". {} If nothing happens it is back by {back}", escrow.risk)
+                });
+                let what = format!(
+                    "Lock {}, and pay at most {max_fee} for routing{}",
+                    job.price,
+                    held.unwrap_or_default()
+                );
                 confirm(session, handle, &job, Verb::Fund, &what).await?;
             }
             funded(handle, job.price, patience).await;

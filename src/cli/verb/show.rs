@@ -9,7 +9,7 @@ use crate::cli::name::{self, Found, Search};
 use crate::cli::session::{Session, not_started};
 use crate::cli::{Exit, Failure, Out};
 use crate::engine::GigView;
-use crate::market::{EventId, Mode, Status, Time};
+use crate::market::{EventId, Mode, Status, Time, longest_hold};
 
 /// Show one gig.
 #[derive(Debug, clap::Args)]
@@ -85,7 +85,11 @@ fn show(gig: &GigView, now: Time, out: &mut Out) -> Result<(), Failure> {
         lines.extend(milestone.quality.iter().map(|asked| ("", format!("   {asked}"))));
     }
     if let Some((window, risk)) = &gig.escrow {
-        lines.push(("escrow", format!("held for {window} blocks. {risk}")));
+        let longest = longest_hold(*window);
+        lines.push((
+            "escrow",
+            format!("held for {window} blocks, at the worst back after {longest}. {risk}"),
+        ));
     }
     for asked in &gig.quality {
         lines.push(("quality", asked.clone()));

@@ -1,13 +1,11 @@
 //! The escrow of a job: what its facts say of the money, and what follows from it.
 
+use crate::market::escrow::ROUTE;
 use crate::market::job::{Hearing, Job, Phase};
 use crate::market::{
     Body, Effect, EventId, Fact, Invoice, JudgeDoor, Lock, MOST_LOCKS, Msat, Nonce, PaymentHash,
     Preimage, Record, Role, Span, Time, Timetable, payable_at,
 };
-
-/// Blocks that a payer of ours adds for the route at most, and one for the block that is being found.
-const ROUTE: u64 = 289;
 
 /// An escrow, from the award to the word of the node that ends it.
 #[derive(Debug, Clone, PartialEq)]
@@ -122,7 +120,8 @@ impl Escrow {
     pub fn worst_refund(&self, window: u32) -> Option<u32> {
         let (invoice, end) = (self.invoice.as_ref()?, self.end?);
         let (_, tip) = payable_at(end, window);
-        let blocks = invoice.min_final_cltv.saturating_add(invoice.hint_cltv).saturating_add(ROUTE);
+        let blocks = invoice.min_final_cltv.saturating_add(invoice.hint_cltv);
+        let blocks = blocks.saturating_add(u64::from(ROUTE));
         Some(tip.saturating_add(u32::try_from(blocks).unwrap_or(u32::MAX)))
     }
 

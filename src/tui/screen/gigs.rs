@@ -138,10 +138,10 @@ pub(super) fn may_bid(model: &Model, snapshot: &Snapshot) -> Result<(), String> 
 /// The form for a bid on the selected gig.
 pub(in crate::tui) fn bid(model: &mut Model, snapshot: &Snapshot) {
     let Some(gig) = chosen(model, snapshot) else { return };
-    let (net, role) = money::net(gig.price, snapshot.node.as_ref(), model);
+    let (net, role) = money::net_at_once(gig.price, snapshot.node.as_ref(), model);
     let form = Form::new(Purpose::Bid(gig.id), "Bid on a gig", "Send the bid")
         .intro(gig.title.or("(no title)"), Role::Text)
-        .intro(format!("It pays {}. You net: {net}.", gig.price), role)
+        .intro(format!("It pays {}. You net: {net}", gig.price), role)
         .intro(
             format!(
                 "Awarded, you have {} to deliver. A bid moves no money and can be withdrawn.",

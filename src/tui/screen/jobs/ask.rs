@@ -110,9 +110,8 @@ fn fund(model: &Model, snapshot: &Snapshot, job: &JobView) -> Layer {
         .amount("you lock", job.price, model.settings.type_above)
         .row("routing fee", format!("at most {max_fee}"));
     if let Some(escrow) = &job.escrow {
-        confirm = confirm
-            .row("held for", format!("{} blocks at most", escrow.window))
-            .risk(escrow.risk.to_string());
+        let height = snapshot.node.as_ref().map_or(0, |node| node.height);
+        confirm = confirm.row("back by", escrow.back_by(height)).risk(escrow.risk.to_string());
     }
     let confirm = confirm
         .last("The worker cannot take it before you accept; until then it is not yours either.");
