@@ -92,6 +92,7 @@ impl App {
         let node = Node::start(lightning::NodeConfig {
             seed: keys.lightning_seed(),
             dir: setup.dir.join("node"),
+            payer: Some(setup.dir.join(PAYER)),
             network: setup.network,
             chain: setup.chain,
             lsp: setup.lsp,
@@ -117,7 +118,7 @@ impl App {
             Some(uri) => {
                 // What that one has, it says when it is asked.
                 spendable = Msat::ZERO;
-                let dir = setup.dir.join("wallet");
+                let dir = setup.dir.join(PAYER);
                 Arc::new(Remote::start(node.clone(), uri, &dir, || SystemClock.now()).await?)
             }
         };
@@ -184,6 +185,9 @@ impl Drop for App {
         }
     }
 }
+
+/// The folder of whoever pays instead of the node.
+const PAYER: &str = "wallet";
 
 /// What an LSP may keep of a small first payment whatever the parts per million say.
 pub const MOST_LSP_FEE: Msat = match Msat::sats(3_000) {

@@ -84,6 +84,7 @@ impl World {
         NodeConfig {
             seed: Zeroizing::new([seed; 64]),
             dir: self.path(seed),
+            payer: Some(self.payer(seed)),
             network: Network::Regtest,
             chain: Chain::Bitcoind {
                 host: at.host.clone(),
@@ -102,6 +103,11 @@ impl World {
 
     fn path(&self, seed: u8) -> PathBuf {
         self.dir.path().join(format!("node-{seed}"))
+    }
+
+    /// Where a wallet elsewhere would keep what it was asked to pay.
+    fn payer(&self, seed: u8) -> PathBuf {
+        self.dir.path().join(format!("payer-{seed}"))
     }
 
     async fn worker(&self, seed: u8) -> Arc<Node> {

@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that unwraps wrongly fails")]
 
+#[path = "nwc/switch.rs"]
+mod switch;
 #[path = "nwc/till.rs"]
 mod till;
 
@@ -10,17 +12,19 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use earnest::engine::{Fault, Lightning as _, NodeEvent, PaymentState};
+use earnest::engine::{Fault, Lightning, NodeEvent, PayOrder, PaymentState};
 use earnest::lightning::{Remote, WalletUri};
 use earnest::market::{Msat, Preimage};
 use earnest::sandbox::{Relay, RelayConfig, WalletService};
 use till::{Till, order};
 
+const PATIENCE: Duration = Duration::from_secs(40);
+
 /// A relay, a wallet on it, and what it pays from.
 struct World {
     till: Arc<Till>,
     wallet: WalletService,
-    _relay: Relay,
+    relay: Relay,
     dir: tempfile::TempDir,
 }
 
@@ -31,12 +35,21 @@ impl World {
         let relay = Relay::start(config).await.unwrap();
         let till = Arc::new(Till::new());
         let wallet = WalletService::start(till.clone(), &relay.url()).await.unwrap();
-        Self { till, wallet, _relay: relay, dir: tempfile::tempdir().unwrap() }
+        Self { till, wallet, relay, dir: tempfile::tempdir().unwrap() }
     }
 
     /// Starts to pay through it; again on the same directory is what comes after a crash.
     async fn remote(&self) -> Remote {
         connect(self.wallet.uri(), self.dir.path()).await
+    }
+
+    /// Asks it to pay and is killed before it has said anything.
+    async fn in_doubt(&self, order: &PayOrder) {
+        let (remote, asked) = (self.remote().await, self.asked());
+        tokio::select! {
+            state = remote.pay(order) => panic!("{state:?}"),
+            () = until("the wallet is asked", || self.asked() > asked) => {}
+        }
     }
 
     fn asked(&self) -> usize {
@@ -45,9 +58,23 @@ impl World {
 }
 
 async fn connect(uri: &str, dir: &Path) -> Remote {
-    let node = Arc::new(Till::new());
+    over(Arc::new(Till::new()), uri, dir).await
+}
+
+/// With this node of our own.
+async fn over(node: Arc<dyn Lightning>, uri: &str, dir: &Path) -> Remote {
     let uri = WalletUri::read(uri).unwrap();
     Remote::start(node, uri, dir, earnest::app::now).await.unwrap()
+}
+
+/// Waits for something to become true.
+async fn until(what: &str, is: impl Fn() -> bool) {
+    let waiting = async {
+        while !is() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, waiting).await.unwrap_or_else(|_| panic!("never: {what}"));
 }
 
 fn key(n: u8) -> Preimage {
@@ -167,6 +194,43 @@ async fn an_answer_that_comes_late_is_told_as_an_event() {
     remote.handled().await.unwrap();
     assert_eq!(remote.lookup(&key(1).hash()).await, Ok(paid(1)));
     assert_eq!(world.asked(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_invoice_that_expired_is_no_payment_that_failed() {
+    let world = World::new().await;
+    world.till.knows(key(1));
+    world.till.shut(true);
+    world.in_doubt(&order(key(1), 5_000)).await;
+    *world.wallet.mood().word.lock().unwrap() = Some("expired");
+    let remote = world.remote().await;
+    assert_eq!(remote.lookup(&key(1).hash()).await, Ok(PaymentState::InFlight));
+    later(remote.pay(&order(key(1), 5_000)).await);
+    world.till.shut(false);
+    let proof = tokio::time::timeout(PATIENCE, remote.next()).await.unwrap();
+    let fee = Msat::new(7).unwrap();
+    assert_eq!(proof, NodeEvent::Paid { hash: key(1).hash(), preimage: key(1), fee });
+    assert_eq!((world.asked(), world.till.sends()), (1, 1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_is_kept_though_the_wallet_said_that_it_failed() {
+    let world = World::new().await;
+    world.till.knows(key(1));
+    world.till.shut(true);
+    world.in_doubt(&order(key(1), 5_000)).await;
+    *world.wallet.mood().word.lock().unwrap() = Some("failed");
+    let remote = world.remote().await;
+    let said = remote.lookup(&key(1).hash()).await;
+    assert!(matches!(said, Ok(PaymentState::Failed { .. })), "{said:?}");
+    world.till.shut(false);
+    let proof = tokio::time::timeout(PATIENCE, remote.next()).await.unwrap();
+    let fee = Msat::new(7).unwrap();
+    assert_eq!(proof, NodeEvent::Paid { hash: key(1).hash(), preimage: key(1), fee });
+    remote.handled().await.unwrap();
+    assert_eq!(remote.lookup(&key(1).hash()).await, Ok(paid(1)));
+    assert_eq!(remote.pay(&order(key(1), 5_000)).await, Ok(paid(1)));
+    assert_eq!((world.asked(), world.till.sends()), (1, 1));
 }
 
 #[tokio::test(flavor = "multi_thread")]

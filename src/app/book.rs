@@ -123,6 +123,7 @@ pub async fn holdings(
     let node = lightning::Node::start(lightning::NodeConfig {
         seed: keys.lightning_seed(),
         dir: setup.dir.join("node"),
+        payer: None,
         network: setup.network,
         chain: setup.chain,
         lsp: setup.lsp,

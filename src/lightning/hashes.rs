@@ -29,13 +29,15 @@ const SCHEMA: &str = "
         state TEXT NOT NULL CHECK (state IN ('intent', 'paid', 'failed')),
         fee INTEGER NOT NULL,
         preimage BLOB,
-        reason TEXT
+        reason TEXT                 -- of a failure; of an intent, which wallet elsewhere was asked
     ) STRICT;
     -- What has no hash and is being done by hand: a row stands only while it is.
     CREATE TABLE IF NOT EXISTS by_hand (what TEXT PRIMARY KEY) STRICT;
     -- Invoices that a person paid, so that they are told from those of jobs.
     CREATE TABLE IF NOT EXISTS hand (hash BLOB PRIMARY KEY CHECK (length(hash) = 32)) STRICT;
 ";
+
+const FILE: &str = "hashes.sqlite";
 
 /// Three hours: LDK takes an HTLC up to two hours past an invoice's expiry.
 const AFTER_EXPIRY: u64 = 3 * 3600;
@@ -68,11 +70,21 @@ pub(super) struct Hashes {
 
 impl Hashes {
     pub(super) fn open(dir: &Path) -> anyhow::Result<Self> {
-        let path = dir.join("hashes.sqlite");
+        let path = dir.join(FILE);
         let db = Connection::open(&path)
             .and_then(|db| db.execute_batch(SCHEMA).map(|()| db))
             .with_context(|| format!("cannot open {}", path.display()))?;
         Ok(Self { db: Mutex::new(db) })
+    }
+
+    /// What another payer's record in this folder says of a payment; nothing where there is none.
+    pub(super) fn sent_elsewhere(dir: &Path, hash: &PaymentHash) -> Result<Option<Sent>, Fault> {
+        if !dir.join(FILE).exists() {
+            return Ok(None);
+        }
+        let other = Self::open(dir)
+            .map_err(|why| Fault::Later(format!("{why:#}. Nothing new was paid.")))?;
+        other.sent(hash)
     }
 
     fn with<T>(&self, run: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T, Fault> {
@@ -177,14 +189,32 @@ impl Hashes {
 
     /// A payment is about to be sent. Keeps `Paid` if it stands.
     pub(super) fn intend(&self, hash: &PaymentHash) -> Result<(), Fault> {
+        self.intend_by(hash, None)
+    }
+
+    /// The same, by this wallet elsewhere.
+    pub(super) fn intend_by(&self, hash: &PaymentHash, whom: Option<&str>) -> Result<(), Fault> {
         self.with(|db| {
             db.execute(
-                "INSERT INTO payment VALUES (?1, 'intent', 0, NULL, NULL) ON CONFLICT (hash) DO \
-                 UPDATE SET state = 'intent', reason = NULL WHERE state <> 'paid'",
-                [hash.as_bytes()],
+                "INSERT INTO payment VALUES (?1, 'intent', 0, NULL, ?2) ON CONFLICT (hash) DO \
+                 UPDATE SET state = 'intent', reason = ?2 WHERE state <> 'paid'",
+                params![hash.as_bytes(), whom],
             )
         })
         .map(|_| ())
+    }
+
+    /// Which wallet elsewhere was asked for a payment that is still in doubt.
+    pub(super) fn asked_of(&self, hash: &PaymentHash) -> Result<Option<String>, Fault> {
+        let found = self.with(|db| {
+            db.query_row(
+                "SELECT reason FROM payment WHERE hash = ?1 AND state = 'intent'",
+                [hash.as_bytes()],
+                |row| row.get::<_, Option<String>>(0),
+            )
+            .optional()
+        })?;
+        Ok(found.flatten())
     }
 
     /// A payment is done.

@@ -82,6 +82,9 @@ pub struct NodeConfig {
     pub seed: Zeroizing<[u8; 64]>,
     /// The node's own directory; created if it is not there.
     pub dir: PathBuf,
+    /// Where a wallet that pays instead keeps its record, or kept it: what that one may have paid, the node
+    /// does not pay.
+    pub payer: Option<PathBuf>,
     /// Which chain the money is on.
     pub network: Network,
     /// Where it learns of blocks.
@@ -127,6 +130,7 @@ pub(super) struct Inner {
     pub(super) id: NodeId,
     pub(super) network: Network,
     pub(super) hashes: Hashes,
+    pub(super) payer: Option<PathBuf>,
     pub(super) journal: Arc<Journal>,
     pub(super) signer: Signer,
     pub(super) lsp: Option<Lsp>,
@@ -340,6 +344,7 @@ fn build(config: &NodeConfig, also: &Also) -> anyhow::Result<Inner> {
         id,
         network: config.network,
         hashes,
+        payer: config.payer.clone(),
         journal,
         signer: Signer::new(&config.seed, on_chain(config.network))?,
         lsp: config.lsp.clone(),

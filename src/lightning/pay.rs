@@ -9,7 +9,7 @@ use ldk_node::payment::{PaymentDetails, PaymentDirection, PaymentKind, PaymentSt
 use ldk_node::{LightningBalance, NodeError};
 
 use super::channels::msat;
-use super::hashes::Sent;
+use super::hashes::{Hashes, Sent};
 use super::node::{Inner, unix_now};
 use crate::engine::{Fault, PayOrder, PaymentState};
 use crate::market::{Invoice, Msat, PaymentHash, Preimage};
@@ -60,6 +60,9 @@ impl Inner {
         }
         match self.state(&order.hash, details.as_ref())? {
             state @ PaymentState::Paid { .. } => return Ok(state),
+            _ if self.elsewhere(&order.hash)? == Some(Sent::Intent) => {
+                return Err(doubt_elsewhere());
+            }
             PaymentState::InFlight if !self.may_be_lost(details.as_ref(), &order.hash) => {
                 return Ok(PaymentState::InFlight);
             }
@@ -214,6 +217,25 @@ impl Inner {
         self.state(hash, details.filter(|p| p.direction == PaymentDirection::Outbound).as_ref())
     }
 
+    /// [`Inner::lookup`] for whoever would pay it otherwise: what was intended here is perhaps on its way,
+    /// though nothing shows it.
+    pub(super) fn look_up_for_others(&self, hash: &PaymentHash) -> Result<PaymentState, Fault> {
+        match self.lookup(hash)? {
+            PaymentState::Unknown if self.hashes.sent(hash)? == Some(Sent::Intent) => {
+                Ok(PaymentState::InFlight)
+            }
+            state => Ok(state),
+        }
+    }
+
+    /// What another payer of ours has done about it, now or before it was taken out of the configuration.
+    fn elsewhere(&self, hash: &PaymentHash) -> Result<Option<Sent>, Fault> {
+        match &self.payer {
+            Some(dir) => Hashes::sent_elsewhere(dir, hash),
+            None => Ok(None),
+        }
+    }
+
     /// What became of a payment: from ldk-node's record, from ours where that one has a gap, and from
     /// the channels themselves.
     fn state(
@@ -224,6 +246,11 @@ impl Inner {
         let ours = self.hashes.sent(hash)?;
         if let Some(Sent::Paid { preimage, fee }) = ours {
             return Ok(PaymentState::Paid { preimage, fee });
+        }
+        match self.elsewhere(hash)? {
+            Some(Sent::Paid { preimage, fee }) => return Ok(PaymentState::Paid { preimage, fee }),
+            Some(Sent::Intent) => return Ok(PaymentState::InFlight),
+            Some(Sent::Failed { .. }) | None => {}
         }
         if let Some(details) = details {
             match details.status {
@@ -273,6 +300,15 @@ fn in_doubt() -> Fault {
     Fault::Later(
         "An earlier try to pay this invoice may still be on its way, and the node cannot tell \
          before its channels are up again. It is never paid twice; ask again."
+            .to_owned(),
+    )
+}
+
+fn doubt_elsewhere() -> Fault {
+    Fault::Later(
+        "The remote wallet that paid before was asked to pay this and has not said what came of it. It may \
+         have paid, so it is not paid again: put its address back (wallet.nwc) and start earnest, which then \
+         asks it."
             .to_owned(),
     )
 }

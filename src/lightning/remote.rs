@@ -3,7 +3,7 @@
 //!
 //! The rule: the intent to pay a hash is on disk before the wallet is asked; what the wallet's answer leaves
 //! open is looked up by that hash before anything is asked again; a payment that may be on its way is never
-//! called failed. The preimage is the key that was bought, so it must hash to what was paid for.
+//! called failed, and who began it ends it: the node asks this record, and here the node is asked. The preimage is the key that was bought, so it must hash to what was paid for.
 
 mod wallet;
 
@@ -96,6 +96,13 @@ fn in_doubt() -> Fault {
     )
 }
 
+fn another() -> Fault {
+    later(
+        "Another remote wallet was asked to pay this and has not said what came of it. It may have paid, so it \
+         is not paid again: put its address back (wallet.nwc) and start earnest, which then asks it.",
+    )
+}
+
 fn not_the_key() -> Fault {
     later(
         "The remote wallet says that it paid and gave a proof that does not belong to this payment. Nothing \
@@ -156,10 +163,16 @@ impl Remote {
             Some(Sent::Intent) => return self.resolve(&order.hash).await,
             Some(Sent::Failed { .. }) | None => {}
         }
+        // Before there was a remote wallet, or by a person's hand.
+        match self.node.lookup(&order.hash).await? {
+            state @ PaymentState::Paid { .. } => return Ok(state),
+            PaymentState::InFlight => return self.node.pay(order).await,
+            PaymentState::Failed { .. } | PaymentState::Unknown => {}
+        }
         if read.expires_at <= (self.now)() {
             return Err(never("This invoice has expired. Ask for a new one."));
         }
-        self.hashes.intend(&order.hash)?;
+        self.hashes.intend_by(&order.hash, Some(&self.wallet.name()))?;
         self.asked.lock().unwrap_or_else(PoisonError::into_inner).insert(order.hash, instant());
         let request = Request::pay_invoice(PayInvoiceRequest::new(order.invoice.clone()));
         match self.wallet.ask(request, PAYS).await {
@@ -195,8 +208,11 @@ impl Remote {
 
     /// What became of a payment that was asked for: by the wallet's word, found by its hash.
     async fn resolve(&self, hash: &PaymentHash) -> Result<PaymentState, Fault> {
+        let asked_of = self.hashes.asked_of(hash)?;
         match self.known(hash).await {
             Known::Paid { preimage, fee } => self.paid(hash, &preimage, fee),
+            // That this wallet knows of nothing says nothing of the other.
+            _ if asked_of.is_some_and(|name| name != self.wallet.name()) => Err(another()),
             Known::Pending | Known::Silent => Err(in_doubt()),
             Known::Failed => {
                 self.failed(hash, "The remote wallet could not pay it. Nothing was paid.")
@@ -242,19 +258,21 @@ impl Remote {
             (Some(preimage), _) if done && !preimage.is_empty() => {
                 Known::Paid { preimage, fee: msat(found.fees_paid) }
             }
-            (_, Some(TransactionState::Failed | TransactionState::Expired)) => Known::Failed,
+            (_, Some(TransactionState::Failed)) => Known::Failed,
+            // `Expired` is said of invoices (NIP-47): a payment for one may still be on its way.
             _ => Known::Pending,
         }
     }
 
-    /// What the wallet says by itself, if it is about a payment of ours that is open.
+    /// What the wallet says by itself, if it is the proof of a payment that it was asked for. Also of one that
+    /// it called failed: the key is here, and so the money is gone.
     fn heard(&self, said: Said) -> Option<NodeEvent> {
         let Said::Paid { preimage, fee } = said;
         let preimage = key(&preimage)?;
         let (hash, fee) = (preimage.hash(), msat(fee));
-        if self.hashes.sent(&hash) != Ok(Some(Sent::Intent)) {
+        let Ok(Some(Sent::Intent | Sent::Failed { .. })) = self.hashes.sent(&hash) else {
             return None;
-        }
+        };
         // Not written is not said: it is looked up again.
         self.hashes.paid(&hash, &preimage, fee).ok()?;
         Some(NodeEvent::Paid { hash, preimage, fee })
@@ -346,7 +364,11 @@ impl Lightning for Remote {
     async fn lookup(&self, hash: &PaymentHash) -> Result<PaymentState, Fault> {
         match self.hashes.sent(hash)? {
             Some(Sent::Paid { preimage, fee }) => Ok(PaymentState::Paid { preimage, fee }),
-            Some(Sent::Failed { reason }) => Ok(PaymentState::Failed { reason }),
+            // Perhaps the node has paid it since, or is about to.
+            Some(Sent::Failed { reason }) => Ok(match self.node.lookup(hash).await? {
+                PaymentState::Unknown => PaymentState::Failed { reason },
+                state => state,
+            }),
             Some(Sent::Intent) => match self.resolve(hash).await {
                 // Whoever asks is told when it ends, and the outbox asks again by itself.
                 Err(Fault::Later(_)) => Ok(PaymentState::InFlight),

@@ -172,6 +172,7 @@ async fn start_node(config: &LspConfig, listen: SocketAddr) -> anyhow::Result<Ar
     let node = NodeConfig {
         seed: config.seed.clone(),
         dir: config.dir.clone(),
+        payer: None,
         network: Network::Regtest,
         chain: Chain::Bitcoind {
             host: config.chain.host.clone(),

@@ -1,7 +1,7 @@
 //! A wallet service (NIP-47) on a node of its own: what a person's bigger wallet is to earnest, on a real relay.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -31,6 +31,8 @@ pub struct WalletMood {
     pub loses_answers: AtomicBool,
     /// It pays, and gives a proof of something else.
     pub wrong_proof: AtomicBool,
+    /// The word that it has for a payment that is not done: `failed`, `expired`. The truth where there is none.
+    pub word: Mutex<Option<&'static str>>,
     /// Payments that it was asked for.
     pub asked_to_pay: AtomicUsize,
     /// Payments that it answered with a proof.
@@ -209,14 +211,16 @@ impl Desk {
                 "settled_at": preimage.as_ref().map(|_| now),
             })
         };
-        match self.node.lookup(hash).await {
-            Ok(PaymentState::Paid { preimage, fee }) => {
+        let word = *self.mood.word.lock().unwrap_or_else(PoisonError::into_inner);
+        match (self.node.lookup(hash).await, word) {
+            (Ok(PaymentState::Paid { preimage, fee }), _) => {
                 Ok(told("settled", Some(self.proof(&preimage)), fee.get()))
             }
-            Ok(PaymentState::InFlight) => Ok(told("pending", None, 0)),
-            Ok(PaymentState::Failed { .. }) => Ok(told("failed", None, 0)),
-            Ok(PaymentState::Unknown) => Err(("NOT_FOUND", "Never heard of it.")),
-            Err(_) => Err(("INTERNAL", "The node does not answer.")),
+            (Ok(_), Some(word)) => Ok(told(word, None, 0)),
+            (Ok(PaymentState::InFlight), None) => Ok(told("pending", None, 0)),
+            (Ok(PaymentState::Failed { .. }), None) => Ok(told("failed", None, 0)),
+            (Ok(PaymentState::Unknown), None) => Err(("NOT_FOUND", "Never heard of it.")),
+            (Err(_), _) => Err(("INTERNAL", "The node does not answer.")),
         }
     }
 

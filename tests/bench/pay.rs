@@ -352,6 +352,7 @@ async fn node(world: &World, name: &str, seed: u8) -> Arc<Node> {
     Node::start(NodeConfig {
         seed: Zeroizing::new([seed; 64]),
         dir: world.dir().join(name),
+        payer: None,
         network: Network::Regtest,
         chain: Chain::Bitcoind {
             host: at.host,

@@ -13,12 +13,14 @@ use earnest::market::{Holding, Msat, NodeId, PaymentHash, Preimage};
 use ldk_node::bitcoin::hashes::{Hash as _, sha256};
 use ldk_node::bitcoin::secp256k1::{SECP256K1, SecretKey};
 use ldk_node::lightning_invoice::{Currency, InvoiceBuilder, PaymentSecret};
+use tokio::sync::watch;
 
 pub(crate) struct Till {
     knows: Mutex<BTreeMap<PaymentHash, Preimage>>,
     paid: Mutex<BTreeMap<PaymentHash, PaymentState>>,
     sends: AtomicUsize,
     takes: AtomicU64,
+    shut: watch::Sender<bool>,
 }
 
 impl Till {
@@ -28,6 +30,7 @@ impl Till {
             paid: Mutex::default(),
             sends: AtomicUsize::new(0),
             takes: AtomicU64::new(0),
+            shut: watch::Sender::new(false),
         }
     }
 
@@ -39,6 +42,16 @@ impl Till {
     /// How long a payment takes.
     pub(crate) fn takes(&self, span: Duration) {
         self.takes.store(span.as_millis() as u64, Ordering::SeqCst);
+    }
+
+    /// What it begins to pay waits until it is open again.
+    pub(crate) fn shut(&self, shut: bool) {
+        self.shut.send_replace(shut);
+    }
+
+    /// Has this on its way, or has paid it, already.
+    pub(crate) fn began(&self, hash: PaymentHash, state: PaymentState) {
+        self.paid.lock().unwrap().insert(hash, state);
     }
 
     /// How often money left.
@@ -94,6 +107,7 @@ impl Lightning for Till {
             return Ok(failed);
         };
         tokio::time::sleep(Duration::from_millis(self.takes.load(Ordering::SeqCst))).await;
+        self.shut.subscribe().wait_for(|shut| !shut).await.unwrap();
         self.sends.fetch_add(1, Ordering::SeqCst);
         let paid = PaymentState::Paid { preimage, fee: Msat::new(7).unwrap() };
         self.paid.lock().unwrap().insert(order.hash, paid.clone());

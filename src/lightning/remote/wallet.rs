@@ -117,6 +117,11 @@ impl Wallet {
         Ok(Self { uri, client, waiting, modern, _reader: reader })
     }
 
+    /// Which wallet it is, for a record; no secret.
+    pub(super) fn name(&self) -> String {
+        self.uri.0.public_key.to_hex()
+    }
+
     /// Whether it reads NIP-44, by what it publishes of itself; one that publishes nothing reads NIP-04.
     async fn is_modern(&self) -> bool {
         let ask = async {
