@@ -16,6 +16,8 @@ use crate::verify::Choices;
 /// The most of a deliverable that is told at once.
 const MOST_TOLD: u64 = 64 * 1024;
 const TOLD: u64 = 16 * 1024;
+/// What the system calls a path has at most so many bytes.
+const LONGEST_PATH: Limit = Limit::one_line(4_096);
 
 impl Desk {
     fn query(&self, ask: &Find) -> Result<Query, No> {
@@ -152,7 +154,8 @@ impl Desk {
         Ok(json!({
             "job": job.id,
             "name": delivery.map(|d| view::words(&d.name)),
-            "path": path,
+            // It ends in the name that the worker gave.
+            "path": view::words(&Raw(path.display().to_string()).clean(LONGEST_PATH)),
             "bytes": size,
             "blake3": delivery.and_then(|d| d.digest),
             "answer": answer(&job, &bytes),

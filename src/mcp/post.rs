@@ -66,15 +66,11 @@ impl Desk {
 
 /// Whether two gigs ask for the same; moments aside.
 fn is_same(a: &GigView, b: &GigView) -> bool {
-    let asks = |gig: &GigView| {
-        let GigView { title, summary, content, tags, price, slots, .. } = gig.clone();
-        (title, summary, content, tags, price, slots)
+    let words = |gig: &GigView| {
+        let GigView { title, summary, content, tags, .. } = gig.clone();
+        (title, summary, content, tags)
     };
-    let how = |gig: &GigView| {
-        let GigView { modes, max_bytes, deliver_secs, pay_secs, inputs, .. } = gig.clone();
-        (modes, max_bytes, deliver_secs, pay_secs, inputs)
-    };
-    asks(a) == asks(b) && how(a) == how(b)
+    a.asks == b.asks && words(a) == words(b)
 }
 
 /// The draft that was meant.

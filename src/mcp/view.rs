@@ -114,7 +114,12 @@ pub(super) fn whole(view: &JobView, history: &[FactView], options: &Options) -> 
     add("parts", json!(view.tranches));
     add("largest_loss_sats", sats(view.largest_loss));
     add("cannot", json!(refused(view)));
-    add("answers", json!(view.answers));
+    let answers = view.answers.iter().map(|answer| match view.role {
+        Role::Requester => json!(answer),
+        // Whoever asks wrote them.
+        _ => words(answer),
+    });
+    add("answers", answers.collect());
     add("delivery", view.delivery.as_ref().map_or(Value::Null, delivery));
     add("audit", audit(view));
     add("pending", json!(view.pending.iter().map(|effect| &effect.kind).collect::<Vec<_>>()));

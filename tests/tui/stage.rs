@@ -264,6 +264,7 @@ pub(crate) fn gig(n: u8, title: &str, price: u64) -> GigView {
         expires_at: Time(NOW.0 + 6 * 86_400),
         inputs: vec![(clean("photos.zip"), 4 << 20)],
         quality: Vec::new(),
+        asks: Digest([n; 32]),
         escrow: None,
         judge: None,
     }
