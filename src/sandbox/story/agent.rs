@@ -153,8 +153,8 @@ impl Course<'_> {
         let serving = fronts.agent(requester.app.handle().clone(), dry_run, theirs);
         let mut screen = fronts.screen(worker.app.handle().clone());
         let course = async {
-            let mut agent = Client::begin(ours).await?;
-            self.hire(&mut agent, &mut *screen, (requester, worker), teller).await
+            let agent = Client::begin(ours).await?;
+            self.hire(&agent, &mut *screen, (requester, worker), teller).await
         };
         tokio::select! {
             done = course => done,
@@ -165,7 +165,7 @@ impl Course<'_> {
     /// From the question to the answer.
     async fn hire(
         &mut self,
-        agent: &mut Client,
+        agent: &Client,
         screen: &mut dyn Screen,
         (requester, worker): (&Party, &Party),
         teller: &mut Teller<'_>,
