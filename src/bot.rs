@@ -19,7 +19,7 @@ mod schema;
 mod worker;
 
 pub use asker::{Asker, Deed, Intent};
-pub use command::{Command, Ended, Job, Limits, Scratch, run_command};
+pub use command::{Command, Ended, Job, Limits, Scratch, command_actor, run_command};
 pub use event::{Event, Tally};
 pub use example::EXAMPLE;
 pub use explain::explain;

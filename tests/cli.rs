@@ -138,6 +138,54 @@ fn a_script_that_says_another_amount_moves_nothing() {
     });
 }
 
+/// A hook, a worker's command: what they ask of earnest, a bot asks.
+#[test]
+fn a_command_of_a_bot_is_bound_as_the_bot_is() {
+    let home = Home::with_keys();
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let run = |line: &str| {
+        let plain = home.command(&format!(
+            "{line} --network regtest --chain-url http://127.0.0.1:1 --no-input"
+        ));
+        let words = std::iter::once(plain.get_program()).chain(plain.get_args());
+        let words: Vec<_> = words.map(|word| word.to_str().unwrap().to_owned()).collect();
+        let limits = earnest::bot::Limits {
+            time: std::time::Duration::from_secs(60),
+            memory: 64 << 30,
+            disk: 64 << 20,
+        };
+        // Through a shell, as hooks mostly are.
+        let words =
+            [vec!["sh".into(), "-c".into(), "\"$@\"; exit $?".into(), "sh".into()], words].concat();
+        let command = earnest::bot::Command { words, beside: home.dir().to_owned(), limits };
+        let scratch = earnest::bot::Scratch::fresh(&home.dir().join("scratch")).unwrap();
+        let job = earnest::bot::Job::Json(serde_json::json!({}));
+        match runtime.block_on(earnest::bot::run_command(&command, &scratch, job)) {
+            earnest::bot::Ended::Status(status, said) => (status, said),
+            other => panic!("{other:?}"),
+        }
+    };
+    // Nobody runs: it does not become the owner, by whose settings it would be bound.
+    let keys =
+        ["job", "person", "hour", "day"].map(|key| format!("--set bot.per_{key}_sats=90000"));
+    let rich = format!("--set bot.at_risk_sats=90000 {}", keys.join(" "));
+    let (status, said) =
+        run(&format!("accept c0ffee11 --yes {}", rich.replace("job_sats=9", "job_sats=5")));
+    assert_ne!(status, 0, "{said}");
+    assert!(said.contains("a bot's command starts none"), "{said}");
+    let (status, said) = run("run");
+    assert_eq!(status, 3, "{said}");
+    scene::play(&home.data().join("regtest"), || {
+        let (status, said) = run("accept c0ffee11 --yes");
+        assert_eq!(status, 3, "{said}");
+        assert!(said.contains("One job may cost 5,000 sat by automation"), "{said}");
+        let (status, said) = run("jobs");
+        assert_eq!(status, 0, "looking is free: {said}");
+        // A person is not bound.
+        home.run("accept c0ffee11 --yes --network regtest --chain-url http://127.0.0.1:1").ok();
+    });
+}
+
 #[test]
 fn keys_are_made_once() {
     let home = Home::new();

@@ -15,6 +15,8 @@ use serde::Serialize;
 use serde_json::Value;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
 
+use crate::market::Actor;
+
 /// What a command may use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct Limits {
@@ -251,6 +253,11 @@ fn spawn(
 
 /// What everything that a command starts has in its environment.
 const MARK: &str = "EARNEST_SCRATCH";
+
+/// Who asks in this process where a bot's command or hook started it: no person, whatever it says.
+pub fn command_actor() -> Option<Actor> {
+    std::env::var_os(MARK).map(|_| Actor::Bot("command".into()))
+}
 
 async fn feed(stdin: Option<tokio::process::ChildStdin>, job: Job) {
     if let (Some(mut stdin), Job::Json(value)) = (stdin, job) {

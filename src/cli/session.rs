@@ -93,6 +93,14 @@ impl Session {
         Ok(crate::app::ask_new_passphrase("New passphrase: ", "Once more: ")?)
     }
 
+    /// Refuses what a bot's command or hook may not do: own a directory, whose budgets would be its own word.
+    pub(super) fn only_a_person(&self, what: &str) -> Result<(), Failure> {
+        match crate::bot::command_actor() {
+            None => Ok(()),
+            Some(_) => Err(Failure::from(Trouble::from(market::person_only(what)))),
+        }
+    }
+
     /// Joins the process that owns the directory, or becomes it; does `work` and leaves, whatever happened.
     /// `what` names this
     /// process to whoever comes while it owns.
@@ -130,6 +138,12 @@ impl Session {
             Failure::new(Exit::Usage, "config", format!("{why:#}")).next("earnest config")
         })?;
         runtime()?.block_on(async {
+            // A bot's command asks as a bot, and of who owns already.
+            if let Some(actor) = crate::bot::command_actor() {
+                let joined = crate::rpc::connect(&config.network_dir()).await;
+                let handle = joined.map_err(|_| nobody_to_join())?;
+                return work(&handle.acting_as(&actor), out).await;
+            }
             let mut stop = pin!(interrupted());
             let mut opening = pin!(crate::rpc::open(setup, keys));
             // Signals first: they are heard before anything is opened.
@@ -215,6 +229,7 @@ impl Session {
     /// Draws at once, joins the owner of the directory or becomes it meanwhile, and leaves when the person
     /// does.
     pub(super) fn screen(&self, out: &mut Out) -> Result<Exit, Failure> {
+        self.only_a_person("The screen")?;
         let config = self.config()?;
         if !crate::app::vault(&config).exists() {
             self.welcome(out)?;
@@ -342,6 +357,11 @@ pub(super) async fn interrupted() -> Failure {
         _ = term.recv() => {}
     }
     failure
+}
+
+fn nobody_to_join() -> Failure {
+    let said = "No earnest runs here that could be joined, and a bot's command starts none. Nothing was done.";
+    Failure::new(Exit::Offline, "no-owner", said).next("earnest run")
 }
 
 pub(super) fn not_started(why: &anyhow::Error) -> Failure {

@@ -7,8 +7,9 @@ use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use earnest::engine::{
-    Answer, Balances, Call, Command, FactView, Fault, GigView, JobView, Line, MuteView, NodeStatus,
-    Notice, PersonView, Receipt, RelayHealth, RelayLimits, Snapshot, Store as _, Trouble,
+    Answer, Balances, BudgetView, Call, Command, FactView, Fault, GigView, JobView, Line, MuteView,
+    NodeStatus, Notice, PersonView, Receipt, RelayHealth, RelayLimits, Snapshot, Store as _,
+    Trouble,
 };
 use earnest::market::*;
 use earnest::rpc::{Place, Server};
@@ -178,6 +179,17 @@ impl Stage {
         self.parts.get(id).ok_or_else(none)
     }
 
+    fn allowed(&self, by: &Actor, command: &Command) -> Result<(), Trouble> {
+        let (job, ask) = match command {
+            Command::Accept { job, max_fee } => (job, Ask::Accept { max_fee: *max_fee }),
+            Command::Approve { job } => (job, Ask::Approve),
+            _ => return Ok(()),
+        };
+        let (budget, spent) = (Budget::default(), Spent::default());
+        allow(&self.part(job)?.job, by, &ask, &budget, spent, self.now)?;
+        Ok(())
+    }
+
     fn asked(&self, command: Command) -> Result<Receipt, Trouble> {
         let nonce = Nonce([7; 32]);
         let (job, ask) = match command {
@@ -248,6 +260,21 @@ impl Stage {
 impl Line for Stage {
     async fn call(&self, call: Call) -> Result<Answer, Trouble> {
         Ok(match call {
+            // As the engine does: first what a bot may ask at all.
+            Call::As { by, call } => {
+                if let Call::Do(command) = &*call {
+                    self.allowed(&by, command)?;
+                }
+                return self.call(*call).await;
+            }
+            Call::Budget => Answer::Budget(Box::new(BudgetView {
+                budget: Budget::default(),
+                at_risk: Msat::ZERO,
+                hour: Msat::ZERO,
+                day: Msat::ZERO,
+                halted: None,
+                waiting: vec![],
+            })),
             Call::Do(command) => Answer::Done(self.asked(*command)?),
             Call::History(id) => Answer::History(self.part(&id)?.history.clone()),
             Call::Payments => Answer::Payments(Vec::new()),

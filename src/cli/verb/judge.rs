@@ -187,6 +187,7 @@ impl Judge {
 
     /// Publishes what it does, then does it until it is told to stop.
     fn judge(&self, session: &Session, out: &mut Out) -> Result<Exit, Failure> {
+        session.only_a_person("Judging")?;
         let listing = publish(session, &self.listing, false, out)?;
         let config = session.config()?;
         let keys = session.keys(&config, out)?;

@@ -20,6 +20,7 @@ impl Run {
             out.line(crate::rpc::unit(&program).trim_end())?;
             return Ok(Exit::Done);
         }
+        session.only_a_person("Running earnest")?;
         let config = session.config()?;
         let keys = session.keys(&config, out)?;
         log::start(&config)?;
