@@ -52,6 +52,10 @@ pub const KEYS: &[Key] = &[
     open("bot.fee_ppm_max", "bots and agents: most for routing, millionths of the amount"),
     open("bot.fee_base_max_sats", "bots and agents: most for routing, sats on top"),
     open("bot.modes", "bots and agents: settlement modes they may use"),
+    open(
+        "bot.checks",
+        "bots and agents: kinds of checks they may rely on, any if none is named; required: only with one",
+    ),
     open("bot.approve_above_sats", "bots and agents: above this a person is asked, sats"),
     open("mcp.dry_run", "true: agents only say what they would do; false: they act, within bot.*"),
     open("log.level", "off, error, warn, info, debug or trace"),

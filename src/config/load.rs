@@ -10,7 +10,7 @@ use super::{
     Budget, Chain, Config, Error, Fees, Iroh, IrohRelay, KEYS, Limits, Log, Lsp, Mcp, Network,
     Password, Place, Policy, Secret, Source, file, value,
 };
-use crate::market::{Mode, Msat};
+use crate::market::{CHECK_WORDS, Mode, Msat};
 
 /// More relays than this only cost bandwidth and tell more people what you read.
 const MAX_RELAYS: usize = 32;
@@ -232,11 +232,8 @@ impl Draft {
     }
 
     fn relays(&mut self, network: Network) -> Result<Vec<Url>, Error> {
-        let texts: Vec<String> = match self.given.get("relays").map(|s| &s.given) {
-            Some(Given::Many(list)) => list.clone(),
-            Some(Given::One(text)) => {
-                text.split([',', ' ']).filter(|t| !t.is_empty()).map(str::to_owned).collect()
-            }
+        let texts: Vec<String> = match self.words("relays") {
+            Some(texts) => texts,
             None if network == Network::Regtest => Vec::new(),
             None => RELAYS.iter().map(|&r| r.to_owned()).collect(),
         };
@@ -277,6 +274,7 @@ impl Draft {
             )?)
             .unwrap_or(u32::MAX),
             modes: self.modes(usual.modes)?,
+            checks: self.checks()?,
         };
         budget.check().map_err(|(name, why)| {
             let key = match name {
@@ -291,14 +289,29 @@ impl Draft {
         Ok(budget)
     }
 
-    fn modes(&mut self, usual: Vec<Mode>) -> Result<Vec<Mode>, Error> {
-        let words: Vec<String> = match self.given.get("bot.modes").map(|s| &s.given) {
-            Some(Given::Many(list)) => list.clone(),
-            Some(Given::One(text)) => {
+    /// What a setting lists.
+    fn words(&self, key: &str) -> Option<Vec<String>> {
+        Some(match &self.given.get(key)?.given {
+            Given::Many(list) => list.clone(),
+            Given::One(text) => {
                 text.split([',', ' ']).filter(|t| !t.is_empty()).map(str::to_owned).collect()
             }
-            None => usual.iter().map(|mode| mode.word().to_owned()).collect(),
-        };
+        })
+    }
+
+    fn checks(&mut self) -> Result<Vec<String>, Error> {
+        let words = self.words("bot.checks").unwrap_or_default();
+        if let Some(word) = words.iter().find(|word| !CHECK_WORDS.contains(&word.as_str())) {
+            let why = format!("is some of {}, not `{word}`", CHECK_WORDS.join(", "));
+            return Err(self.wrong("bot.checks", why));
+        }
+        self.show("bot.checks", words.join(", "));
+        Ok(words)
+    }
+
+    fn modes(&mut self, usual: Vec<Mode>) -> Result<Vec<Mode>, Error> {
+        let usual = || usual.iter().map(|mode| mode.word().to_owned()).collect();
+        let words: Vec<String> = self.words("bot.modes").unwrap_or_else(usual);
         let mode = |word: &String| {
             let all = [Mode::Sealed, Mode::Direct, Mode::Escrow];
             let found = all.into_iter().find(|mode| mode.word() == word);

@@ -114,9 +114,18 @@ pub struct Budget {
     pub fee_base: Msat,
     /// Settlement modes that automation may use.
     pub modes: Vec<Mode>,
+    /// Kinds of checks that automation may rely on, any where none is named; and `required` where a delivery
+    /// must be held against one. Of [`CHECK_WORDS`].
+    #[serde(default)]
+    pub checks: Vec<String>,
     /// A job with a higher price needs a person's word.
     pub approve_above: Msat,
 }
+
+/// That a delivery must be held against a check.
+const REQUIRED: &str = "required";
+/// What [`Budget::checks`] may name: that there is a check at all, and the kinds of them.
+pub const CHECK_WORDS: [&str; 5] = [REQUIRED, "hash", "schema", "rules", "wasm"];
 
 /// Gigs of automation that may be open at once: no policy needs more, and a runaway is stopped there.
 pub const MOST_GIGS: usize = 1_000;
@@ -144,6 +153,7 @@ impl Default for Budget {
             fee_ppm: 10_000,
             fee_base: sat(10),
             modes: vec![Mode::Sealed, Mode::Direct, Mode::Escrow],
+            checks: Vec::new(),
             approve_above: sat(5_000),
         }
     }
@@ -368,6 +378,31 @@ pub fn allow_post(draft: &GigDraft, budget: &Budget, open: usize) -> Result<(), 
 /// `budget-mode`.
 pub fn allow_mode(budget: &Budget, mode: Mode) -> Result<(), Refusal> {
     modes(budget, &[mode])
+}
+
+/// Whether automation may rely on these checks: for each part of a job the kind of each; `None` is one whose
+/// body does not stand in the listing.
+///
+/// # Errors
+/// `budget-check`.
+pub fn allow_checks(budget: &Budget, parts: &[Vec<Option<&str>>]) -> Result<(), Refusal> {
+    let no = |what: String| {
+        let sentence = format!("{what} Nothing was done.");
+        Err(Refusal::new("budget-check", sentence).next("A person can allow it: bot.checks"))
+    };
+    let required = budget.checks.iter().any(|word| word == REQUIRED);
+    if required && parts.iter().any(Vec::is_empty) {
+        return no("Automation may pay only for what is held against a check.".into());
+    }
+    let kinds: Vec<&str> = budget.checks.iter().map(String::as_str).collect();
+    let any = kinds.iter().all(|word| *word == REQUIRED);
+    match parts.iter().flatten().find(|kind| kind.is_none_or(|kind| !kinds.contains(&kind))) {
+        Some(Some(kind)) if !any => no(format!("Automation may not rely on a check of kind {kind}.")),
+        Some(None) if !any => no(
+            "Automation may not rely on a check that does not stand in the gig: its kind is not known.".into(),
+        ),
+        _ => Ok(()),
+    }
 }
 
 /// What is never automation's to say.

@@ -103,6 +103,7 @@ fn told(view: &BudgetView) -> serde_json::Value {
         "day_limit_sats": view::sats(b.per_day),
         "one_person_a_day_sats": view::sats(b.per_person),
         "modes": b.modes,
+        "checks": b.checks,
         "wait_for_a_person": view.waiting,
         "note": "Kept by the engine for all bots and agents together. Only a person can change it: bot.* in the configuration.",
     })

@@ -65,6 +65,7 @@ pub(super) fn pocket_money() -> Budget {
         fee_ppm: 20_000,
         fee_base: sats(100),
         modes: vec![Mode::Sealed, Mode::Escrow],
+        checks: Vec::new(),
         approve_above: sats(12_000),
     }
 }

@@ -20,6 +20,7 @@ fn budget() -> Budget {
         fee_ppm: 10_000,
         fee_base: sats(10),
         modes: vec![Mode::Sealed],
+        checks: Vec::new(),
         approve_above: sats(21_000),
     }
 }
@@ -179,6 +180,57 @@ fn modes_and_prices_out_of_bounds_are_not_even_published() {
         assert_eq!(refused(post.map(drop)), code);
     }
     assert!(pair.core(Requester).posts().is_empty());
+}
+
+#[test]
+fn automation_relies_on_the_checks_that_a_person_allows() {
+    let pin = |body: &str| earnest::engine::pin(body.as_bytes()).unwrap();
+    let schema = pin(r#"{"v":1,"kind":"schema","scope":"whole","unit":"whole","schema":"{}"}"#);
+    let hash =
+        pin(&format!(r#"{{"v":1,"kind":"hash","scope":"whole","hash":"{}"}}"#, "ab".repeat(32)));
+    let gig = |pair: &Pair, checks: Vec<Pinned>| GigDraft {
+        modes: vec![Mode::Sealed],
+        quality: Quality { checks, ..Quality::default() },
+        ..pair.draft()
+    };
+    let post = |pair: &mut Pair, draft: &GigDraft| {
+        refused(pair.core_mut(Requester).acting(&bot(), |core| core.post(draft, vec![])).map(drop))
+    };
+    for (allowed, given, code) in [
+        (&[][..], vec![], "done"),
+        (&[], vec![hash.clone()], "done"),
+        (&["required"], vec![hash.clone()], "done"),
+        (&["required"], vec![], "budget-check"),
+        (&["schema"], vec![], "done"),
+        (&["schema"], vec![schema.clone()], "done"),
+        (&["schema"], vec![schema.clone(), hash.clone()], "budget-check"),
+        (&["schema", "required"], vec![], "budget-check"),
+        // Of one whose body is a file beside the gig, the kind is not known.
+        (&["schema"], vec![Pinned { body: None, ..schema.clone() }], "budget-check"),
+    ] {
+        let mut pair =
+            bounded(|budget| budget.checks = allowed.iter().map(ToString::to_string).collect());
+        let draft = gig(&pair, given);
+        assert_eq!(post(&mut pair, &draft), code, "{allowed:?}");
+    }
+
+    // A person's gig is a person's to publish; what a bot does with it is bound.
+    let mut pair = bounded(|budget| budget.checks = vec!["required".into()]);
+    let draft = gig(&pair, vec![]);
+    assert_eq!(post(&mut pair, &draft), "budget-check");
+    let open = pair.core_mut(Requester).post(&draft, vec![]).unwrap();
+    pair.quiet();
+    let wish = Wish { mode: None, price: None, tranches: None };
+    let id = pair.core_mut(Worker).bid(&open, wish, "I can.").unwrap();
+    pair.quiet();
+    assert_eq!(award(&mut pair, &id), "budget-check");
+    pair.core_mut(Requester).award(&id).unwrap();
+    pair.quiet();
+    pair.deliver("work.bin", 20_000).unwrap();
+    pair.quiet();
+    assert_eq!(accept(&mut pair, &id, sats(220)), "budget-check");
+    let ask = Ask::Accept { max_fee: sats(220) };
+    pair.core_mut(Requester).ask(&id, ask).unwrap();
 }
 
 #[derive(Debug, Clone)]

@@ -283,6 +283,7 @@ fn rows(view: &BudgetView) -> Vec<(&'static str, String)> {
         ("one person in a day", format!("at most {}", b.per_person)),
         ("routing", format!("at most {} ppm and {}", b.fee_ppm, b.fee_base)),
         ("modes", modes.join(", ")),
+        ("checks", if b.checks.is_empty() { "any or none".into() } else { b.checks.join(", ") }),
         ("left now", view.left().to_string()),
     ]
 }

@@ -209,6 +209,10 @@ fn a_mistake_is_refused_with_its_place() {
         ("[limits]\nmax_price_sats = 0", "is a whole number from 1"),
         ("[limits]\nmax_input_bytes = \"8 MiB\"", "is a whole number from 1"),
         ("[limits]\nmax_input_bytes = 1e3", "must be a text, a decimal number"),
+        (
+            "[bot]\nchecks = [\"schema\", \"words\"]",
+            "`bot.checks` is some of required, hash, schema, rules, wasm, not `words`",
+        ),
         ("[log]\nlevel = \"loud\"", "is off, error, warn"),
         ("[log]\nfile = \"\"", "is empty; name a path"),
     ] {

@@ -3,7 +3,11 @@
 
 use super::*;
 use crate::engine::BudgetView;
-use crate::market::{Actor, Charge, LONGEST_HALT, LONGEST_KEY, SWITCH_LOG, Spent, Switch};
+use crate::market::{
+    Actor, Charge, LONGEST_HALT, LONGEST_KEY, Pinned, Quality, SWITCH_LOG, Spent, Switch,
+    allow_checks,
+};
+use crate::verify::Check;
 
 /// The budget, the switch, and who asks at this moment.
 #[derive(Debug, Default)]
@@ -53,6 +57,11 @@ impl<S: Store> Core<S> {
             return Ok(decided);
         };
         let Some(job) = self.jobs.get(job) else { return Ok(decided) };
+        if matches!(ask, Ask::Award(_) | Ask::Fund { .. } | Ask::Accept { .. }) {
+            let pinned: Vec<&Pinned> = job.gig.offer.checks().collect();
+            let parts = job.agreed().parts().map(|part| kinds(&part.quality, &pinned));
+            allow_checks(&self.leash.budget, &parts.collect::<Vec<_>>())?;
+        }
         let spent = || Spent::of(self.jobs.values(), Some(&job.id), Some(&job.peer()), now);
         match crate::market::allow(job, &by, ask, &self.leash.budget, spent, now) {
             Ok(fact) => {
@@ -105,6 +114,11 @@ impl<S: Store> Core<S> {
             };
             let open = self.automated.iter().filter(takes).count();
             crate::market::allow_post(draft, &self.leash.budget, open)?;
+            let parts = match draft.milestones.is_empty() {
+                true => vec![kinds(&draft.quality, &[])],
+                false => draft.milestones.iter().map(|m| kinds(&m.quality, &[])).collect(),
+            };
+            allow_checks(&self.leash.budget, &parts)?;
         }
         Ok(None)
     }
@@ -162,4 +176,14 @@ impl<S: Store> Core<S> {
     pub fn charge(&self, id: &BidId) -> Option<&Charge> {
         self.jobs.get(id).map(|job| &job.charge)
     }
+}
+
+/// The kind of each check, read from its body: here, or where the gig has it. A bid names it by hash alone.
+fn kinds(quality: &Quality, pinned: &[&Pinned]) -> Vec<Option<&'static str>> {
+    let kind = |check: &Pinned| {
+        let there = || pinned.iter().find(|known| known.hash == check.hash)?.body.as_deref();
+        let body = check.body.as_deref().or_else(there)?;
+        Check::from_json(body.as_bytes()).ok().map(|check| check.word())
+    };
+    quality.checks.iter().map(kind).collect()
 }
