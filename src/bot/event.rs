@@ -5,7 +5,7 @@ use serde::Serialize;
 use crate::market::{EventId, Msat};
 
 /// One thing that a bot did, would do, or cannot do, and why.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 pub struct Event {
     /// Stable, kebab-case: `posted`, `awarded`, `accepted`, `delivered`, `refused`, `waits`...
     pub what: &'static str,
@@ -51,7 +51,7 @@ impl Event {
 }
 
 /// What a bot has to show for itself, read from the engine.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 pub struct Tally {
     /// Items of the queue that were read.
     pub items: u64,

@@ -8,8 +8,8 @@ use serde_json::{Map, Value, json};
 use super::Money;
 use super::deed::Told;
 use super::verb::{
-    bot, check, close, config, doctor, files, gigs, init, job, judge, man, mute, people, post,
-    relay, sandbox, schema, verify_proof, wallet, watch,
+    bot, check, close, config, doctor, files, gigs, help, init, job, judge, man, mute, people,
+    post, relay, sandbox, schema, verify_proof, wallet, watch,
 };
 use crate::config::KEYS;
 use crate::engine::{CaseView, ChannelInfo, GigView, JobView, Movement, RelayHealth};
@@ -86,7 +86,8 @@ const RECORDS: &[Entry] = records! {
     "mute" "who is muted": mute::Muted;
     "relays" "how each relay is doing": RelayHealth;
     "watch" "what happens": watch::Event<'static>;
-    "bot" "what automation may spend": bot::Shown<'static>;
+    "bot" "what a bot did and its tally, what a policy means, what automation may spend":
+        crate::bot::Event, crate::bot::Tally, bot::Explained, bot::Shown<'static>;
     "verify-proof" "a verdict": verify_proof::Judged;
     "check" "a check that was run, or named": check::Ran<'static>, check::Named<'static>;
     "doctor" "what was looked at": doctor::Found<'static>;
@@ -104,6 +105,7 @@ const RECORDS: &[Entry] = records! {
     "relay" "where it listens, or its settings": relay::Ready<'static>, Settings;
     "man" "a page that was written": man::Written<'static>;
     "schema" "a schema that can be asked for": schema::Named<'static>;
+    "help" "exit statuses, phases, settings, a topic": help::Status, help::Stand, help::Setting, help::Topic;
 };
 
 /// Of files that people write.
@@ -211,7 +213,7 @@ mod tests {
     use crate::cli::args::Args;
 
     /// What prints no record of its own: an owner, a protocol of others, a script.
-    const SILENT: &[&str] = &["run", "mcp", "relay-policy", "completions", "help"];
+    const SILENT: &[&str] = &["run", "mcp", "relay-policy", "completions"];
 
     #[test]
     fn every_verb_that_prints_records_has_a_schema_and_every_schema_compiles() {

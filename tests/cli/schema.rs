@@ -55,6 +55,11 @@ fn what_verbs_print_is_what_their_schemas_say() {
         "{\"v\":1,\"kind\":\"schema\",\"scope\":\"whole\",\"unit\":\"whole\",\"schema\":\"{}\"}",
     );
     home.file("work.json", "{}");
+    home.file("cheap.toml", "title = \"T\"\nprice = 1000\n");
+    home.file(
+        "bot.toml",
+        "[requester]\ngig = 'cheap.toml'\naccept = 'inspected'\n[worker]\nquery = '#x'\ncommand = ['true']\n",
+    );
     let key = "d41b22899549e1f3d335a31002cfd382174006e166d3e658e3a5eecdb6463573";
     let mut schemas = Schemas { home: &home, known: BTreeMap::new() };
     scene::play(&home.data().join("regtest"), || {
@@ -75,6 +80,13 @@ fn what_verbs_print_is_what_their_schemas_say() {
             ("check", "check run check.json work.json", 1),
             ("check", "check hash check.json", 1),
             ("post", "post gig.toml --dry-run", 1),
+            ("bot", "bot bot.toml --dry-run --once", 2),
+            ("bot", "bot explain bot.toml", 1),
+            ("bot", "bot budget", 1),
+            ("help", "help exit-codes", 9),
+            ("help", "help phases", 10),
+            ("help", "help config", 10),
+            ("help", "help json", 1),
             ("man", "man --out pages", 10),
             ("schema", "schema", 40),
             ("sandbox", "sandbox --list", 5),
@@ -104,6 +116,9 @@ fn what_verbs_print_is_what_their_schemas_say() {
             true,
         ),
         ("config-file", "[bot]\nper_jop_sats = 1\n", false),
+        ("policy-file", earnest::bot::EXAMPLE, true),
+        ("policy-file", "[worker]\nquery = '#x'\n", false),
+        ("policy-file", "[worker]\nquery = '#x'\ncommand = ['true']\nlok = '1s'\n", false),
     ] {
         let schema = home.run(&format!("schema {name} --json")).done();
         let file: toml::Table = text.parse().unwrap();

@@ -66,8 +66,8 @@ pub(in crate::cli) struct Shown<'a> {
     left: Msat,
 }
 
-#[derive(Serialize)]
-struct Explained {
+#[derive(Serialize, schemars::JsonSchema)]
+pub(in crate::cli) struct Explained {
     name: String,
     sentences: Vec<String>,
 }

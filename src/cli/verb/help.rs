@@ -1,6 +1,7 @@
 //! `earnest help`: a verb, or a topic.
 
 use clap::CommandFactory as _;
+use serde::Serialize;
 
 use crate::cli::args::Args;
 use crate::cli::session::Session;
@@ -73,6 +74,36 @@ Amounts are millisatoshis as decimal text, times are seconds since 1970, ids and
 What strangers wrote is cleaned of everything that could steer a terminal. Fields may be added.
 `earnest schema VERB` prints the JSON Schema of what a verb prints.";
 
+/// An exit status.
+#[derive(Serialize, schemars::JsonSchema)]
+pub(in crate::cli) struct Status {
+    meaning: &'static str,
+    status: u8,
+}
+
+/// Where a job can stand.
+#[derive(Serialize, schemars::JsonSchema)]
+pub(in crate::cli) struct Stand {
+    meaning: &'static str,
+    next: &'static str,
+    phase: &'static str,
+}
+
+/// A topic that is one text.
+#[derive(Serialize, schemars::JsonSchema)]
+pub(in crate::cli) struct Topic {
+    text: &'static str,
+    topic: &'static str,
+}
+
+/// A setting.
+#[derive(Serialize, schemars::JsonSchema)]
+pub(in crate::cli) struct Setting {
+    about: &'static str,
+    env: String,
+    key: &'static str,
+}
+
 impl Help {
     pub(crate) fn run(&self, session: &Session, out: &mut Out) -> Result<Exit, Failure> {
         match self.topic.first().map(String::as_str) {
@@ -125,7 +156,7 @@ fn exit_codes(out: &mut Out) -> Result<(), Failure> {
     let mut rows = Vec::new();
     for (exit, meaning) in EXIT_CODES {
         let status = exit.status();
-        out.record(&serde_json::json!({"status": status, "meaning": meaning}))?;
+        out.record(&Status { status, meaning })?;
         rows.push(vec![status.to_string(), (*meaning).to_owned()]);
     }
     Ok(out.table(&columns, &rows, "")?)
@@ -136,14 +167,14 @@ fn phases(out: &mut Out) -> Result<(), Failure> {
     let mut rows = Vec::new();
     for (phase, meaning, next) in PHASES {
         let phase = phase.word();
-        out.record(&serde_json::json!({"phase": phase, "meaning": meaning, "next": next}))?;
+        out.record(&Stand { phase, meaning, next })?;
         rows.push(vec![phase.to_owned(), (*meaning).to_owned(), (*next).to_owned()]);
     }
     Ok(out.table(&[left("stands"), left("what it means"), left("who acts next")], &rows, "")?)
 }
 
 fn json(out: &mut Out) -> Result<(), Failure> {
-    out.record(&serde_json::json!({"topic": "json", "text": JSON}))?;
+    out.record(&Topic { topic: "json", text: JSON })?;
     Ok(out.line(JSON)?)
 }
 
@@ -151,7 +182,7 @@ fn settings(out: &mut Out) -> Result<(), Failure> {
     let left = |name| Column { name, align: Align::Left };
     let mut rows = Vec::new();
     for key in KEYS {
-        out.record(&serde_json::json!({"key": key.name, "env": key.env(), "about": key.about}))?;
+        out.record(&Setting { key: key.name, env: key.env(), about: key.about })?;
         rows.push(vec![key.name.to_owned(), key.env(), key.about.to_owned()]);
     }
     out.table(&[left("setting"), left("environment"), left("what it sets")], &rows, "")?;
