@@ -27,7 +27,7 @@ mod place;
 mod server;
 
 pub use client::connect;
-pub use door::{Door, Owning, Part, first, keep, open, own, run};
+pub use door::{Door, Owning, Part, first, is_taken, keep, open, own, run};
 pub use frame::{MOST_ASKED, MOST_SAID, VERSION};
 pub use notify::{Notifier, unit};
 pub use place::{NotReached, Place};

@@ -23,7 +23,7 @@ use std::process::Stdio;
 
 use serde_json::Value;
 
-use shell::{Ended, Home, Running};
+use shell::{Ended, Home, Running, Served};
 
 const GIG: &str = "title = \"Label 300 cats\"\nsummary = \"Cats\"\ncontent = \"# Task\\nSay what you see.\"\n\
                    price = \"21000sat\"\ntags = [\"cats\"]\ndeliver = \"1h\"\ninputs = [\"cats.txt\"]\n";
@@ -639,6 +639,17 @@ fn a_relay_runs_until_it_is_told_to_stop_and_a_plugin_answers_line_by_line() {
     );
     assert_eq!(ended.ok(), format!("{verdict}{verdict}"));
     assert!(ended.err.contains("no request") && ended.err.contains("was skipped"), "{}", ended.err);
+}
+
+#[test]
+fn a_second_run_is_told_that_the_data_is_taken() {
+    let (world, home) = (Served::start(), Home::with_keys());
+    let flags = home.join(&world);
+    let _first = Running::start(&home, &flags);
+    let second = home.run(&format!("run --json {flags}")).failed(7);
+    assert_eq!((&second["code"], &second["money"]), (&"locked".into(), &"untouched".into()));
+    let said = second["message"].as_str().unwrap();
+    assert!(said.contains("runs in") && said.contains("nothing to do"), "{said}");
 }
 
 #[test]

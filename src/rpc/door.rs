@@ -223,6 +223,18 @@ pub async fn own<P: Part>(dir: &Path, part: P) -> anyhow::Result<Owning> {
     }
 }
 
+/// Another earnest owns the directory, and answers for it.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "An earnest runs in {0} already, and every other command finds it. There is nothing to do."
+)]
+struct Taken(String);
+
+/// Whether something does not run because another process owns the data directory.
+pub fn is_taken(why: &anyhow::Error) -> bool {
+    is_owned(why) || why.chain().any(|cause| cause.is::<Taken>())
+}
+
 /// `earnest run`: owns the directory without a screen until `stop` resolves or somebody asks the engine
 /// to stop, and tells systemd how it is doing.
 ///
@@ -243,9 +255,7 @@ pub async fn run(
     };
     match door {
         Door::Owner(owning) => keep(owning, &notifier, stop).await,
-        Door::Guest(_) => anyhow::bail!(
-            "An earnest runs in {dir} already, and every other command finds it. There is nothing to do."
-        ),
+        Door::Guest(_) => Err(Taken(dir).into()),
     }
 }
 

@@ -203,7 +203,7 @@ impl Judge {
         }));
         match ended {
             Ok(()) => Ok(Exit::Done),
-            Err(why) if crate::app::is_owned(&why) => {
+            Err(why) if crate::rpc::is_taken(&why) => {
                 let said = format!("{why:#} It judges there: this listing is deterministic.");
                 Err(Failure::new(Exit::Locked, "locked", said).next("earnest judge cases"))
             }

@@ -33,6 +33,9 @@ impl Run {
         }));
         match ended {
             Ok(()) => Ok(Exit::Done),
+            Err(why) if crate::rpc::is_taken(&why) => {
+                Err(Failure::new(Exit::Locked, "locked", format!("{why:#}")))
+            }
             Err(why) => {
                 Err(Failure::new(Exit::Failed, "not-run", format!("{why:#}"))
                     .next("earnest doctor"))
