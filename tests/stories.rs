@@ -2,9 +2,10 @@
 
 use std::io::{BufRead as _, BufReader};
 use std::path::PathBuf;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 
 use earnest::sandbox::{self, Play, Summary};
+use serde_json::{Value, json};
 
 /// The program that a party runs as a process of its own.
 fn exe() -> Option<PathBuf> {
@@ -189,18 +190,131 @@ fn nwc_notices_every_way_in_which_it_is_broken() {
     notices_every_way_in_which_it_is_broken("nwc");
 }
 
-/// Of a story that is told through the front ends of the program.
-fn told_by_the_program(name: &str, way: Option<&str>) -> (bool, serde_json::Value) {
+/// Of a story that is told by the program, with more on its command line: the exit status and the summary.
+fn told_with(name: &str, more: impl FnOnce(&mut Command)) -> (Option<i32>, Value) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_earnest"));
     command.args(["sandbox", "--script", name, "--json"]);
-    if let Some(way) = way {
-        command.args(["--break", way]);
-    }
+    more(&mut command);
     let ended = command.output().expect("the program runs");
     let told = String::from_utf8(ended.stdout).expect("text");
     let last = told.lines().last().unwrap_or_default();
-    let summary = serde_json::from_str(last).unwrap_or_else(|_| panic!("{name}: {told}"));
-    (ended.status.success(), summary)
+    let summary = serde_json::from_str(last).unwrap_or_else(|_| {
+        panic!("{name}: {told}{}", String::from_utf8_lossy(&ended.stderr));
+    });
+    (ended.status.code(), summary)
+}
+
+/// Of a story that is told through the front ends of the program.
+fn told_by_the_program(name: &str, way: Option<&str>) -> (bool, Value) {
+    let (status, summary) = told_with(name, |command| {
+        if let Some(way) = way {
+            command.args(["--break", way]);
+        }
+    });
+    (status == Some(0), summary)
+}
+
+/// The claims of a summary that did not hold.
+fn failed(summary: &Value) -> Vec<&Value> {
+    let claims = summary["asserts"].as_array().expect("claims");
+    claims.iter().filter(|claim| claim["ok"] == false).collect()
+}
+
+#[test]
+fn first_job_hands_over_any_file_however_it_is_called() {
+    let room = tempfile::tempdir().expect("a folder");
+    // Every byte there is, over more than one chunk; and a text.
+    let bytes: Vec<u8> = (0..=255).cycle().take(40_000).collect();
+    for (n, (name, bytes)) in
+        [("-лодка № 1, 写真 'é'.bin", bytes.as_slice()), ("a b.txt", b"\xff\x00")]
+            .iter()
+            .enumerate()
+    {
+        std::fs::write(room.path().join(name), bytes).expect("a file");
+        let world = room.path().join(n.to_string());
+        let (status, summary) = told_with("first-job", |command| {
+            command.current_dir(room.path()).arg(format!("--file={name}"));
+            command.arg("--dir").arg(&world);
+        });
+        assert_eq!(status, Some(0), "{name}: {:#?}", failed(&summary));
+        assert_eq!((&summary["ok"], &summary["diff_msat"]), (&true.into(), &0.into()), "{summary}");
+        let files = summary["files"].as_array().expect("files");
+        let file = files.iter().find(|file| file["sent"] == *name).expect("the deliverable");
+        let received = file["received"].as_str().expect("where it lies");
+        assert_eq!(&std::fs::read(received).expect("it is there"), bytes, "{name}");
+    }
+}
+
+#[test]
+fn first_job_cannot_sell_an_empty_file_and_says_so() {
+    let room = tempfile::tempdir().expect("a folder");
+    std::fs::write(room.path().join("empty"), b"").expect("a file");
+    let (status, summary) = told_with("first-job", |command| {
+        command.current_dir(room.path()).args(["--file", "empty"]);
+    });
+    assert_eq!((status, &summary["ok"]), (Some(1), &false.into()), "{summary:#}");
+    let failed = failed(&summary);
+    let end = failed.iter().find(|claim| claim["name"] == "the job runs to its end");
+    let why = end.expect("it did not")["saw"].to_string();
+    assert!(why.contains("is empty: there is nothing to hand over"), "{why}");
+    assert_eq!((&summary["payments"], &summary["diff_msat"]), (&json!([]), &0.into()));
+}
+
+/// `earnest relay` as it comes: it gives gift wraps to their recipient only.
+struct RelayOfOurs(Child, String);
+
+impl RelayOfOurs {
+    fn start(room: &std::path::Path) -> Self {
+        std::fs::write(room.join("relay.toml"), "[listen]\naddress = \"127.0.0.1:0\"\n")
+            .expect("a file");
+        let mut command = Command::new(env!("CARGO_BIN_EXE_earnest"));
+        command.current_dir(room).args(["relay", "--config", "relay.toml", "--json"]);
+        let mut child = command.stdout(Stdio::piped()).spawn().expect("the program runs");
+        let mut ready = String::new();
+        let out = child.stdout.take().expect("a pipe");
+        BufReader::new(out).read_line(&mut ready).expect("it says where it is");
+        let ready: Value = serde_json::from_str(&ready).expect("a record");
+        Self(child, ready["relay"].as_str().expect("its address").to_owned())
+    }
+}
+
+impl Drop for RelayOfOurs {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[test]
+fn first_job_runs_over_a_relay_that_shows_wraps_to_their_recipient_only() {
+    let room = tempfile::tempdir().expect("a folder");
+    let relay = RelayOfOurs::start(room.path());
+    let (status, summary) = told_with("first-job", |command| {
+        command.args(["--relay", &relay.1]);
+    });
+    assert_eq!(status, Some(0), "{:#?}", failed(&summary));
+    assert_eq!((&summary["ok"], &summary["diff_msat"]), (&true.into(), &0.into()), "{summary:#}");
+    // To us, who are nobody's recipient, it shows the listing and no wrap.
+    let kinds = &summary["events_by_kind"];
+    assert!(kinds["30402"].as_u64().is_some_and(|n| n >= 1), "{kinds}");
+    assert_eq!(kinds["1059"], Value::Null, "{kinds}");
+}
+
+#[test]
+fn first_job_that_is_broken_ends_with_status_1_and_names_what_failed() {
+    for (way, claim) in [
+        ("no-money", "the job runs to its end"),
+        ("swapped-file", "people-clean.csv arrived as it was sent"),
+    ] {
+        let (status, summary) = told_with("first-job", |command| {
+            command.args(["--break", way]);
+        });
+        assert_eq!((status, &summary["ok"]), (Some(1), &false.into()), "{way}: {summary:#}");
+        assert!(
+            failed(&summary).iter().any(|failed| failed["name"] == claim),
+            "{way}: {summary:#}"
+        );
+    }
 }
 
 #[test]
