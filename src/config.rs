@@ -109,6 +109,13 @@ pub struct Lsp {
     pub token: Option<Secret>,
 }
 
+impl Lsp {
+    /// As people write it: `id@host:port`.
+    pub fn peer(&self) -> String {
+        format!("{}@{}", self.node_id, self.address)
+    }
+}
+
 /// Which iroh relay helps two peers that cannot reach each other.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum IrohRelay {

@@ -14,6 +14,7 @@
 //! ```
 
 mod errand;
+mod faucet;
 mod headless;
 mod keymap;
 mod model;
@@ -26,6 +27,7 @@ mod terminal;
 mod theme;
 mod update;
 
+pub use faucet::{Faucet, Wanted};
 pub use headless::Headless;
 pub use keymap::{Act, Bind, Context, KEYMAP, key};
 pub use model::{

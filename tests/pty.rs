@@ -9,8 +9,13 @@ mod tty;
 #[path = "cli/shell.rs"]
 mod shell;
 
+use std::collections::BTreeSet;
+
 use shell::{Home, Served};
 use tty::Tty;
+
+/// Keys that a person presses in a minute without haste.
+const A_MINUTE: usize = 120;
 
 /// A person in a served sandbox, and the flags that make it so.
 fn person() -> (Served, Home, String) {
@@ -118,4 +123,82 @@ fn without_a_terminal_it_prints_help() {
     let ended = Home::new().run("");
     assert_eq!(ended.status, 2);
     assert!(ended.all().contains("Usage: earnest"), "{}", ended.all());
+}
+
+/// The number behind these words on the screen.
+fn number(tty: &Tty, words: &str) -> u64 {
+    let text = tty.text();
+    let row = text.lines().find_map(|row| row.split_once(words)).unwrap();
+    let number = row.1.trim_start().split(' ').next().unwrap();
+    number.replace(',', "").parse().unwrap_or_else(|_| panic!("no number after {words}:\n{text}"))
+}
+
+/// As people read it.
+fn thousands(sats: u64) -> String {
+    format!("{},{:03} sat", sats / 1_000, sats % 1_000)
+}
+
+/// The ten words of a gig, as they stand on the screen: some of them, until it is scrolled.
+fn bullets(tty: &Tty) -> Vec<String> {
+    let text = tty.text();
+    let listed = text.lines().filter_map(|row| row.split('•').nth(1));
+    let bare = listed.map(|rest| rest.trim_end_matches('│').trim().to_owned());
+    bare.filter(|word| !word.is_empty() && word.bytes().all(|b| b.is_ascii_lowercase())).collect()
+}
+
+#[test]
+fn a_newcomer_does_a_first_job_by_reading_the_screen() {
+    let home = Home::new();
+    let mut tty = Tty::start(&home, "sandbox --seed 5 --pace 2", &[]);
+    // The way in is on the screen: / searches, b bids.
+    tty.sees("1 Gigs").sees("b bid").sees("/ search");
+    tty.types("/").types("#by-hand sort").sees("Sort ten words").types("\r");
+    // What it nets is known once the provider has named its terms.
+    tty.sees("at least").types("b").sees("Bid on a gig").types("\t\t\t\r");
+    tty.types("3").sees("▸ working").sees("d deliver");
+    let price = number(&tty, "you earn");
+    let mut words = BTreeSet::new();
+    tty.types("\r");
+    loop {
+        words.extend(bullets(&tty));
+        if words.len() == 10 {
+            break;
+        }
+        let before = tty.text();
+        assert!(tty.pressed() < A_MINUTE, "the words are not there: {words:?}\n{before}");
+        tty.types("j").turns(&before);
+    }
+    home.file("sorted.txt", &words.into_iter().collect::<Vec<_>>().join("\n"));
+    tty.types("d").sees("The requester can read it at once");
+    tty.types("sorted.txt").types("\t\t\r").types("g").sees("✓ settled");
+    // The provider keeps a hundredth for the channel that the payment opened.
+    let earned = thousands(price - price / 100);
+    tty.sees(&format!("received       {earned}"));
+    tty.types("4").sees(&format!("+{earned}")).sees(&format!("yours in all   {earned}"));
+    assert_eq!(tty.leaves(), 0, "{}", tty.raw());
+    assert!(!tty.taken() && tty.sane(), "{}", tty.text());
+    assert!(tty.pressed() <= A_MINUTE, "{} keys", tty.pressed());
+}
+
+#[test]
+fn a_newcomer_fills_a_wallet_from_the_faucet_and_posts_a_gig() {
+    let home = Home::new();
+    let mut tty = Tty::start(&home, "sandbox --seed 6 --pace 2", &[]);
+    tty.sees("✓ node")
+        .types("4")
+        .sees("c play coins")
+        .types("c")
+        .sees("can spend      200,000 sat");
+    // With whom a channel is opened stands there already.
+    tty.types("n").sees("It is with your LSP").types("\t\t\r");
+    tty.sees("Open this channel?").types("100000").answers("Open this channel?", "\r");
+    tty.types("v").sees("✓ with");
+    tty.types("2").types("n").sees("A new gig").types("Count the boats").types(&"\t".repeat(9));
+    tty.types("One number for each picture.").types("\t\r").sees("p publishes").types("p");
+    tty.sees("Publish this gig?")
+        .until("it can be paid", |screen| !screen.contents().contains("are missing"));
+    tty.answers("Publish this gig?", "y").sees("0 of 1 awarded");
+    tty.types("1").types("/").types("count boats").sees("Count the b").sees("by             you");
+    assert_eq!(tty.types("\r").leaves(), 0, "{}", tty.raw());
+    assert!(!tty.taken() && tty.sane(), "{}", tty.text());
 }

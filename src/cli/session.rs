@@ -246,6 +246,8 @@ impl Session {
             themes: Some(folder.join("themes")),
             banner: None,
             lsp_fee_cap: (u64::from(config.fees.lsp_ppm_max), crate::app::MOST_LSP_FEE),
+            lsp: config.lsp.as_ref().map(crate::config::Lsp::peer),
+            faucet: None,
         };
         runtime()?.block_on(async {
             let ended = crate::tui::run(crate::rpc::open(setup, keys), options).await;

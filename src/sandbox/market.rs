@@ -139,6 +139,14 @@ impl Market {
         self.mood.send_replace(Mood::Open);
     }
 
+    /// Pays coins from the faucet to an address, in a block at once.
+    ///
+    /// # Errors
+    /// The chain does not take it; no coin has moved then.
+    pub async fn fund(&self, address: &str, sats: u64) -> anyhow::Result<()> {
+        self.town.fund(address, sats).await
+    }
+
     /// Everybody's money. Exact while nothing moves: [`Market::rest`] before.
     ///
     /// # Errors

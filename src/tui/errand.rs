@@ -6,10 +6,11 @@ use std::path::{Path, PathBuf};
 use crate::engine::{Command, Handle, Receipt};
 use crate::market::{Attachment, BidId, Digest, LONGEST_DRAFT, WrittenGig};
 use crate::text::Raw;
+use crate::tui::faucet::{Faucet, coins};
 use crate::tui::{Do, Msg, Said};
 
-/// Asks, and answers with what came of it.
-pub(super) async fn ask(handle: Handle, what: Do) -> Msg {
+/// Asks, and answers with what came of it. There is a faucet in a sandbox only.
+pub(super) async fn ask(handle: Handle, faucet: Option<Faucet>, what: Do) -> Msg {
     match what {
         Do::Ask(id, command) => {
             let answer = handle.ask(at_home(*command)).await;
@@ -29,6 +30,7 @@ pub(super) async fn ask(handle: Handle, what: Do) -> Msg {
         Do::Wallet(id, command) => {
             Msg::Wallet(id, handle.wallet(*command).await.map_err(Said::from))
         }
+        Do::Coins(id) => Msg::Coins(id, coins(&handle, faucet).await),
         Do::Payments => Msg::Payments(handle.payments().await.map_err(Said::from)),
         Do::Preview(id, gig) => Msg::Previewed(id, preview(&handle, *gig).await),
         _ => Msg::Wake,

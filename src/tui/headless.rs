@@ -131,7 +131,7 @@ impl Headless {
                 | Do::Edit(_)
                 | Do::Save(_) => {}
                 asks => {
-                    self.asked.spawn(ask(self.handle.clone(), asks));
+                    self.asked.spawn(ask(self.handle.clone(), None, asks));
                 }
             }
         }

@@ -91,6 +91,8 @@ pub enum Act {
     Pay,
     /// Channels instead of payments, or back.
     Channels,
+    /// Play money, in a sandbox.
+    Faucet,
     /// Open a channel.
     OpenChannel,
     /// Close the selected channel together with the other side.
@@ -189,6 +191,7 @@ pub const KEYMAP: &[Bind] = &[
     bind(On(Wallet), &["p"], Act::Pay, "pay", Some(0)),
     bind(On(Wallet), &["v"], Act::Channels, "channels or payments", Some(1)),
     bind(On(Wallet), &["a"], Act::Address, "address on the chain", Some(2)),
+    bind(On(Wallet), &["c"], Act::Faucet, "play coins (sandbox)", Some(0)),
     bind(On(Wallet), &["n"], Act::OpenChannel, "open a channel", Some(3)),
     bind(On(Wallet), &["x"], Act::CloseChannel, "close channel", Some(3)),
     bind(On(Wallet), &["f"], Act::ForceClose, "force it closed", Some(7)),

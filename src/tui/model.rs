@@ -249,6 +249,10 @@ pub struct Model {
     pub network: Network,
     /// What this is a window on, when it is not the real market: shown on every screen.
     pub banner: Option<&'static str>,
+    /// Whether there is a faucet: in a sandbox.
+    pub faucet: bool,
+    /// Who opens just-in-time channels, as `id@host:port`: the first to open one with.
+    pub lsp: Option<String>,
     /// What a person chose.
     pub settings: Settings,
     /// Themes of the person's own.
@@ -328,6 +332,8 @@ impl Model {
             at: Moment::default(),
             network,
             banner: None,
+            faucet: false,
+            lsp: None,
             settings,
             own_themes: Vec::new(),
             theme,

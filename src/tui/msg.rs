@@ -6,7 +6,7 @@ use crate::engine::{
     Command, FactView, Fault, GigView, LedgerRow, Notice, Receipt, Trouble, WalletAnswer,
     WalletCommand,
 };
-use crate::market::{BidId, EventId, Gig, Query, WrittenGig};
+use crate::market::{BidId, EventId, Gig, Msat, Query, WrittenGig};
 use crate::text::{Clean, Limit, Raw};
 use crate::tui::Settings;
 
@@ -44,6 +44,8 @@ pub enum Msg {
     History(BidId, Result<Vec<FactView>, Said>),
     /// What the wallet says: to a command by hand under its number, else under 0.
     Wallet(u64, Result<WalletAnswer, Said>),
+    /// What the faucet gave.
+    Coins(u64, Result<Msat, Said>),
     /// The payment ledger.
     Payments(Result<Vec<LedgerRow>, Said>),
     /// What strangers would see of a gig, and the gig with its files read.
@@ -78,6 +80,8 @@ pub enum Do {
     Payments,
     /// Ask the wallet.
     Wallet(u64, Box<WalletCommand>),
+    /// Ask the faucet for play money.
+    Coins(u64),
     /// Show what strangers would see, reading the files that the text names.
     Preview(u64, Box<WrittenGig>),
     /// Put a text on the clipboard.

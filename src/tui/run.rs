@@ -17,7 +17,7 @@ use crate::rpc::Door;
 use crate::tui::errand::ask;
 use crate::tui::terminal::Terminal;
 use crate::tui::theme::{Depth, Theme};
-use crate::tui::{Do, Model, Moment, Msg, Said, Settings, draw, update};
+use crate::tui::{Do, Faucet, Model, Moment, Msg, Said, Settings, draw, update};
 
 /// Two frames are at least this far apart: 60 a second.
 const FRAME: Duration = Duration::from_millis(16);
@@ -38,6 +38,10 @@ pub struct Options {
     pub banner: Option<&'static str>,
     /// What an LSP may keep of a payment: parts per million, and the floor that applies whatever they say.
     pub lsp_fee_cap: (u64, Msat),
+    /// The LSP, as `id@host:port`, if one is configured.
+    pub lsp: Option<String>,
+    /// Where play money comes from, in a sandbox.
+    pub faucet: Option<Faucet>,
 }
 
 /// How it ended.
@@ -81,6 +85,7 @@ struct Front {
     keys: Option<EventStream>,
     began: Instant,
     settings: Option<PathBuf>,
+    faucet: Option<Faucet>,
     dirty: bool,
     drawn: Option<Instant>,
     quit: bool,
@@ -102,6 +107,8 @@ impl Front {
         let mut model = Model::new(options.network, settings, size);
         model.banner = options.banner;
         model.lsp_fee_cap = options.lsp_fee_cap;
+        model.lsp.clone_from(&options.lsp);
+        model.faucet = options.faucet.is_some();
         model.depth = depth();
         if let Some(why) = why {
             model.say(crate::engine::Severity::Warn, why);
@@ -123,6 +130,7 @@ impl Front {
             keys: Some(EventStream::new()),
             began: started(),
             settings: options.settings.clone(),
+            faucet: options.faucet.clone(),
             dirty: true,
             drawn: None,
             quit: false,
@@ -297,7 +305,7 @@ impl Front {
         let Some(handle) = self.engine.as_ref().map(|engine| engine.door.handle().clone()) else {
             return;
         };
-        self.asked.spawn(ask(handle, what));
+        self.asked.spawn(ask(handle, self.faucet.clone(), what));
     }
 }
 

@@ -60,6 +60,7 @@ pub(super) fn concerns(model: &Model, snapshot: &Snapshot, act: Act) -> bool {
         Act::Rule(_) | Act::CaseNote => {
             cases::chosen(model, snapshot).is_some_and(|case| !case.phase.is_over())
         }
+        Act::Faucet => model.faucet,
         Act::Publish => model.drafting.is_some(),
         Act::CloseGig => post::chosen(model, snapshot).is_some(),
         Act::CloseChannel | Act::ForceClose => wallet::channel(model, snapshot).is_some(),
@@ -80,6 +81,7 @@ pub(super) fn may(model: &Model, snapshot: &Snapshot, act: Act) -> Result<(), St
             | Act::Receive
             | Act::Address
             | Act::Pay
+            | Act::Faucet
             | Act::OpenChannel
             | Act::CloseChannel
             | Act::ForceClose
@@ -96,6 +98,7 @@ pub(super) fn may(model: &Model, snapshot: &Snapshot, act: Act) -> Result<(), St
     match act {
         Act::Verb(verb) => jobs::may(model, snapshot, verb),
         Act::Bid => gigs::may_bid(model, snapshot),
+        Act::Faucet => wallet::may_ask_coins(model),
         Act::Publish => post::may_publish(model),
         Act::CloseGig => post::may_close(model, snapshot),
         Act::Rule(whose) => cases::may_rule(model, snapshot, whose),

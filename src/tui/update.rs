@@ -80,6 +80,10 @@ pub fn update(model: &mut Model, snapshot: &Snapshot, at: Moment, msg: Msg) -> V
             wallet::heard(model, id, answer);
             Vec::new()
         }
+        Msg::Coins(id, answer) => {
+            wallet::coins_came(model, id, answer);
+            Vec::new()
+        }
         Msg::Previewed(id, answer) => {
             if let Some(drafting) = model.drafting.as_mut().filter(|d| d.asked == Some(id)) {
                 drafting.preview = Some(answer.map_err(|said| said.text).map(|both| {
@@ -402,7 +406,11 @@ fn act_on(model: &mut Model, snapshot: &Snapshot, act: Act) -> Vec<Do> {
         }
         Act::Pay => model.layers.push(Layer::Form(Box::new(wallet::pay(snapshot)))),
         Act::Channels => wallet::turn(model),
-        Act::OpenChannel => model.layers.push(Layer::Form(Box::new(wallet::open(snapshot)))),
+        Act::OpenChannel => {
+            let form = wallet::open(model, snapshot);
+            model.layers.push(Layer::Form(Box::new(form)));
+        }
+        Act::Faucet => return vec![wallet::ask_coins(model)],
         Act::CloseChannel => wallet::close(model, snapshot, false),
         Act::ForceClose => wallet::close(model, snapshot, true),
     }

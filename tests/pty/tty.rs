@@ -12,6 +12,9 @@ use crate::shell::Home;
 /// How long anything may take; a machine under load is slow.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// How long a key may take to do something before it is pressed again.
+const SOON: Duration = Duration::from_millis(500);
+
 const LOOK: Duration = Duration::from_millis(10);
 const TRIES: u32 = 6_000;
 
@@ -24,6 +27,7 @@ pub(crate) struct Tty {
     shown: Shown,
     sent: Arc<Mutex<Vec<u8>>>,
     reader: Option<std::thread::JoinHandle<()>>,
+    pressed: usize,
 }
 
 impl Tty {
@@ -57,7 +61,7 @@ impl Tty {
             }
         });
         let keys = pty.master.take_writer().unwrap();
-        Self { master: pty.master, keys, child, shown, sent, reader: Some(reader) }
+        Self { master: pty.master, keys, child, shown, sent, reader: Some(reader), pressed: 0 }
     }
 
     /// Every byte that the terminal was sent, as text.
@@ -92,9 +96,54 @@ impl Tty {
     }
 
     pub(crate) fn types(&mut self, keys: &str) -> &mut Self {
+        // What begins with an escape is one key.
+        self.pressed += if keys.starts_with('\x1b') { 1 } else { keys.chars().count() };
         self.keys.write_all(keys.as_bytes()).unwrap();
         self.keys.flush().unwrap();
         self
+    }
+
+    /// Keys so far.
+    pub(crate) fn pressed(&self) -> usize {
+        self.pressed
+    }
+
+    /// Answers a question, again and again until it is gone: it is deaf when it has just come.
+    #[track_caller]
+    pub(crate) fn answers(&mut self, question: &str, key: &str) -> &mut Self {
+        self.sees(question);
+        for _ in 0..TRIES {
+            self.types(key);
+            let (parser, changed) = &*self.shown;
+            let waiting =
+                |parser: &mut vt100::Parser| parser.screen().contents().contains(question);
+            let (shown, late) =
+                changed.wait_timeout_while(parser.lock().unwrap(), SOON, waiting).unwrap();
+            drop(shown);
+            if !late.timed_out() {
+                return self;
+            }
+        }
+        panic!("it is not answered: {question}\n{}", self.text());
+    }
+
+    /// Waits until the screen is another one than this.
+    #[track_caller]
+    pub(crate) fn turns(&mut self, before: &str) -> &mut Self {
+        self.until("something else", |screen| screen.contents() != before)
+    }
+
+    /// Leaves by the key for it, also when it is asked back.
+    #[track_caller]
+    pub(crate) fn leaves(&mut self) -> u32 {
+        let asked = "Quit anyway?";
+        self.types("q").until("it is gone, or asks", |screen| {
+            !screen.alternate_screen() || screen.contents().contains(asked)
+        });
+        if self.taken() {
+            self.answers(asked, "y");
+        }
+        self.ended()
     }
 
     pub(crate) fn size(&mut self, cols: u16, rows: u16) {

@@ -1,7 +1,7 @@
 //! What people do, by keys: search, bid, deliver, post, and every action that cannot be done says why.
 
 use earnest::engine::{Command, Receipt};
-use earnest::market::{EventId, Phase, Role, Verb};
+use earnest::market::{EventId, Mode, Phase, Role, Verb};
 use earnest::tui::{Context, Do, Found, KEYMAP, Msg, Said, Screen, offers};
 
 use crate::stage::{Stage, fed, full, gigs, job, market, sats};
@@ -104,6 +104,23 @@ fn a_worker_delivers() {
     let id = *stage.model.asked.keys().next().unwrap();
     stage.send(Msg::Answered(id, Err(said)));
     stage.says("The file cannot be read.");
+}
+
+#[test]
+fn who_delivers_is_told_who_can_read_it_and_when() {
+    let id = EventId([12; 32]);
+    for (mode, told, button) in [
+        (Mode::Sealed, "nobody can open it before 55,000 sat are paid", "[ Seal and deliver ]"),
+        (Mode::Direct, "can read it at once, before 55,000 sat are paid", "[ Deliver ]"),
+        (Mode::Escrow, "can read it at once: 55,000 sat are locked for you", "[ Deliver ]"),
+    ] {
+        let mut market = market();
+        let mut job = (*market.jobs[&id]).clone();
+        job.mode = mode;
+        market.jobs.insert(id, std::sync::Arc::new(job));
+        let mut stage = Stage::up((120, 40), market, gigs());
+        stage.keys("3 / T r a n s enter d").says(told).says(button);
+    }
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use earnest::engine::{Command, EscrowView, HandPayment, Offered, WalletAnswer, WalletCommand};
 use earnest::market::{EventId, Mode, Msat, PaymentHash, Phase, Role, Verb, escrow_risk};
-use earnest::tui::Msg;
+use earnest::tui::{Do, Msg, Said};
 
 use crate::stage::{Stage, full, job, market, sats};
 
@@ -294,4 +294,41 @@ fn a_channel_is_closed_only_after_a_question() {
     assert_eq!(asked, Some(WalletCommand::CloseChannel { id, force: true }));
     stage.answer_wallet(Err(earnest::tui::Said::new("The peer is away. No money moved.")));
     stage.says("The peer is away. No money moved.");
+}
+
+#[test]
+fn play_coins_come_from_the_faucet_of_a_sandbox_and_nowhere_else() {
+    let mut stage = full((120, 40));
+    stage.keys("4").silent("c play coins").keys("c").says("There is no faucet here");
+    assert!(!stage.todo.iter().any(|one| matches!(one, Do::Coins(_))));
+    stage.model.faucet = true;
+    let asked = |stage: &mut Stage| {
+        stage.todo.clear();
+        stage.keys("esc").says("c play coins").keys("c").says("The faucet is asked");
+        stage.todo.iter().find_map(|one| if let Do::Coins(id) = one { Some(*id) } else { None })
+    };
+    let id = asked(&mut stage).expect("the faucet is asked");
+    stage.send(Msg::Coins(id, Ok(sats(200_000))));
+    stage.says("200,000 sat are on the chain: yours in a moment");
+    let id = asked(&mut stage).expect("the faucet is asked again");
+    stage.send(Msg::Coins(id, Err(Said::new("The faucet gave nothing: it is dry."))));
+    stage.says("The faucet gave nothing: it is dry.");
+    assert!(stage.model.asked.is_empty(), "nothing is waited for");
+}
+
+#[test]
+fn a_channel_is_with_the_lsp_unless_somebody_else_is_named() {
+    let mut stage = full((120, 40));
+    stage.keys("4 n").silent("your LSP").keys("tab tab enter").says("With whom?").keys("esc");
+    let lsp = format!("{}@127.0.0.1:9735", "02".repeat(33));
+    stage.model.lsp = Some(lsp.clone());
+    stage.keys("6").says("127.0.0.1:9735");
+    stage.keys("4 n").says("It is with your LSP").keys("tab tab enter").says("Open this channel?");
+    stage.typed("100000").keys("enter");
+    match stage.by_hand() {
+        Some((_, WalletCommand::OpenChannel { peer, sats })) => {
+            assert_eq!((peer, sats), (lsp, 100_000));
+        }
+        other => panic!("{other:?}"),
+    }
 }

@@ -9,11 +9,13 @@ use std::time::Duration;
 
 use serde::Serialize;
 use tokio::sync::broadcast::error::RecvError;
+use tokio::sync::mpsc::Receiver;
 
 use crate::cli::session::{Session, interrupted, runtime};
 use crate::cli::{Column, Exit, Failure, Out, log};
 use crate::sandbox::{Market, MarketSetup, Pace, Places, Play, Point, StepTaken, Story, Summary};
 use crate::text::Align;
+use crate::tui::{Ended, Wanted};
 
 /// Try everything on real parts without real money.
 ///
@@ -280,19 +282,36 @@ async fn visit(market: &Market, out: &mut Out) -> Result<(), Failure> {
     let config = newcomer.config().map_err(|why| broken(&why))?;
     let keys = newcomer.keys().map_err(|why| broken(&why))?;
     let setup = crate::app::from_config(&config, "earnest sandbox").map_err(|why| broken(&why))?;
+    let (faucet, wanted) = tokio::sync::mpsc::channel(1);
     let options = crate::tui::Options {
         network: config.network,
         settings: Some(newcomer.data_dir.join("screen.toml")),
         themes: Some(newcomer.data_dir.join("themes")),
         banner: Some("sandbox: play money"),
         lsp_fee_cap: (u64::from(config.fees.lsp_ppm_max), crate::app::MOST_LSP_FEE),
+        lsp: config.lsp.as_ref().map(crate::config::Lsp::peer),
+        faucet: Some(faucet),
     };
-    let ended = crate::tui::run(crate::rpc::open(setup, keys), options).await;
+    let ended = tokio::select! {
+        ended = crate::tui::run(crate::rpc::open(setup, keys), options) => ended,
+        ended = pour(market, wanted) => ended,
+    };
     if let Some(door) = ended.door {
         out.say("Closing the market.")?;
         door.leave().await.map_err(|why| broken(&why))?;
     }
     ended.why.map_err(|why| broken(&why))
+}
+
+/// Gives play money for as long as anybody looks; it never ends by itself.
+async fn pour(market: &Market, mut wanted: Receiver<Wanted>) -> Ended {
+    while let Some(Wanted { address, sats, given }) = wanted.recv().await {
+        let poured = market.fund(&address, sats).await;
+        let said = poured.map_err(|why| format!("The faucet gave nothing: {why:#}"));
+        // Whoever asked may have left.
+        let _ = given.send(said);
+    }
+    std::future::pending().await
 }
 
 /// One line for everything that happens, until nobody reads any more.

@@ -209,6 +209,12 @@ impl Town {
         }
     }
 
+    pub(super) async fn fund(&self, address: &str, sats: u64) -> anyhow::Result<()> {
+        let mut world = self.world.lock().await;
+        world.fund(address, sats).await?;
+        world.mine(1, &[]).await
+    }
+
     async fn mine(&self) {
         loop {
             self.wait(self.pace.block).await;

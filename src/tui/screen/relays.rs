@@ -51,6 +51,9 @@ pub(super) fn facts(model: &Model, snapshot: &Snapshot, at: Option<Key>, width: 
             sheet.pair("height", &node.height.to_string(), Role::Text);
             let channels = format!("{} usable of {}", node.channels_usable, node.channels);
             sheet.pair("channels", &channels, Role::Text);
+            if let Some(lsp) = &model.lsp {
+                sheet.pair("LSP", &washed(lsp.as_str()), Role::Text);
+            }
             if let Some(trouble) = &node.trouble {
                 sheet.pair("trouble", &washed(trouble.as_str()), Role::Warn);
             }

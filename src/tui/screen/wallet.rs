@@ -16,7 +16,9 @@ use crate::tui::part::{gauge, list};
 use crate::tui::theme::Role;
 use crate::tui::{Do, Key, Model, Said, Screen, Stage};
 
-pub(in crate::tui) use hand::{close, open, pay, payable, receive, submit};
+pub(in crate::tui) use hand::{
+    ask_coins, close, coins_came, may_ask_coins, open, pay, payable, receive, submit,
+};
 
 /// A name too long for a key, as a key.
 fn key(id: &str) -> Key {
@@ -282,6 +284,10 @@ pub(super) fn balances(model: &Model, snapshot: &Snapshot, width: u16) -> Sheet 
     if pending > Msat::ZERO {
         let why = "not in a block yet, or kept to close channels with";
         sheet.pair("not yet", &format!("{pending}: {why}"), Role::Muted);
+    }
+    if model.faucet {
+        let next = "c gets play coins from the faucet; n opens a channel with them, to pay from";
+        sheet.indented("  ", next, Role::Muted);
     }
     if let Some(trouble) = &node.trouble {
         sheet.gap();

@@ -1,7 +1,7 @@
 //! From a verb to a command: the question or the form in between.
 
 use crate::engine::{Command, JobView, Snapshot};
-use crate::market::{BidId, Msat, Verb};
+use crate::market::{BidId, Mode, Msat, Verb};
 use crate::tui::part::confirm::Confirm;
 use crate::tui::part::form::{Form, Purpose};
 use crate::tui::screen::{gigs, people};
@@ -68,12 +68,10 @@ fn accept(model: &Model, snapshot: &Snapshot, job: &JobView) -> Layer {
         );
     }
     let risk = match job.mode {
-        crate::market::Mode::Sealed => {
+        Mode::Sealed => {
             "If the key does not open what was signed, you get a proof of fraud, not the money."
         }
-        crate::market::Mode::Direct | crate::market::Mode::Escrow => {
-            "You have the work already: paying is on your word alone."
-        }
+        Mode::Direct | Mode::Escrow => "You have the work already: paying is on your word alone.",
     };
     let confirm = confirm.risk(risk).last("A Lightning payment cannot be undone.");
     let then = Then::Ask(
@@ -146,11 +144,8 @@ fn form(job: &JobView, verb: Verb) -> Form {
             .intro("It cannot be given again; you can bid anew.", Role::Warn)
             .field("reason", "for the requester; may be empty", ""),
         Verb::Deliver if !job.answers.is_empty() => answer(job),
-        Verb::Deliver => Form::new(Purpose::Deliver(id), "Deliver the work", "Seal and deliver")
-            .intro(
-                format!("It is sealed first: nobody can open it before {} are paid.", job.price),
-                Role::Muted,
-            )
+        Verb::Deliver => Form::new(Purpose::Deliver(id), "Deliver the work", hand_over(job.mode))
+            .intro(who_reads(job), Role::Muted)
             .intro("What you sign here is what you are held to.", Role::Warn)
             .field("file", "where it lies", "")
             .text("message", "for the requester, private"),
@@ -176,9 +171,34 @@ fn form(job: &JobView, verb: Verb) -> Form {
     }
 }
 
+/// The word on the button that delivers.
+fn hand_over(mode: Mode) -> &'static str {
+    match mode {
+        Mode::Sealed => "Seal and deliver",
+        Mode::Direct | Mode::Escrow => "Deliver",
+    }
+}
+
+/// Who can read what is delivered, and when it is paid.
+fn who_reads(job: &JobView) -> String {
+    let price = job.price;
+    match job.mode {
+        Mode::Sealed => format!("It is sealed first: nobody can open it before {price} are paid."),
+        Mode::Direct => {
+            format!(
+                "The requester can read it at once, before {price} are paid, and is trusted to pay."
+            )
+        }
+        Mode::Escrow => {
+            format!("The requester can read it at once: {price} are locked for you already.")
+        }
+    }
+}
+
 /// A question with answers to choose from needs no file: the answer is the delivery.
 fn answer(job: &JobView) -> Form {
-    let mut form = Form::new(Purpose::Answer(job.id), "Answer the question", "Seal and deliver")
+    let button = hand_over(job.mode);
+    let mut form = Form::new(Purpose::Answer(job.id), "Answer the question", button)
         .intro(job.title.or("(no title)"), Role::Text);
     for (n, answer) in job.answers.iter().enumerate() {
         form = form.intro(format!("{}  {answer}", n + 1), Role::Text);

@@ -3,12 +3,13 @@
 use crate::engine::Severity;
 use crate::engine::{HandPayment, Snapshot, WalletAnswer, WalletCommand};
 use crate::market::Msat;
+use crate::tui::model::Pending;
 use crate::tui::msg::washed;
 use crate::tui::part::code::Code;
 use crate::tui::part::confirm::Confirm;
 use crate::tui::part::form::{Form, Purpose};
 use crate::tui::theme::Role;
-use crate::tui::{Layer, Model, Then};
+use crate::tui::{Do, Layer, Model, Said, Then};
 
 /// The form for an invoice of ours.
 pub(in crate::tui) fn receive(snapshot: &Snapshot) -> Form {
@@ -48,16 +49,47 @@ pub(in crate::tui) fn pay(snapshot: &Snapshot) -> Form {
         .field("amount", "in sats; empty where the invoice says it", "")
 }
 
-/// The form for a channel.
-pub(in crate::tui) fn open(snapshot: &Snapshot) -> Form {
+/// The form for a channel. Whoever has an LSP begins with it: somebody there can pay on.
+pub(in crate::tui) fn open(model: &Model, snapshot: &Snapshot) -> Form {
     let coins = snapshot.node.as_ref().map_or(Msat::ZERO, |n| n.balances.onchain_spendable);
-    Form::new(Purpose::OpenChannel, "Open a channel", "Go on")
-        .intro(
-            format!("You have {coins} on the chain. What you put in can be sent over Lightning."),
-            Role::Muted,
-        )
-        .field("with", "id@host:port", "")
+    let form = Form::new(Purpose::OpenChannel, "Open a channel", "Go on").intro(
+        format!("You have {coins} on the chain. What you put in can be sent over Lightning."),
+        Role::Muted,
+    );
+    let form = match &model.lsp {
+        Some(_) => form.intro("It is with your LSP, unless you name another node.", Role::Muted),
+        None => form,
+    };
+    form.field("with", "id@host:port", model.lsp.clone().unwrap_or_default())
         .field("size", "in sats", "100000")
+}
+
+/// Whether there are coins to be had for nothing.
+pub(in crate::tui) fn may_ask_coins(model: &Model) -> Result<(), String> {
+    match model.faucet {
+        true => Ok(()),
+        false => Err("There is no faucet here: play coins are for `earnest sandbox`.".into()),
+    }
+}
+
+/// Asks the faucet.
+pub(in crate::tui) fn ask_coins(model: &mut Model) -> Do {
+    let id = model.fresh();
+    model.say(Severity::Info, "The faucet is asked for play coins.");
+    model.asked.insert(id, Pending { done: String::new(), posts: false });
+    Do::Coins(id)
+}
+
+/// What the faucet said.
+pub(in crate::tui) fn coins_came(model: &mut Model, id: u64, answer: Result<Msat, Said>) {
+    model.asked.remove(&id);
+    match answer {
+        Ok(sum) => model.say(
+            Severity::Info,
+            format!("{sum} are on the chain: yours in a moment, when the node sees the block."),
+        ),
+        Err(said) => model.say(Severity::Warn, said.text.to_string()),
+    }
 }
 
 /// What a form leads to: a command at once where nothing moves, else a question.
