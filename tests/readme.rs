@@ -12,14 +12,20 @@ mod shell;
 use std::process::{Child, Command, Stdio};
 
 use peer::{Peer, text, until};
-use shell::{Ended, Served};
+use shell::{Ended, Home, Served};
 
-/// What the README says to paste into a shell below this heading, one text a block.
-fn pasted(heading: &str) -> Vec<&'static str> {
+/// The blocks of this language in the README below this heading.
+fn blocks(heading: &str, language: &str) -> Vec<&'static str> {
     let readme = include_str!("../README.md");
     let section = readme.split(&format!("\n## {heading}\n")).nth(1).unwrap();
     let section = section.split("\n## ").next().unwrap();
-    section.split("```sh\n").skip(1).map(|block| block.split("```").next().unwrap()).collect()
+    let fence = format!("```{language}\n");
+    section.split(&fence).skip(1).map(|block| block.split("```").next().unwrap()).collect()
+}
+
+/// What the README says to paste into a shell below this heading, one text a block.
+fn pasted(heading: &str) -> Vec<&'static str> {
+    blocks(heading, "sh")
 }
 
 /// Pastes it into a shell of this person.
@@ -82,4 +88,23 @@ fn the_bots_of_the_readme_work_as_pasted() {
     let _ = worker.wait();
     ada.end();
     world.end();
+}
+
+#[test]
+fn the_configuration_for_signet_can_be_read() {
+    let [sample] = blocks("From the sandbox to signet", "toml")[..] else { panic!("one file") };
+    let home = Home::with_keys();
+    let lsp = "0279be667ef9dcbbac55a06295ce870b07029bfcdb2dce28d959f2815b16f81798@127.0.0.1:9735";
+    let written = sample.replace("NODE_ID@HOST:PORT", lsp);
+    assert_ne!(written, sample);
+    home.secret("data/config.toml", &written);
+    let told = home.run("config --json").ok();
+    for (key, value) in [
+        ("network", "signet"),
+        ("chain.url", "https://mempool.space/signet/api"),
+        ("lsp.node", lsp),
+    ] {
+        let row = told.lines().find(|row| row.contains(&format!("\"{key}\""))).unwrap();
+        assert!(row.contains(value) && row.contains("config.toml"), "{row}");
+    }
 }
