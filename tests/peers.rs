@@ -192,6 +192,15 @@ fn three_people_do_jobs_for_each_other_by_verbs_alone() {
     }
     let settled = |line: &Value| line["event"] == "job" && line["job"]["phase"] == "settled";
     assert!(told.iter().any(settled), "watch did not see the end of the job");
+    let grown = |line: &&Value| line["event"] == "fact" && line["job"] == one.as_str();
+    let facts: Vec<&Value> = told.iter().filter(grown).map(|line| &line["fact"]).collect();
+    for kind in ["bid", "award", "deliver", "rate"] {
+        assert!(facts.iter().any(|fact| fact["kind"] == kind), "watch told no fact `{kind}`");
+    }
+    let places: Vec<_> = facts.iter().filter_map(|fact| fact["n"].as_u64()).collect();
+    let first = places.first().copied().expect("facts");
+    let each_once: Vec<_> = (first..).take(facts.len()).collect();
+    assert_eq!(places, each_once, "each line of the history once, in order");
     for peer in [ada, bob, cleo] {
         peer.end();
     }

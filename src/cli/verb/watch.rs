@@ -9,13 +9,13 @@ use tokio::sync::broadcast::error::RecvError;
 use super::jobs::{otherwise, role};
 use crate::cli::session::Session;
 use crate::cli::{Exit, Failure, Out};
-use crate::engine::{JobView, Notice, Severity};
+use crate::engine::{FactView, Handle, JobView, Notice, Severity};
 use crate::market::BidId;
 
 /// Tell what happens, as it happens, until it is interrupted.
 ///
 /// Notices, and jobs whenever they come to stand elsewhere. With --json one object a line: first every job
-/// as it stands, then what changes.
+/// as it stands, then what changes, each line that its history grows by among it.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Watch {}
 
@@ -25,6 +25,8 @@ pub(crate) struct Watch {}
 pub(in crate::cli) enum Event<'a> {
     /// A job is new or other than it was.
     Job { job: &'a JobView },
+    /// A line was added to the history of this job.
+    Fact { job: &'a BidId, fact: &'a FactView },
     /// Something worth telling.
     Notice { notice: &'a Notice },
     /// So many notices were told faster than they were read.
@@ -36,7 +38,9 @@ impl Watch {
         let watched = session.with_jobs(out, "earnest watch", async |handle, out| {
             let (mut snapshot, mut notices) = (handle.watch(), handle.notices());
             let mut told = BTreeMap::new();
-            jobs(&mut told, &snapshot.borrow_and_update().jobs, true, out)?;
+            let now = Arc::clone(&snapshot.borrow_and_update());
+            jobs(&mut told, &now.jobs, true, out)?;
+            let mut lines: Lines = now.jobs.iter().map(|(id, job)| (*id, job.facts)).collect();
             if !out.is_json() {
                 out.say("Watching. Ctrl-C ends it.")?;
             }
@@ -51,7 +55,11 @@ impl Watch {
                         if changed.is_err() {
                             return Err(ended());
                         }
-                        jobs(&mut told, &snapshot.borrow_and_update().jobs, false, out)?;
+                        let now = Arc::clone(&snapshot.borrow_and_update());
+                        jobs(&mut told, &now.jobs, false, out)?;
+                        if out.is_json() {
+                            facts(&mut lines, &now.jobs, handle, out).await?;
+                        }
                     }
                 }
             }
@@ -92,6 +100,32 @@ fn jobs(told: &mut Jobs, now: &Jobs, first: bool, out: &mut Out) -> Result<(), F
         }
     }
     told.retain(|id, _| now.contains_key(id));
+    Ok(())
+}
+
+/// How many lines of each job's history were told.
+type Lines = BTreeMap<BidId, u64>;
+
+/// Tells by which lines each history has grown.
+async fn facts(
+    told: &mut Lines,
+    now: &Jobs,
+    handle: &Handle,
+    out: &mut Out,
+) -> Result<(), Failure> {
+    told.retain(|id, _| now.contains_key(id));
+    for (id, job) in now {
+        let told = told.entry(*id).or_default();
+        if job.facts <= *told {
+            continue;
+        }
+        // What cannot be read now is told when the job grows again.
+        let Ok(history) = handle.history(*id).await else { continue };
+        for fact in history.iter().filter(|fact| fact.n >= *told) {
+            out.record(&Event::Fact { job: id, fact })?;
+        }
+        *told = history.last().map_or(*told, |fact| fact.n + 1);
+    }
     Ok(())
 }
 
