@@ -4,12 +4,15 @@ use earnest::tui::Msg;
 
 use crate::stage::{SIZES, Stage, fed, full};
 
+/// Every width of [`SIZES`].
+const ALL: &[u16] = &[200, 120, 80, 40, 20];
+
 /// Name, the keys that lead there, and the widths at which it is kept. All are kept at 80x24.
 const SCREENS: [(&str, &str, &[u16]); 19] = [
     ("gigs", "1", &[200, 120, 80, 40]),
     ("gig_open", "1 enter", &[80, 40]),
     ("bid", "1 b", &[80, 40]),
-    ("post", "2", &[80]),
+    ("post", "2", ALL),
     ("post_form", "2 n", &[80, 40]),
     ("jobs", "3", &[200, 120, 80, 40, 20]),
     ("job_working", "3 down enter", &[80]),
@@ -19,12 +22,12 @@ const SCREENS: [(&str, &str, &[u16]); 19] = [
     ("payment", "4 | down down enter", &[120, 80]),
     ("channels", "4 v | enter", &[80]),
     ("receive_form", "4 r", &[80]),
-    ("people", "5 enter", &[80]),
-    ("relays", "6 enter", &[80]),
+    ("people", "5 enter", ALL),
+    ("relays", "6 enter", ALL),
     ("inbox", "7", &[120, 80]),
-    ("settings", "8", &[80]),
-    ("help", "?", &[80]),
-    ("palette", ":", &[80]),
+    ("settings", "8", ALL),
+    ("help", "?", ALL),
+    ("palette", ":", ALL),
 ];
 
 /// Presses keys; at each `|` what was asked for until then is answered.
@@ -80,7 +83,7 @@ fn what_is_to_be_paid_can_be_scanned_or_copied() {
 #[test]
 fn looks_follow_meanings() {
     let _bound = kept().bind_to_scope();
-    for (theme, keys) in [("terminal", "3"), ("ember", "3 a"), ("contrast", "4")] {
+    for (theme, keys) in [("terminal", "3"), ("ember", "3 a"), ("contrast", "4"), ("paper", "1")] {
         let mut stage = full((80, 24));
         stage.model.theme = earnest::tui::Theme::named(theme).unwrap();
         stage.keys(keys);
