@@ -269,7 +269,8 @@ impl RelayOfOurs {
             .expect("a file");
         let mut command = Command::new(env!("CARGO_BIN_EXE_earnest"));
         command.current_dir(room).args(["relay", "--config", "relay.toml", "--json"]);
-        let mut child = command.stdout(Stdio::piped()).spawn().expect("the program runs");
+        command.stdout(Stdio::piped()).stderr(Stdio::null());
+        let mut child = command.spawn().expect("the program runs");
         let mut ready = String::new();
         let out = child.stdout.take().expect("a pipe");
         BufReader::new(out).read_line(&mut ready).expect("it says where it is");
