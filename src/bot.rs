@@ -18,7 +18,7 @@ mod run;
 mod schema;
 mod worker;
 
-pub use asker::{Asker, Deed, Intent};
+pub use asker::{Asker, Deed, Intent, Short};
 pub use command::{Command, Ended, Job, Limits, Scratch, command_actor, run_command};
 pub use event::{Event, Tally};
 pub use example::EXAMPLE;

@@ -1,22 +1,29 @@
-//! Bots on bad input: policies that are wrong, commands that misbehave, hooks that hang, flood and die.
+//! Bots: what they decide, and bots on bad input: policies that are wrong, queues that nobody takes, commands
+//! that misbehave, hooks that hang, flood and die.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on says so")]
 
+#[path = "bot/asker.rs"]
+mod asker;
+#[path = "bot/hooks.rs"]
+mod hooks;
+#[path = "bot/run.rs"]
+mod run;
+#[path = "bot/scene.rs"]
+mod scene;
+#[path = "bot/worker.rs"]
+mod worker;
+
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use async_trait::async_trait;
 use earnest::bot::*;
-use earnest::engine::{
-    Answer, Call, Handle, Line, Notice, Severity, Snapshot, ToldNotice, Trouble,
-};
 use earnest::market::{
-    Budget, Deadlines, EventId, GigDraft, Mode, Money, Msat, Network, Quality, Span, Time, Work,
+    Budget, Deadlines, GigDraft, Mode, Msat, Network, Quality, Span, Time, Work,
 };
 use serde_json::json;
-use tokio::sync::{broadcast, oneshot, watch};
+use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 fn template(modes: &[Mode], audit: u64) -> Template {
@@ -304,123 +311,4 @@ async fn a_run_that_is_cut_short_leaves_nothing_behind() {
         begun = &mut pulse.begun => begun.unwrap(),
     }
     pulse.ends().await;
-}
-
-// ---------------------------------------------------------------- hooks
-
-/// An engine that has only notices.
-struct Teller {
-    told: Mutex<Vec<ToldNotice>>,
-    shown: watch::Sender<Arc<Snapshot>>,
-    notices: broadcast::Sender<Notice>,
-}
-
-#[async_trait]
-impl Line for Teller {
-    async fn call(&self, call: Call) -> Result<Answer, Trouble> {
-        let Call::Told { after, limit } = call else { panic!("{call:?}") };
-        let told = self.told.lock().unwrap();
-        let newest = told.last().map_or(0, |told| told.seq);
-        let Some(after) = after else { return Ok(Answer::Told(vec![], newest)) };
-        let next: Vec<_> =
-            told.iter().filter(|told| told.seq > after).take(limit as usize).cloned().collect();
-        let upto = next.last().map_or(after, |told| told.seq);
-        Ok(Answer::Told(next, upto))
-    }
-    fn watch(&self) -> watch::Receiver<Arc<Snapshot>> {
-        self.shown.subscribe()
-    }
-    fn notices(&self) -> broadcast::Receiver<Notice> {
-        self.notices.subscribe()
-    }
-}
-
-fn teller() -> Arc<Teller> {
-    let (shown, _) = watch::channel(Arc::new(Snapshot::default()));
-    let (notices, _) = broadcast::channel(16);
-    Arc::new(Teller { told: Mutex::default(), shown, notices })
-}
-
-fn notice(seq: u64, code: &str) -> ToldNotice {
-    let notice = Notice {
-        at: Time(seq),
-        severity: Severity::Info,
-        code: code.into(),
-        job: EventId([seq as u8; 32]),
-        text: format!("Notice {seq}."),
-        money: Money::Untouched,
-    };
-    ToldNotice { seq, id: format!("job:{seq}"), notice }
-}
-
-fn hook(on: &str, text: &str) -> Hook {
-    let words = ["sh", "-c", text].map(str::to_owned).to_vec();
-    Hook { on: vec![on.into()], tell: Tell::Run(words), time: Duration::from_millis(400) }
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_hook_is_told_at_least_once_with_the_id_whatever_others_do() {
-    let (dir, teller) = (tempfile::tempdir().unwrap(), teller());
-    let list = dir.path().join("list");
-    teller.told.lock().unwrap().push(notice(3, "paid"));
-    let handle = Handle::new(teller.clone());
-    let hooks = vec![
-        hook("paid", "sleep 1000"),
-        hook("*", "yes"),
-        hook("*", "kill -9 $$"),
-        hook("*", &format!("cat >> {}", list.display())),
-        hook("cheated", &format!("echo never >> {}", list.display())),
-    ];
-    let home = dir.path().join("home");
-    std::fs::create_dir_all(&home).unwrap();
-    let new = || Hooks::new(handle.clone(), hooks.clone(), Path::new("/"), &home);
-    // From now on: what was before is not told.
-    assert_eq!(new().tell_on().await, Ok(false));
-    teller.told.lock().unwrap().extend([notice(4, "paid"), notice(9, "bid")]);
-    while new().tell_on().await.unwrap() {}
-    let ids = || {
-        let text = std::fs::read_to_string(&list).unwrap_or_default();
-        let id =
-            |line: &str| serde_json::from_str::<serde_json::Value>(line).unwrap()["id"].clone();
-        text.lines().map(id).collect::<Vec<_>>()
-    };
-    assert_eq!(ids(), ["job:4", "job:9"]);
-    while new().tell_on().await.unwrap() {}
-    assert_eq!(ids().len(), 2, "a restart after it was told does not tell it again");
-    // Killed before it was written down: told again, with the same id.
-    std::fs::write(home.join("hooks.at"), "4\n").unwrap();
-    while new().tell_on().await.unwrap() {}
-    assert_eq!(ids(), ["job:4", "job:9", "job:9"]);
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_webhook_is_posted_on_this_machine() {
-    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-    let (dir, teller) = (tempfile::tempdir().unwrap(), teller());
-    let server = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = format!("http://localhost:{}/told?by=earnest", server.local_addr().unwrap().port());
-    let url = url::Url::parse(&url).unwrap();
-    assert!(is_loopback(&url));
-    let hook = Hook { on: vec!["*".into()], tell: Tell::Url(url), time: Duration::from_secs(5) };
-    let hooks = Hooks::new(Handle::new(teller.clone()), vec![hook], Path::new("/"), dir.path());
-    hooks.tell_on().await.unwrap();
-    teller.told.lock().unwrap().push(notice(1, "paid"));
-    let served = async {
-        let mut heard = Vec::new();
-        for answer in ["HTTP/1.1 500 No\r\n\r\n", "HTTP/1.1 204 Yes\r\n\r\n"] {
-            let (mut stream, _) = server.accept().await.unwrap();
-            let mut bytes = vec![0; 4096];
-            let mut n = 0;
-            while !String::from_utf8_lossy(&bytes[..n]).contains("job:1") {
-                n += stream.read(&mut bytes[n..]).await.unwrap();
-            }
-            heard.push(String::from_utf8_lossy(&bytes[..n]).into_owned());
-            stream.write_all(answer.as_bytes()).await.unwrap();
-        }
-        heard
-    };
-    let (told, heard) = tokio::join!(hooks.tell_on(), served);
-    assert_eq!(told, Ok(true));
-    assert!(heard[1].starts_with("POST /told?by=earnest HTTP/1.1\r\n"), "{}", heard[1]);
-    assert_eq!(heard[0], heard[1], "the same again after a failure");
 }

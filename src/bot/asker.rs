@@ -1,6 +1,8 @@
 //! As a requester: what to do next, from what the engine shows and the queue says. Decides nothing twice
 //! and keeps no book of its own: which item a gig is for stands in the gig's key.
 
+mod choose;
+mod purse;
 mod standing;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -8,12 +10,16 @@ use std::path::PathBuf;
 
 use tokio::time::Instant;
 
-use crate::bot::{Accept, Asking, Choose, Item, Queue, Tally};
+use crate::bot::{Accept, Asking, Item, Queue, Tally};
 use crate::engine::{BudgetView, JobView, PostView, Snapshot, Verdict};
 use crate::market::{
-    Actor, BidId, Digest, EventId, Mode, Msat, Phase, Pubkey, Role, Status, Time, Verb, Wish,
+    Actor, BidId, Budget, Digest, EventId, GigDraft, Mode, Msat, Phase, Role, Status, Time, Verb,
+    Wish,
 };
 
+use choose::Bids;
+pub use purse::Short;
+use purse::{Lack, Purse, dearest, spent};
 use standing::{Standing, key_of, parse_key};
 
 /// One thing to do.
@@ -45,6 +51,10 @@ pub enum Deed {
     Withdraw(&'static str),
     /// As a worker: do the work.
     Work,
+    /// As a worker: hand this over.
+    Deliver(PathBuf),
+    /// Nothing now: there is too little of something, until this moment at the latest if time mends it.
+    Wait(Short, Option<Time>),
     /// Nothing can be done without a person.
     Leave,
     /// Nothing more is done about it.
@@ -68,6 +78,8 @@ impl Deed {
             Self::Bid(_) => "bid",
             Self::Withdraw(_) => "withdraw",
             Self::Work => "work",
+            Self::Deliver(_) => "deliver",
+            Self::Wait(..) => "waits",
             Self::Leave => "leave",
             Self::GiveUp => "give-up",
         }
@@ -108,7 +120,8 @@ pub struct Asker {
     /// What is to be done.
     pub queue: Queue,
     finished: BTreeSet<usize>,
-    given_up: BTreeSet<usize>,
+    /// And why.
+    given_up: BTreeMap<usize, String>,
     first_bid: BTreeMap<usize, Instant>,
     /// What the person's command said of a delivery.
     verified: BTreeMap<(BidId, u32), Verdict>,
@@ -122,7 +135,7 @@ impl Asker {
             me,
             queue,
             finished: BTreeSet::new(),
-            given_up: BTreeSet::new(),
+            given_up: BTreeMap::new(),
             first_bid: BTreeMap::new(),
             verified: BTreeMap::new(),
         }
@@ -138,6 +151,18 @@ impl Asker {
         self.finished.insert(item);
     }
 
+    /// Nothing comes of this item, and its place is another's.
+    pub fn give_up(&mut self, item: usize, why: &str) {
+        if !self.finished.contains(&item) {
+            self.given_up.entry(item).or_insert_with(|| why.to_owned());
+        }
+    }
+
+    /// Whether nothing is left to do for this item.
+    pub fn is_over(&self, item: usize) -> bool {
+        self.finished.contains(&item) || self.given_up.contains_key(&item)
+    }
+
     /// What the person's command said of the delivery that stands in this job.
     pub fn verified(&mut self, job: &JobView, said: Verdict) {
         if let Some(delivery) = &job.delivery {
@@ -151,14 +176,13 @@ impl Asker {
         self.queue.closed && over >= self.queue.items().len()
     }
 
-    /// Items that are over: with a result, and given up.
-    pub fn over(&self) -> (usize, usize) {
-        (self.finished.len(), self.given_up.len())
-    }
-
-    /// Whether an earlier run has published something for these items.
-    pub fn began_before(&self, snapshot: &Snapshot) -> bool {
-        self.mine(snapshot).next().is_some()
+    /// Every gig of this bot.
+    fn posts<'s, 'a>(
+        &'s self,
+        snapshot: &'a Snapshot,
+    ) -> impl Iterator<Item = &'a PostView> + use<'s, 'a> {
+        let posts = snapshot.posts.iter().map(|post| &**post);
+        posts.filter(|post| post.by.as_ref() == Some(&self.me))
     }
 
     /// Our gigs for items of this queue, with the item and the number of the try.
@@ -166,15 +190,10 @@ impl Asker {
         &'s self,
         snapshot: &'a Snapshot,
     ) -> impl Iterator<Item = (usize, u32, &'a PostView)> + use<'s, 'a> {
-        snapshot
-            .posts
-            .iter()
-            .map(|post| &**post)
-            .filter(|post| post.by.as_ref() == Some(&self.me))
-            .filter_map(|post| {
-                let (id, n) = parse_key(post.key.as_deref()?);
-                Some((self.queue.find(id)?.0, n, post))
-            })
+        self.posts(snapshot).filter_map(|post| {
+            let (id, n) = parse_key(post.key.as_deref()?);
+            Some((self.queue.find(id)?.0, n, post))
+        })
     }
 
     /// What to do now. `left` is what the budget has left, `now` the clock's word and `at` a steady one's.
@@ -185,11 +204,12 @@ impl Asker {
         now: Time,
         at: Instant,
     ) -> Vec<Intent> {
-        let fee = (u64::from(budget.budget.fee_ppm), budget.budget.fee_base);
-        let standing = Standing::of(self, snapshot, fee, now);
+        let standing = Standing::of(self, snapshot, &budget.budget, now);
         let mut purse = Purse::of(snapshot, budget, self.policy.total, &standing);
         let mut out = Vec::new();
-        let mut in_flight = standing.items.len();
+        // What there is too little of, each once: it is told, not done.
+        let mut lacks: BTreeMap<Short, Lack> = BTreeMap::new();
+        let mut in_flight = standing.items.len() + standing.elsewhere;
         let mut busy = standing.busy.clone();
         let mut awarded: u32 = busy.values().sum();
         for (item, stand) in &standing.items {
@@ -201,26 +221,27 @@ impl Asker {
             }
             if stand.active.is_empty() && out.len() == before {
                 let bids = Bids { item: *item, stand, standing: &standing, now, at };
-                self.choose(bids, &mut purse, &mut busy, &mut awarded, &mut out);
+                let lack = self.choose(bids, &mut purse, &mut busy, &mut awarded, &mut out).err();
+                lacks.extend(lack.map(|lack| (lack.of, lack)));
             }
         }
         let waits = snapshot.halted.is_some();
         let most = usize::try_from(self.policy.at_once).unwrap_or(usize::MAX);
+        let mut too_dear = Vec::new();
         for (n, item) in self.queue.items().iter().enumerate() {
             if in_flight >= most || waits {
                 break;
             }
-            let over = self.finished.contains(&n) || self.given_up.contains(&n);
-            if over || standing.items.contains_key(&n) {
+            if self.is_over(n) || standing.items.contains_key(&n) {
                 continue;
             }
             let price = self.price_of(item);
-            if let Err(why) = purse.offer(price) {
+            if let Err(lack) = purse.offer(price) {
                 if in_flight == 0 && purse.total_is_spent(price) {
-                    self.given_up.insert(n);
-                    out.push(Intent::new(Deed::GiveUp, why).for_item(n));
+                    too_dear.push(n);
                     continue;
                 }
+                lacks.insert(lack.of, lack);
                 break;
             }
             in_flight += 1;
@@ -228,15 +249,64 @@ impl Asker {
             let post = Deed::Post(key_of(&item.id, 1));
             out.push(Intent { amount: Some(price), ..Intent::new(post, why) }.for_item(n));
         }
+        let why = "the policy's total is spent";
+        out.extend(too_dear.into_iter().map(|n| Intent::new(Deed::GiveUp, why).for_item(n)));
+        out.extend(lacks.values().map(|lack| {
+            let until = lack.until(snapshot, now);
+            let intent = Intent::new(Deed::Wait(lack.of, until), lack.of.why());
+            Intent { amount: Some(lack.cost), ..intent }
+        }));
         for intent in out.iter().filter(|intent| intent.deed == Deed::GiveUp) {
-            self.given_up.extend(intent.item);
+            if let Some(item) = intent.item {
+                self.give_up(item, &intent.why);
+            }
         }
         out
+    }
+
+    /// The most that what is left of the queue can cost: where each item is done once, and where each is
+    /// tried as often as it may be and paid each time. Never above the policy's total.
+    pub fn most(&self, snapshot: &Snapshot, budget: &Budget, now: Time) -> (usize, Msat, Msat) {
+        let standing = Standing::of(self, snapshot, budget, now);
+        let modes = &self.policy.template.draft.modes;
+        let (mut items, mut once, mut all) = (0, Msat::ZERO, Msat::ZERO);
+        for (n, item) in self.queue.items().iter().enumerate() {
+            let done = standing.items.get(&n).is_some_and(|stand| !stand.settled.is_empty());
+            if done || self.is_over(n) {
+                continue;
+            }
+            let cost = dearest(budget, self.price_of(item), modes);
+            let tries: Msat = (0..self.policy.tries).map(|_| cost).sum();
+            (items, once, all) = (items + 1, add(once, cost), add(all, tries));
+        }
+        let promised = match self.policy.total {
+            Some(total) => total.saturating_sub(standing.spent.saturating_sub(standing.owed)),
+            None => Msat::MAX,
+        };
+        (items, once.min(promised), all.min(promised))
     }
 
     /// What an item pays.
     pub fn price_of(&self, item: &Item) -> Msat {
         item.price.unwrap_or(self.policy.template.draft.price)
+    }
+
+    /// The gig of an item and its input files, but for the line itself.
+    pub fn draft(&self, item: &Item, now: Time) -> (GigDraft, Vec<PathBuf>) {
+        let template = &self.policy.template;
+        let fill = |text: &String| item.fill(text);
+        let draft = GigDraft {
+            title: fill(&template.draft.title),
+            summary: fill(&template.draft.summary),
+            content: fill(&template.draft.content),
+            tags: template.draft.tags.iter().map(fill).collect(),
+            price: self.price_of(item),
+            slots: 1,
+            expires_at: now.after(template.life),
+            ..template.draft.clone()
+        };
+        let inputs = template.inputs.iter().chain(&item.inputs).cloned().collect();
+        (draft, inputs)
     }
 
     /// What is to be done about the jobs of an item that are under way or over.
@@ -298,15 +368,25 @@ impl Asker {
         let delivery = job.delivery.as_ref()?;
         let accept =
             |why: &str| may(job, Verb::Accept).then(|| Intent::of_job(Deed::Accept(fee), job, why));
-        if job.phase == Phase::Accepted {
-            return accept("the bill did not come: it is asked for again");
-        }
         let reject = |why: &'static str| {
             if delivery.number + 1 >= self.policy.tries && may(job, Verb::Cancel) {
                 return Some(Intent::of_job(Deed::Cancel(why), job, "it was tried often enough"));
             }
             may(job, Verb::Reject).then(|| Intent::of_job(Deed::Reject(why), job, why))
         };
+        // Who was asked to open a sample and does not, is not paid: after a while the market would let a person
+        // pay without it. Until then the worker may still answer.
+        if delivery.audit.is_some() && delivery.verdict.is_none() {
+            let why = "You were asked to open a sample of it and did not.";
+            let leave = || Intent::of_job(Deed::Leave, job, "the audit is not answered");
+            return match job.phase {
+                Phase::Accepted => Some(leave()),
+                _ => may(job, Verb::Accept).then(|| reject(why).unwrap_or_else(leave)),
+            };
+        }
+        if job.phase == Phase::Accepted {
+            return accept("the bill did not come: it is asked for again");
+        }
         let said = self.verified.get(&(job.id, delivery.number)).copied();
         match (&self.policy.accept, delivery.verdict) {
             (_, Some(Verdict::Fail)) => reject("It does not pass a check of the terms."),
@@ -337,82 +417,6 @@ impl Asker {
         }
     }
 
-    /// Takes a bid on a gig that is open, if one will do.
-    fn choose(
-        &mut self,
-        Bids { item, stand, standing, now, at }: Bids<'_>,
-        purse: &mut Purse,
-        busy: &mut BTreeMap<Pubkey, u32>,
-        awarded: &mut u32,
-        out: &mut Vec<Intent>,
-    ) {
-        let Some((_, post)) = stand.newest() else { return };
-        if post.gig.status != Status::Open || post.gig.expires_at <= now {
-            return;
-        }
-        let price = self.price_of(&self.queue.items()[item]);
-        let mut open: Vec<&JobView> = Vec::new();
-        for bid in &stand.bids {
-            let no = match () {
-                () if standing.cheats.contains(&bid.peer) => {
-                    Some("You sealed something for us that was not what you signed.")
-                }
-                () if bid.price > price => Some("That is more than this pays."),
-                () if !self.policy.template.draft.modes.contains(&bid.mode) => {
-                    Some("Not in this settlement mode.")
-                }
-                () => None,
-            };
-            match no {
-                Some(no) if may(bid, Verb::Decline) => {
-                    out.push(Intent::of_job(Deed::Decline(no), bid, no).for_item(item));
-                }
-                None if may(bid, Verb::Award) => open.push(bid),
-                _ => {}
-            }
-        }
-        if open.is_empty() {
-            return;
-        }
-        let since = *self.first_bid.entry(item).or_insert(at);
-        // Whoever has done nothing for us yet gets one job: all that a stranger can take before it is caught.
-        let free = |bid: &&&JobView| {
-            let known = standing.did.contains_key(&bid.peer);
-            let most = if known { self.policy.per_worker } else { 1 };
-            busy.get(&bid.peer).copied().unwrap_or(0) < most
-        };
-        let best = open.iter().filter(free).min_by_key(|bid| {
-            let did = standing.did.get(&bid.peer).copied().unwrap_or(0);
-            let rank = match self.policy.choose {
-                Choose::First => (0, Msat::ZERO),
-                Choose::Cheapest => (0, bid.price),
-                Choose::Trusted => (u64::MAX - did, bid.price),
-            };
-            // Of equals whoever has least to do.
-            (rank, busy.get(&bid.peer).copied().unwrap_or(0), bid.since, bid.id)
-        });
-        let Some(best) = best else { return };
-        if at.duration_since(since) < self.policy.wait || *awarded >= self.policy.at_once {
-            return;
-        }
-        if purse.promise(best.price, best.tranches).is_err() {
-            return;
-        }
-        *awarded += 1;
-        *busy.entry(best.peer).or_default() += 1;
-        self.first_bid.remove(&item);
-        let why = format!("the {} of {} bids", self.word(), open.len());
-        out.push(Intent::of_job(Deed::Award, best, why).for_item(item));
-    }
-
-    fn word(&self) -> &'static str {
-        match self.policy.choose {
-            Choose::First => "first",
-            Choose::Cheapest => "cheapest",
-            Choose::Trusted => "most trusted",
-        }
-    }
-
     /// What came of it all, as the engine shows it.
     pub fn tally(&self, snapshot: &Snapshot) -> Tally {
         let mut tally = Tally { items: self.queue.items().len() as u64, ..Tally::default() };
@@ -428,17 +432,11 @@ impl Asker {
             tally.spent = add(tally.spent, spent(job));
         }
         tally.failed = self.given_up.len() as u64;
+        let id = |n: &usize| self.queue.items().get(*n).map(|item| item.id.clone());
+        let reasons = self.given_up.iter().filter_map(|(n, why)| Some((id(n)?, why.clone())));
+        tally.given_up = reasons.take(MOST_REASONS).collect();
         tally
     }
-}
-
-/// The bids of one item, and when they are looked at.
-struct Bids<'a> {
-    item: usize,
-    stand: &'a standing::Stand<'a>,
-    standing: &'a Standing<'a>,
-    now: Time,
-    at: Instant,
 }
 
 /// Whether the market offers a verb now.
@@ -450,90 +448,10 @@ fn add(a: Msat, b: Msat) -> Msat {
     a.checked_add(b).unwrap_or(Msat::MAX)
 }
 
-/// What a job has cost so far, routing included.
-fn spent(job: &JobView) -> Msat {
-    if let Some(escrow) = &job.escrow {
-        let paid = job.phase == Phase::Settled;
-        return if paid { add(job.price, escrow.fee) } else { Msat::ZERO };
-    }
-    let Some(delivery) = &job.delivery else { return Msat::ZERO };
-    let parts = (0..delivery.paid).filter_map(|t| job.price.tranche(t, job.tranches));
-    add(parts.sum(), delivery.fee)
-}
+/// The most items that a tally says the reason of; how many there are it says in any case.
+const MOST_REASONS: usize = 1_000;
 
 fn collect(job: &JobView) -> Option<Intent> {
     let file = job.delivery.as_ref()?.output.clone()?;
     Some(Intent::of_job(Deed::Collect(file), job, "it is paid and open"))
-}
-
-/// What may still be promised: what the node can send and has not promised, the budget, and the policy's
-/// own total.
-struct Purse {
-    free: Msat,
-    budget: Msat,
-    total: Option<Msat>,
-    /// What open gigs will cost once they are awarded.
-    offered: Msat,
-    fee: (u64, Msat),
-}
-
-impl Purse {
-    fn of(
-        snapshot: &Snapshot,
-        view: &BudgetView,
-        total: Option<Msat>,
-        standing: &Standing<'_>,
-    ) -> Self {
-        let have = snapshot.node.as_ref().map_or(Msat::ZERO, |n| n.balances.lightning_spendable);
-        // A twentieth stays for fees and for what is on its way.
-        let free = have.saturating_sub(snapshot.reserved).saturating_sub(have.ppm(50_000));
-        let budget = &view.budget;
-        Self {
-            free,
-            budget: view.left(),
-            total: total.map(|total| total.saturating_sub(standing.spent)),
-            offered: standing.offered,
-            fee: (u64::from(budget.fee_ppm), budget.fee_base),
-        }
-    }
-
-    fn cost(&self, price: Msat, tranches: u32) -> Msat {
-        let base = Msat::new(self.fee.1.get().saturating_mul(u64::from(tranches.max(1))));
-        add(add(price, price.ppm(self.fee.0)), base.unwrap_or(Msat::MAX))
-    }
-
-    fn total_is_spent(&self, price: Msat) -> bool {
-        self.total.is_some_and(|left| left < self.cost(price, 1))
-    }
-
-    /// One more gig, if there is room for it beside those that are open.
-    fn offer(&mut self, price: Msat) -> Result<(), &'static str> {
-        let cost = self.cost(price, 1);
-        self.fits(add(self.offered, cost))?;
-        self.offered = add(self.offered, cost);
-        Ok(())
-    }
-
-    /// Sets aside what a job may cost. Gigs that are only open wait.
-    fn promise(&mut self, price: Msat, tranches: u32) -> Result<(), &'static str> {
-        let cost = self.cost(price, tranches);
-        self.fits(cost)?;
-        self.free = self.free.saturating_sub(cost);
-        self.budget = self.budget.saturating_sub(cost);
-        self.total = self.total.map(|left| left.saturating_sub(cost));
-        Ok(())
-    }
-
-    fn fits(&self, cost: Msat) -> Result<(), &'static str> {
-        if self.total.is_some_and(|left| left < cost) {
-            return Err("the policy's total is spent");
-        }
-        if self.budget < cost {
-            return Err("the budget has no room now");
-        }
-        if self.free < cost {
-            return Err("the node cannot send more now");
-        }
-        Ok(())
-    }
 }

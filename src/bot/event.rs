@@ -1,8 +1,10 @@
 //! What a bot tells whoever started it: one line an event, and a tally at the end.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 
-use crate::market::{EventId, Msat};
+use crate::market::{EventId, Msat, Time};
 
 /// One thing that a bot did, would do, or cannot do, and why.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema)]
@@ -18,6 +20,9 @@ pub struct Event {
     /// The money it is about.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub amount: Option<Msat>,
+    /// Of what waits: when it goes on at the latest, where that is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub until: Option<Time>,
     /// Why, or what came of it: our own words.
     pub why: String,
     /// Only said, not done: a dry run.
@@ -28,7 +33,7 @@ pub struct Event {
 impl Event {
     /// An event about nothing in particular.
     pub fn new(what: &'static str, why: impl Into<String>) -> Self {
-        Self { what, item: None, log: None, amount: None, why: why.into(), dry: false }
+        Self { what, item: None, log: None, amount: None, until: None, why: why.into(), dry: false }
     }
 
     /// About this item.
@@ -65,6 +70,9 @@ pub struct Tally {
     pub caught: u64,
     /// Items given up.
     pub failed: u64,
+    /// Why, by item; of the first thousand.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub given_up: BTreeMap<String, String>,
     /// Paid to workers, routing fees included.
     pub spent: Msat,
     /// As a worker: deliveries that were paid.

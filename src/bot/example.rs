@@ -17,7 +17,7 @@ per_worker = 4            # of these with one worker; a newcomer has one
 tries = 3                 # gigs for one item, and deliveries of one job
 accept = "checks"         # checks: the gig's speak; inspected: whatever is as it was signed;
                           # command: verify = ["PROGRAM"] reads it first (not in mode sealed)
-#total = "50000sat"       # all of it together
+#total = "50000sat"       # all that a bot of this name ever costs
 
 # As somebody who works.
 [worker]

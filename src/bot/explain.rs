@@ -54,9 +54,17 @@ pub fn explain(policy: &Policy, budget: &Budget) -> Vec<String> {
         if draft.modes.contains(&Mode::Escrow) {
             out.push("In mode escrow the money is locked at the worker's node before the work, and released when the delivery passes.".into());
         }
-        out.push(format!("An item is published {} times before it is given up.", asking.tries));
+        out.push(format!(
+            "An item is published {} times before it is given up; a line that the engine refuses for good is given up at once.",
+            asking.tries
+        ));
+        if draft.quality.audit > 0 {
+            out.push("A worker who is asked to open a sample and does not is never paid for it: the delivery is sent back.".into());
+        }
         if let Some(total) = asking.total {
-            out.push(format!("All of it costs at most {total}, routing included."));
+            out.push(format!(
+                "All that it ever does under this name costs at most {total}, routing included."
+            ));
         }
     }
     if let Some(working) = &policy.worker {
@@ -94,7 +102,7 @@ pub fn explain(policy: &Policy, budget: &Budget) -> Vec<String> {
             Tell::Url(url) => format!("posts to {url}"),
         };
         out.push(format!(
-            "On {on} it {whom}, at least once for each, for at most {}.",
+            "On {on} it {whom}, at least once for each, for at most {}; what fails is told again until it ends well.",
             length(hook.time)
         ));
     }

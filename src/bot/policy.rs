@@ -64,7 +64,7 @@ pub struct Asking {
     pub tries: u32,
     /// When it pays.
     pub accept: Accept,
-    /// What all of it may cost, routing included; `None` leaves it to the budget.
+    /// What every job under this name may cost together, routing included; `None` leaves it to the budget.
     pub total: Option<Msat>,
 }
 

@@ -167,6 +167,9 @@ impl Queue {
     }
 }
 
+/// Lines that are read ahead, and handed out in one go.
+const MOST_AHEAD: usize = 1_024;
+
 /// Lines as they come, from a pipe that may stay open for days.
 pub struct Feed {
     lines: mpsc::Receiver<Result<Item, String>>,
@@ -176,7 +179,7 @@ pub struct Feed {
 impl Feed {
     /// Reads until the end, or until a line is wrong.
     pub fn start(from: impl AsyncBufRead + Unpin + Send + 'static, beside: PathBuf) -> Self {
-        let (tell, lines) = mpsc::channel(256);
+        let (tell, lines) = mpsc::channel(MOST_AHEAD);
         let mut task = tokio::task::JoinSet::new();
         task.spawn(async move {
             let mut from = from;
@@ -208,9 +211,11 @@ impl Feed {
         Self { lines, _task: task }
     }
 
-    /// The next item; `None` at the end. Safe to be cut short.
-    pub async fn next(&mut self) -> Option<Result<Item, String>> {
-        self.lines.recv().await
+    /// Every line that is there, once there is one; none at the end. Safe to be cut short.
+    pub async fn next(&mut self) -> Vec<Result<Item, String>> {
+        let mut lines = Vec::new();
+        self.lines.recv_many(&mut lines, MOST_AHEAD).await;
+        lines
     }
 }
 

@@ -1,20 +1,24 @@
 //! The loop: look, think, do. What one look leads to is asked of the engine at once; commands and hooks run
 //! beside it.
 
+mod answers;
 mod deeds;
+mod lines;
+mod plan;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use crate::bot::{
-    Asker, Deed, Event, Feed, Hooks, Intent, Item, Policy, Queue, Results, Tally, Worker,
+    Asker, Deed, Event, Feed, Hooks, Intent, Policy, Queue, Results, Scratch, Short, Tally, Worker,
 };
-use crate::engine::{Clock, Command, Handle, Receipt, Snapshot, Trouble};
+use crate::engine::{Clock, Command, Handle, Snapshot};
 use crate::market::{BidId, EventId, Phase, Role};
 
 use deeds::Finished;
@@ -53,6 +57,8 @@ const BEAT: Duration = Duration::from_millis(500);
 /// What was asked is asked again after this, and then after twice as long, up to [`LONGEST`].
 const AGAIN: Duration = Duration::from_millis(500);
 const LONGEST: Duration = Duration::from_secs(60);
+/// A log that was written and is in no view for so long is hidden, not late.
+const HIDDEN: Duration = Duration::from_secs(60);
 /// The most looks at the book in one go: fifty gigs each.
 const MOST_PAGES: usize = 4;
 
@@ -76,13 +82,16 @@ pub async fn run(
     let up = watch.wait_for(|now| now.identity.is_some()).await;
     let first = up.map_err(|_| "the engine has ended".to_owned())?.clone();
     bot.begin(&first)?;
-    let mut hooks = JoinSet::new();
-    if !bot.options.dry && !bot.policy.hooks.is_empty() {
-        let (at, home) = (bot.policy.beside.clone(), bot.options.home.clone());
-        hooks.spawn(Hooks::new(handle.clone(), bot.policy.hooks.clone(), &at, &home).run());
+    let (hooks, mut of_hooks) = bot.hooks().await?;
+    if bot.options.once {
+        // One look at all of it.
+        bot.read_whole_feed().await;
     }
     loop {
         let now = watch.borrow_and_update().clone();
+        if bot.options.dry {
+            bot.plan(&now).await;
+        }
         bot.look(&now).await;
         if bot.options.once || bot.is_done() {
             break;
@@ -99,16 +108,24 @@ pub async fn run(
         };
         tokio::select! {
             changed = news => if changed.is_err() { break },
-            item = feed => bot.take(item)?,
+            lines = feed => bot.take(lines),
+            Some(event) = of_hooks.recv() => bot.say(event),
             Some(done) = bot.tasks.join_next(), if !bot.tasks.is_empty() => {
                 if let Ok(done) = done {
-                    bot.finished(done).await;
+                    bot.finished(done);
                 }
             }
             () = tokio::time::sleep(BEAT) => {}
         }
     }
     let last = watch.borrow().clone();
+    // What happened last is told, too: that it is paid and open is what most hooks wait for.
+    if let Some(hooks) = hooks {
+        hooks.finish().await;
+        while let Ok(event) = of_hooks.try_recv() {
+            bot.say(event);
+        }
+    }
     Ok(Ran { tally: bot.tally(&last), queue: bot.queue_is_wrong })
 }
 
@@ -131,25 +148,20 @@ fn lock(options: &Options, policy: &Policy) -> Result<std::fs::File, String> {
 /// What is tried again: of which log, which item, and what.
 type What = (Option<EventId>, Option<usize>, &'static str);
 
-/// What became of an intent.
+/// What becomes of an intent.
 enum Attended {
-    /// Nothing was done.
-    Not,
-    /// It needs no engine. Whether it worked.
-    Done(bool),
+    /// It needs no engine, or is not for now.
+    Done,
     /// The engine is asked.
     Asks(Box<Asks>),
 }
 
-/// What the engine is asked, and what is told of it.
+/// What the engine is asked, what that is meant for, and what is told of it.
 struct Asks {
     command: Command,
+    intent: Intent,
     event: Event,
-    loud: bool,
 }
-
-/// What the engine answered, and what is told of it.
-type Answered = (Result<Receipt, Trouble>, Event, bool);
 
 struct Bot<'a> {
     handle: Handle,
@@ -160,6 +172,13 @@ struct Bot<'a> {
     results: Option<Results>,
     tasks: JoinSet<Finished>,
     running: BTreeSet<BidId>,
+    /// Where work lies that is done and not handed over yet.
+    made: BTreeMap<BidId, Scratch>,
+    /// Logs that we have changed and that no look has shown so since: how many facts they have, and since
+    /// when that is known.
+    unseen: BTreeMap<EventId, (u64, Instant)>,
+    /// What there is too little of, and when that was found last.
+    short: BTreeMap<Short, Instant>,
     /// What was asked, how often, and when it may be asked again.
     again: BTreeMap<What, (u32, Instant)>,
     /// What was told once is not told again.
@@ -167,6 +186,8 @@ struct Bot<'a> {
     /// Ids of this bot's gigs before this run.
     before: BTreeSet<String>,
     next_look: Option<Instant>,
+    /// A dry run has said what all of it costs.
+    planned: bool,
     queue_is_wrong: Option<String>,
     tell: &'a mut (dyn FnMut(Event) + Send),
 }
@@ -212,61 +233,29 @@ impl<'a> Bot<'a> {
             results,
             tasks: JoinSet::new(),
             running: BTreeSet::new(),
+            made: BTreeMap::new(),
+            unseen: BTreeMap::new(),
+            short: BTreeMap::new(),
             again: BTreeMap::new(),
             told: BTreeSet::new(),
             before: BTreeSet::new(),
             next_look: None,
+            planned: false,
             queue_is_wrong: None,
             tell,
         })
     }
 
-    /// What an earlier run has begun is gone on with only if that is meant.
-    fn begin(&mut self, first: &Snapshot) -> Result<(), String> {
-        let mine = first.posts.iter().filter(|post| post.by.as_ref() == Some(&self.policy.actor));
-        let ids = mine.filter_map(|post| Some(post.key.as_deref()?.split('#').next()?.to_owned()));
-        self.before = ids.collect();
-        let Some(asker) = &self.asker else { return Ok(()) };
-        for item in asker.queue.items() {
-            self.is_new(&item.id)?;
+    /// Hooks, if there are any, and what they have to say.
+    async fn hooks(&mut self) -> Result<(Option<Hooks>, UnboundedReceiver<Event>), String> {
+        let (tell, told) = unbounded_channel();
+        let (policy, home) = (&self.policy, &self.options.home);
+        if self.options.dry || policy.hooks.is_empty() {
+            return Ok((None, told));
         }
-        Ok(())
-    }
-
-    fn is_new(&self, id: &str) -> Result<(), String> {
-        if self.options.resume || self.options.dry || !self.before.contains(id) {
-            return Ok(());
-        }
-        Err(format!(
-            "{} has published a gig for item {id} before. To go on where it was: --resume. To do everything \
-             once more: give the policy another name",
-            self.policy.actor
-        ))
-    }
-
-    /// One more line of a queue that is read as it comes, or its end.
-    fn take(&mut self, item: Option<Result<Item, String>>) -> Result<(), String> {
-        let wrong = match item {
-            None => None,
-            Some(Ok(item)) => {
-                self.is_new(&item.id)?;
-                match self.asker.as_mut().map(|asker| asker.queue.push(item)) {
-                    Some(Err(why)) => Some(why),
-                    _ => return Ok(()),
-                }
-            }
-            Some(Err(why)) => Some(why),
-        };
-        if let Some(why) = wrong {
-            let text = format!("{why}. Nothing after it is read; what came before is done.");
-            self.say(Event::new("queue-wrong", text.clone()));
-            self.queue_is_wrong = Some(text);
-        }
-        if let Some(asker) = &mut self.asker {
-            asker.queue.closed = true;
-        }
-        self.options.feed = None;
-        Ok(())
+        let (handle, hooks) = (self.handle.clone(), policy.hooks.clone());
+        let hooks = Hooks::start(handle, hooks, &policy.beside, home, tell).await?;
+        Ok((Some(hooks), told))
     }
 
     fn is_done(&self) -> bool {
@@ -277,6 +266,10 @@ impl<'a> Bot<'a> {
     async fn look(&mut self, now: &Arc<Snapshot>) {
         let at = Instant::now();
         self.tell_of_cheats(now);
+        // What was done a moment ago is not in every look: planned from an older one, it would be done twice.
+        if !self.has_seen(now, at) {
+            return;
+        }
         if let Some(why) = &now.halted {
             let why = if why.is_empty() { "somebody pulled the switch" } else { why };
             let event =
@@ -299,11 +292,26 @@ impl<'a> Bot<'a> {
         self.work(now, at).await;
     }
 
+    /// Whether this look shows all that we have done.
+    fn has_seen(&mut self, now: &Snapshot, at: Instant) -> bool {
+        let posts = now.posts.iter().map(|post| (post.id, post.facts));
+        let shown = |log: &EventId| {
+            let job = now.jobs.get(log).map(|job| job.facts);
+            job.or_else(|| posts.clone().find(|(id, _)| id == log).map(|(_, facts)| facts))
+        };
+        self.unseen.retain(|log, (facts, since)| match shown(log) {
+            Some(shown) => shown < *facts,
+            None => at.duration_since(*since) < HIDDEN,
+        });
+        self.unseen.is_empty()
+    }
+
     async fn work(&mut self, now: &Arc<Snapshot>, at: Instant) {
         let Some(worker) = &mut self.worker else { return };
         let jobs = worker.jobs(now, &self.running, at);
+        self.clear_up();
         self.attend_all(now, jobs).await;
-        if self.next_look.is_some_and(|next| at < next) {
+        if !self.unseen.is_empty() || self.next_look.is_some_and(|next| at < next) {
             return;
         }
         let Some(worker) = &self.worker else { return };
@@ -315,11 +323,13 @@ impl<'a> Bot<'a> {
                 Err(why) => return self.once(Event::new("waits", why.to_string())),
             };
             let Some(worker) = &self.worker else { return };
-            let (listings, bids): (Vec<_>, _) = worker.bids(now, &page.gigs).into_iter().unzip();
-            let worked = self.attend_all(now, bids).await;
-            if let Some(worker) = &mut self.worker {
-                let refused = listings.into_iter().zip(worked).filter(|(_, it)| *it == Some(false));
-                refused.for_each(|(listing, _)| worker.refused(listing));
+            let waits = |gig: &EventId| self.is_waiting(&(Some(*gig), None, BID), at);
+            let bids = worker.bids(now, &page.gigs, waits);
+            self.attend_all(now, bids).await;
+            if !self.unseen.is_empty() {
+                // How much room is left is in the next look.
+                self.next_look = None;
+                return;
             }
             match page.next {
                 Some(next) => query.after = Some(next),
@@ -328,59 +338,82 @@ impl<'a> Bot<'a> {
         }
     }
 
-    /// Does them, but for what was done a moment ago: the engine is asked everything at once, and answers in
-    /// order. Of each whether it worked, and `None` where nothing was asked.
-    async fn attend_all(&mut self, now: &Arc<Snapshot>, intents: Vec<Intent>) -> Vec<Option<bool>> {
-        let mut asked: Vec<Attended> = Vec::with_capacity(intents.len());
-        for intent in intents {
-            asked.push(self.attend(now, intent));
+    /// Takes away what was made for jobs that do not take it any more.
+    fn clear_up(&mut self) {
+        let Some(worker) = &self.worker else { return };
+        let over: Vec<BidId> = self.made.keys().filter(|job| !worker.holds(job)).copied().collect();
+        for scratch in over.iter().filter_map(|job| self.made.remove(job)) {
+            scratch.remove();
         }
-        let asking = asked.into_iter().map(|attended| {
+    }
+
+    /// Does them, but for what was done a moment ago: the engine is asked everything at once, and answers in
+    /// order.
+    async fn attend_all(&mut self, now: &Arc<Snapshot>, intents: Vec<Intent>) {
+        let at = Instant::now();
+        let mut asked = Vec::with_capacity(intents.len());
+        for intent in intents {
+            asked.push(self.attend(now, intent, at));
+        }
+        let asking = asked.into_iter().filter_map(|attended| {
+            let Attended::Asks(asks) = attended else { return None };
             let handle = self.handle.clone();
-            async move {
-                match attended {
-                    Attended::Not => None,
-                    Attended::Done(worked) => Some(Err(worked)),
-                    Attended::Asks(asks) => {
-                        let Asks { command, event, loud } = *asks;
-                        Some(Ok((handle.ask(command).await, event, loud)))
-                    }
-                }
-            }
+            let Asks { command, intent, event } = *asks;
+            Some(async move { (handle.ask(command).await, intent, event) })
         });
-        let answers = futures::future::join_all(asking).await;
-        let told = |answer: Option<Result<Answered, bool>>| match answer? {
-            Err(worked) => Some(worked),
-            Ok((answer, event, loud)) => Some(self.answered(answer, event, loud)),
-        };
-        answers.into_iter().map(told).collect()
+        for (answer, intent, event) in futures::future::join_all(asking).await {
+            self.answered(answer, intent, event);
+        }
+    }
+
+    /// Whether it was asked a moment ago.
+    fn is_waiting(&self, what: &What, at: Instant) -> bool {
+        self.again.get(what).is_some_and(|(_, next)| at < *next)
     }
 
     /// Does it, unless it was done a moment ago.
-    fn attend(&mut self, now: &Arc<Snapshot>, intent: Intent) -> Attended {
+    fn attend(&mut self, now: &Arc<Snapshot>, intent: Intent, at: Instant) -> Attended {
         let item =
             intent.item.and_then(|n| Some(self.asker.as_ref()?.queue.items().get(n)?.id.clone()));
         let event = Event {
-            what: intent.deed.word(),
             item,
             log: intent.log,
             amount: intent.amount,
-            why: intent.why.clone(),
             dry: self.options.dry,
+            ..Event::new(intent.deed.word(), intent.why.clone())
         };
+        if let Deed::Wait(of, until) = intent.deed {
+            self.waits(of, Event { until, dry: false, ..event }, at);
+            return Attended::Done;
+        }
         if self.options.dry {
             self.once(event);
-            return Attended::Not;
+            return Attended::Done;
         }
         let key = (intent.log, intent.item, intent.deed.word());
-        let at = Instant::now();
-        if self.again.get(&key).is_some_and(|(_, next)| at < *next) {
-            return Attended::Not;
+        if self.is_waiting(&key, at) {
+            return Attended::Done;
         }
         let tries = self.again.get(&key).map_or(0, |(tries, _)| *tries);
         let wait = (AGAIN * (1 << tries.min(8))).min(LONGEST);
         self.again.insert(key, (tries + 1, at + wait));
         self.act(now, intent, event)
+    }
+
+    /// Says what there is too little of: once, unless there was enough for a while.
+    fn waits(&mut self, of: Short, event: Event, at: Instant) {
+        let before = self.short.insert(of, at);
+        if before.is_some_and(|before| at.duration_since(before) < LONGEST) {
+            return;
+        }
+        let why = match event.until {
+            Some(until) => {
+                let left = self.options.clock.now().until(until);
+                format!("{}: it goes on in {left} at the latest", event.why)
+            }
+            None => event.why.clone(),
+        };
+        self.say(Event { why, ..event });
     }
 
     fn say(&mut self, event: Event) {
@@ -436,6 +469,9 @@ fn single() -> Result<Queue, String> {
     queue.closed = true;
     Ok(queue)
 }
+
+/// The word of a bid.
+const BID: &str = "bid";
 
 /// Whether a deed is worth a line when it is done.
 fn is_loud(deed: &Deed) -> bool {

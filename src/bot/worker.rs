@@ -1,6 +1,7 @@
 //! As a worker: which gigs to bid on and which jobs to do, from what the engine shows.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 
 use serde_json::{Value, json};
 use tokio::time::Instant;
@@ -9,7 +10,7 @@ use crate::bot::asker::may;
 use crate::bot::{Deed, Intent, Price, Working};
 use crate::engine::{GigView, JobView, Snapshot};
 use crate::market::{
-    Actor, BidId, Digest, Gig, LEAST_PRICE, Msat, Phase, Role, Side, Status, Verb, Wish,
+    Actor, BidId, Digest, EventId, Gig, LEAST_PRICE, Msat, Phase, Role, Side, Status, Verb, Wish,
 };
 
 /// A worker's bot.
@@ -18,14 +19,23 @@ pub struct Worker {
     me: Actor,
     bids: BTreeMap<BidId, Instant>,
     tries: BTreeMap<BidId, u32>,
-    /// Listings that a bid was refused for.
-    refused: BTreeSet<Digest>,
+    /// Work that is done and not handed over yet.
+    made: BTreeMap<BidId, PathBuf>,
+    /// Gigs that a bid was refused for, for good.
+    refused: BTreeSet<EventId>,
 }
 
 impl Worker {
     /// One that has not looked yet.
     pub fn new(policy: Working, me: Actor) -> Self {
-        Self { policy, me, bids: BTreeMap::new(), tries: BTreeMap::new(), refused: BTreeSet::new() }
+        Self {
+            policy,
+            me,
+            bids: BTreeMap::new(),
+            tries: BTreeMap::new(),
+            made: BTreeMap::new(),
+            refused: BTreeSet::new(),
+        }
     }
 
     /// How it acts.
@@ -33,9 +43,25 @@ impl Worker {
         &self.policy
     }
 
-    /// A bid on this listing was refused, and would be again.
-    pub fn refused(&mut self, listing: Digest) {
-        self.refused.insert(listing);
+    /// A bid on this gig was refused, and would be however often it is asked. What its author changes is
+    /// another gig.
+    pub fn refused(&mut self, gig: EventId) {
+        self.refused.insert(gig);
+    }
+
+    /// The work for a job is done: this is to be handed over, however often that takes.
+    pub fn made(&mut self, job: BidId, file: PathBuf) {
+        self.made.insert(job, file);
+    }
+
+    /// What was made for a job is handed over, or never will be.
+    pub fn handed(&mut self, job: &BidId) {
+        self.made.remove(job);
+    }
+
+    /// Whether something is to be handed over for a job.
+    pub fn holds(&self, job: &BidId) -> bool {
+        self.made.contains_key(job)
     }
 
     /// The work for a job was tried once more; how often now.
@@ -59,6 +85,9 @@ impl Worker {
     ) -> Vec<Intent> {
         let mut out = Vec::new();
         let mut seen = BTreeMap::new();
+        let takes = |job: &JobView| job.delivery.is_none() && may(job, Verb::Deliver);
+        // A job that takes no delivery any more has no use for what was made.
+        self.made.retain(|id, _| snapshot.jobs.get(id).is_none_or(|job| takes(job)));
         for job in self.mine(snapshot) {
             if job.phase == Phase::Bid {
                 let since = self.bids.get(&job.id).copied().unwrap_or(at);
@@ -73,6 +102,11 @@ impl Worker {
             let here = here.clone().all(|m| m.path.is_some());
             let begun = job.delivery.is_some() || running.contains(&job.id);
             if !here || begun || !may(job, Verb::Deliver) {
+                continue;
+            }
+            if let Some(file) = self.made.get(&job.id) {
+                let deed = Deed::Deliver(file.clone());
+                out.push(Intent::of_job(deed, job, "the command ended well"));
                 continue;
             }
             let tries = self.tries.get(&job.id).copied().unwrap_or(0);
@@ -91,8 +125,14 @@ impl Worker {
         out
     }
 
-    /// Which of these gigs to bid on.
-    pub fn bids(&self, snapshot: &Snapshot, gigs: &[Gig]) -> Vec<(Digest, Intent)> {
+    /// Which of these gigs to bid on. What `waits` was asked a moment ago and is not asked now: it takes
+    /// nobody's room.
+    pub fn bids(
+        &self,
+        snapshot: &Snapshot,
+        gigs: &[Gig],
+        waits: impl Fn(&EventId) -> bool,
+    ) -> Vec<Intent> {
         let mut out = Vec::new();
         let busy = |job: &&JobView| {
             use Phase::{Awarded, Bid, Funding, Working};
@@ -118,7 +158,10 @@ impl Worker {
             let open = gig.status == Status::Open && gig.side == Side::Request;
             // The command is told of one piece of work: what is done in several is for people.
             let open = open && gig.offer.milestones.is_empty();
-            if ours || !open || known.contains(&listing) || self.refused.contains(&listing) {
+            if ours || !open || known.contains(&listing) {
+                continue;
+            }
+            if self.refused.contains(&gig.id) || waits(&gig.id) {
                 continue;
             }
             let Some(price) = self.price(gig).filter(|price| *price >= least) else { continue };
@@ -131,8 +174,7 @@ impl Worker {
             };
             let why = format!("it matches `{}`; {asked} are offered", self.policy.line);
             let intent = Intent::new(Deed::Bid(wish), why);
-            let intent = Intent { log: Some(gig.id), amount: Some(price), ..intent };
-            out.push((listing, intent));
+            out.push(Intent { log: Some(gig.id), amount: Some(price), ..intent });
         }
         out
     }

@@ -2,9 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Asker, add, spent};
+use super::purse::{is_active, owed, rest, spent};
+use super::{Asker, add};
 use crate::engine::{JobView, PostView, Snapshot};
-use crate::market::{Digest, Msat, Phase, Pubkey, Role, Time};
+use crate::market::{Budget, Digest, Msat, Phase, Pubkey, Role, Time};
 
 /// The key of the `n`-th gig for an item, from 1.
 pub(super) fn key_of(id: &str, n: u32) -> String {
@@ -60,66 +61,78 @@ pub(super) struct Standing<'a> {
     pub(super) cheats: BTreeSet<Pubkey>,
     /// Jobs that somebody did well for us, ever.
     pub(super) did: BTreeMap<Pubkey, u64>,
+    /// Jobs under way for items that are not in `items`: of lines that are not read again.
+    pub(super) elsewhere: usize,
     /// What open gigs without a worker will cost.
     pub(super) offered: Msat,
-    /// What the queue has cost, and what is promised for it.
+    /// What every job of this bot has cost, and what is promised for those that are not over.
     pub(super) spent: Msat,
-    fee: (u64, Msat),
+    /// What is promised of it and not paid.
+    pub(super) owed: Msat,
+    budget: &'a Budget,
 }
 
 impl<'a> Standing<'a> {
-    pub(super) fn of(asker: &Asker, snapshot: &'a Snapshot, fee: (u64, Msat), now: Time) -> Self {
+    pub(super) fn of(asker: &Asker, snapshot: &'a Snapshot, budget: &'a Budget, now: Time) -> Self {
         let mut all = Self {
             now,
             items: BTreeMap::new(),
             busy: BTreeMap::new(),
             cheats: BTreeSet::new(),
             did: BTreeMap::new(),
+            elsewhere: 0,
             offered: Msat::ZERO,
             spent: Msat::ZERO,
-            fee,
+            owed: Msat::ZERO,
+            budget,
         };
         let mut of: BTreeMap<Digest, (usize, u32)> = BTreeMap::new();
         for (item, n, post) in asker.mine(snapshot) {
             of.insert(post.gig.listing, (item, n));
-            if !asker.finished.contains(&item) && !asker.given_up.contains(&item) {
+            if !asker.is_over(item) {
                 all.items.entry(item).or_default().posts.push((n, post));
             }
         }
+        // Whatever it is for: what was promised stays promised where its line is not read again.
+        let ours = asker.posts(snapshot).map(|post| post.gig.listing).collect::<BTreeSet<_>>();
         for job in snapshot.jobs.values().filter(|job| job.role == Role::Requester) {
             match job.phase {
                 Phase::Cheated => drop(all.cheats.insert(job.peer)),
                 Phase::Settled => *all.did.entry(job.peer).or_default() += 1,
                 _ => {}
             }
-            let Some((item, n)) = of.get(&job.listing) else { continue };
-            all.spent = add(all.spent, spent(job));
-            let Some(stand) = all.items.get_mut(item) else { continue };
+            if !ours.contains(&job.listing) {
+                continue;
+            }
+            let promised = owed(budget, job);
+            all.spent = add(all.spent, add(spent(job), promised));
+            all.owed = add(all.owed, promised);
+            if is_active(job) {
+                *all.busy.entry(job.peer).or_default() += 1;
+            }
+            let item = of.get(&job.listing);
+            let Some((n, stand)) = item.and_then(|(item, n)| Some((*n, all.items.get_mut(item)?)))
+            else {
+                all.elsewhere += usize::from(is_active(job));
+                continue;
+            };
             match job.phase {
                 Phase::Bid => stand.bids.push(job),
-                Phase::Settled => stand.settled.push((job, *n)),
+                Phase::Settled => stand.settled.push((job, n)),
                 Phase::Cheated => {
                     stand.caught.push(job);
-                    stand.caught_in.insert(*n);
+                    stand.caught_in.insert(n);
                     stand.failed += 1;
                 }
                 Phase::Declined | Phase::Withdrawn => {}
                 phase if phase.is_over() => stand.failed += 1,
-                _ => {
-                    all.spent = add(all.spent, job.price.saturating_sub(spent(job)));
-                    *all.busy.entry(job.peer).or_default() += 1;
-                    stand.active.push(job);
-                }
+                _ => stand.active.push(job),
             }
         }
         let open = all.items.values().filter(|s| s.active.is_empty() && s.settled.is_empty());
         let prices = open.filter_map(|stand| Some(stand.newest()?.1.gig.price));
-        all.offered = prices.map(|price| all.with_fee(price)).sum();
+        all.offered = prices.map(|price| rest(budget, price, 1, 0)).sum();
         all
-    }
-
-    fn with_fee(&self, price: Msat) -> Msat {
-        add(add(price, price.ppm(self.fee.0)), self.fee.1)
     }
 
     /// The most that the budget allows for routing one tranche of a job.
@@ -129,6 +142,6 @@ impl<'a> Standing<'a> {
             Some(_) => job.price,
             None => job.price.tranche(last, job.tranches.max(1)).unwrap_or(job.price),
         };
-        add(part.ppm(self.fee.0), self.fee.1)
+        self.budget.most_fee(part)
     }
 }

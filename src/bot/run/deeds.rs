@@ -5,14 +5,14 @@ use std::sync::Arc;
 
 use serde_json::json;
 
-use super::{Asks, Attended, Bot, is_loud};
+use super::{Asks, Attended, Bot};
 use crate::bot::results::Line;
 use crate::bot::worker::as_json;
 use crate::bot::{
     Accept, Command as Program, Deed, Event, Intent, Item, Job, Limits, Scratch, Stdin, run_command,
 };
-use crate::engine::{Command, Handle, JobView, Receipt, Snapshot, Trouble, Verdict};
-use crate::market::{BidId, EventId, GigDraft, Role};
+use crate::engine::{Command, Handle, JobView, Snapshot, Verdict};
+use crate::market::{BidId, EventId, Role};
 
 /// What came of a program that ran beside the loop.
 pub(super) enum Finished {
@@ -25,8 +25,7 @@ pub(super) enum Finished {
 impl Bot<'_> {
     /// Does it, or says what the engine is to be asked.
     pub(super) fn act(&mut self, now: &Arc<Snapshot>, intent: Intent, event: Event) -> Attended {
-        let Intent { deed, item, log, .. } = intent;
-        let loud = is_loud(&deed);
+        let Intent { deed, item, log, .. } = intent.clone();
         let job = log.and_then(|log| now.jobs.get(&log).cloned());
         // A log that is not named is none: the engine says that it is not there.
         let id = log.unwrap_or(EventId([0; 32]));
@@ -35,7 +34,7 @@ impl Bot<'_> {
                 Ok(command) => command,
                 Err(why) => {
                     self.once(Event { what: "cannot-post", why, ..event });
-                    return Attended::Done(false);
+                    return Attended::Done;
                 }
             },
             Deed::Close => Command::Close { gig: id },
@@ -50,87 +49,38 @@ impl Bot<'_> {
                 let message = self.policy.worker.as_ref().map(|w| w.message.clone());
                 Command::Bid { gig: id, wish, message: message.unwrap_or_default() }
             }
-            Deed::Leave | Deed::GiveUp => {
+            Deed::Deliver(file) => Command::Deliver { job: id, file, message: String::new() },
+            // What is waited for is said before it comes here.
+            Deed::Leave | Deed::GiveUp | Deed::Wait(..) => {
                 self.once(event);
-                return Attended::Done(true);
+                return Attended::Done;
             }
             Deed::Collect(file) => {
-                return Attended::Done(self.collect(item, job.as_deref(), &file, event));
+                self.collect(item, job.as_deref(), &file, event);
+                return Attended::Done;
             }
             Deed::Verify(file) => {
                 if let Some(job) = job {
                     self.verify(&job, file);
                 }
-                return Attended::Done(true);
+                return Attended::Done;
             }
             Deed::Work => {
                 if let Some(job) = job {
                     self.begin_work(&job);
                 }
-                return Attended::Done(true);
+                return Attended::Done;
             }
         };
-        Attended::Asks(Box::new(Asks { command, event, loud }))
-    }
-
-    /// The engine has answered. Whether it worked.
-    pub(super) fn answered(
-        &mut self,
-        answer: Result<Receipt, Trouble>,
-        event: Event,
-        loud: bool,
-    ) -> bool {
-        match answer {
-            Ok(receipt) => {
-                if loud {
-                    self.say(Event { log: Some(receipt.log), ..event });
-                }
-                true
-            }
-            Err(trouble) => {
-                self.refused(trouble, event);
-                false
-            }
-        }
-    }
-
-    /// The market, the budget or the world says no. What is only too late is no news.
-    fn refused(&mut self, trouble: Trouble, event: Event) {
-        let why = match trouble {
-            Trouble::Refused(why) => {
-                let late =
-                    ["wrong-phase", "accepted", "paying", "bid-twice", "gig-full", "not-inspected"];
-                if late.contains(&why.code.as_str()) {
-                    return;
-                }
-                let next = why.next.map(|next| format!(" Next: {next}")).unwrap_or_default();
-                format!("{}: {}{next}", why.code, why.sentence)
-            }
-            other => other.to_string(),
-        };
-        self.once(Event { what: "refused", why, ..event });
+        Attended::Asks(Box::new(Asks { command, intent, event }))
     }
 
     /// The gig of an item.
     fn draft(&self, item: Option<usize>, key: String) -> Result<Command, String> {
         let asker = self.asker.as_ref().ok_or("nothing is asked for")?;
         let item = item.and_then(|n| asker.queue.items().get(n)).ok_or("the item is gone")?;
-        let asking = asker.policy();
-        let template = &asking.template;
-        let fill = |text: &String| item.fill(text);
-        let draft = GigDraft {
-            title: fill(&template.draft.title),
-            summary: fill(&template.draft.summary),
-            content: fill(&template.draft.content),
-            tags: template.draft.tags.iter().map(fill).collect(),
-            price: asker.price_of(item),
-            slots: 1,
-            expires_at: self.options.clock.now().after(template.life),
-            ..template.draft.clone()
-        };
-        let mut inputs = template.inputs.clone();
-        inputs.extend(item.inputs.iter().cloned());
-        if asking.attach {
+        let (draft, mut inputs) = asker.draft(item, self.options.clock.now());
+        if asker.policy().attach {
             inputs.push(self.attachment(item).map_err(|why| format!("item.json: {why}"))?);
         }
         Ok(Command::Post { draft, inputs, key: Some(key) })
@@ -144,14 +94,8 @@ impl Bot<'_> {
         Ok(path)
     }
 
-    fn collect(
-        &mut self,
-        item: Option<usize>,
-        job: Option<&JobView>,
-        file: &Path,
-        event: Event,
-    ) -> bool {
-        let (Some(n), Some(job)) = (item, job) else { return false };
+    fn collect(&mut self, item: Option<usize>, job: Option<&JobView>, file: &Path, event: Event) {
+        let (Some(n), Some(job)) = (item, job) else { return };
         let id = event.item.clone().unwrap_or_default();
         if let (Some(results), Some(delivery)) = (&mut self.results, &job.delivery) {
             let line = Line {
@@ -166,15 +110,13 @@ impl Bot<'_> {
             };
             if let Err(why) = results.add(line, file) {
                 let why = format!("the result is paid and cannot be put away: {why}");
-                self.once(Event { what: "cannot-collect", why, ..event });
-                return false;
+                return self.once(Event { what: "cannot-collect", why, ..event });
             }
         }
         if let Some(asker) = &mut self.asker {
             asker.finish(n);
         }
         self.say(event);
-        true
     }
 
     fn begin_work(&mut self, job: &JobView) {
@@ -219,7 +161,7 @@ impl Bot<'_> {
     }
 
     /// A program has ended.
-    pub(super) async fn finished(&mut self, done: Finished) {
+    pub(super) fn finished(&mut self, done: Finished) {
         match done {
             Finished::Verified(job, said, why) => {
                 self.running.remove(&job.id);
@@ -228,25 +170,22 @@ impl Bot<'_> {
                 }
                 self.say(Event::new("verified", why).log(job.id));
             }
-            Finished::Work(id, Ok(file), scratch) => {
+            Finished::Work(id, made, scratch) => {
                 self.running.remove(&id);
-                let deliver = Command::Deliver { job: id, file, message: String::new() };
-                let event = Event::new("deliver", "the command ended well").log(id);
-                match self.handle.ask(deliver).await {
-                    Ok(_) => self.say(event),
-                    Err(trouble) => self.refused(trouble, event),
-                }
-                if let Some(scratch) = scratch {
-                    scratch.remove();
-                }
-            }
-            Finished::Work(id, Err(why), scratch) => {
-                self.running.remove(&id);
-                self.say(
-                    Event::new("work-failed", format!("{why}. Nothing was handed over.")).log(id),
-                );
-                if let Some(scratch) = scratch {
-                    scratch.remove();
+                match (made, scratch, &mut self.worker) {
+                    // It is kept until it is handed over: work that is done is not done again.
+                    (Ok(file), Some(scratch), Some(worker)) => {
+                        worker.made(id, file);
+                        self.made.insert(id, scratch);
+                    }
+                    (made, scratch, _) => {
+                        let why = made.err().unwrap_or_default();
+                        let why = format!("{why}. Nothing was handed over.");
+                        self.say(Event::new("work-failed", why).log(id));
+                        if let Some(scratch) = scratch {
+                            scratch.remove();
+                        }
+                    }
                 }
             }
         }
