@@ -14,6 +14,8 @@ mod crash;
 mod heights;
 #[path = "escrow/judge.rs"]
 mod judge;
+#[path = "escrow/judge_called.rs"]
+mod judge_called;
 #[path = "escrow/judge_crash.rs"]
 mod judge_crash;
 #[path = "escrow/judge_liars.rs"]

@@ -106,15 +106,20 @@ impl Notice {
                 format!("Case {id} is yours: you hold its secret, and no money."),
             ),
             Fact::Brought { record, .. } => match &record.draft.body {
-                Body::Dispute { .. } => (
-                    act,
-                    "disputed",
-                    format!("You are called in case {id}. Next: earnest judge show {id}"),
-                ),
+                Body::Dispute { .. }
+                    if case.dispute.as_ref().is_some_and(|(of, ..)| of.id == record.id) =>
+                {
+                    let text =
+                        format!("You are called in case {id}. Next: earnest judge show {id}");
+                    (act, "disputed", text)
+                }
                 Body::Objection { .. } => {
                     (act, "objected", format!("The other side has answered in case {id}."))
                 }
-                Body::Note { .. } => (Info, "note", format!("A note came in case {id}.")),
+                // A call that is not ruled on is words.
+                Body::Dispute { .. } | Body::Note { .. } => {
+                    (Info, "note", format!("A note came in case {id}."))
+                }
                 _ => return None,
             },
             Fact::Examined(_) if by_hand => (
@@ -526,13 +531,28 @@ impl Notice {
             (Body::Holding { .. }, _) => {
                 (Info, "judge-holds", format!("The judge holds a copy of the secret for {id}."))
             }
-            (Body::Lodged { .. }, Some(Body::Dispute { .. })) if inner.is_some_and(theirs) => (
-                Act,
-                "called",
-                format!(
-                    "The other side of {id} has called the judge. Next: earnest object {id} --reason TEXT"
-                ),
-            ),
+            (Body::Lodged { .. }, Some(Body::Dispute { .. })) if inner.is_some_and(theirs) => {
+                let said = job.escrow.as_ref().and_then(|e| e.hearing.dispute.as_ref());
+                let counts = said.is_some_and(|plea| inner.is_some_and(|i| i.id == plea.id));
+                match job.role {
+                    // A requester's call about no work, or after the worker's own.
+                    Role::Worker if !counts => return None,
+                    Role::Worker => (
+                        Act,
+                        "called",
+                        format!(
+                            "The requester of {id} has called the judge. Show your work: earnest dispute {id} --reason TEXT"
+                        ),
+                    ),
+                    Role::Requester => (
+                        Act,
+                        "called",
+                        format!(
+                            "The other side of {id} has called the judge. Next: earnest object {id} --reason TEXT"
+                        ),
+                    ),
+                }
+            }
             (Body::Lodged { .. }, Some(Body::Objection { .. })) if inner.is_some_and(theirs) => {
                 (Info, "objected", format!("The other side of {id} has answered to the judge."))
             }

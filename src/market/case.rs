@@ -121,11 +121,11 @@ pub struct Case {
     pub theirs: [Chain; 2],
     /// Records of the job.
     pub exhibits: Vec<Exhibit>,
-    /// The dispute: the record, by whom, at which of our tips.
+    /// The dispute that is ruled on: the record, by whom, at which of our tips.
     pub dispute: Option<(Record, Role, u32)>,
     /// The answer to it.
     pub objection: Option<(Record, Role, u32)>,
-    /// Words to us, with their author.
+    /// Words to us, with their author; also those of a dispute that is not ruled on.
     pub notes: Vec<(Role, String)>,
     /// The ciphertext here.
     pub blob: Option<PathBuf>,
@@ -271,10 +271,11 @@ impl Case {
     pub(super) fn is_of_lock(&self, exhibit: &Exhibit) -> bool {
         exhibit.record.draft.seq > self.begins.funded.draft.seq
     }
-    /// S_t as the dispute gave them.
+    /// S_t as the worker's dispute gave them. The requester's opens nothing, because wrong ones would show the
+    /// work to be unfit (!).
     pub fn secrets(&self) -> &[Preimage] {
-        match self.dispute.as_ref().map(|(record, ..)| &record.draft.body) {
-            Some(Body::Dispute { secrets, .. }) => secrets,
+        match self.dispute.as_ref().map(|(record, by, _)| (&record.draft.body, by)) {
+            Some((Body::Dispute { secrets, .. }, Role::Worker)) => secrets,
             _ => &[],
         }
     }

@@ -1,7 +1,7 @@
 //! An escrow with a judge: who is appointed when, what is called for, what it rules, and what blocks do
 //! meanwhile. The judge never has a coin: its node in here would panic if it claimed one.
 
-use earnest::engine::Trouble;
+use earnest::engine::{Channel, Scribe as _, Taken, Trouble};
 use earnest::market::*;
 
 use crate::course::{assert_paid, assert_refunded, escrow, fund, phases};
@@ -99,6 +99,25 @@ pub(crate) fn object(pair: &mut Pair, who: Who) -> Result<(), Trouble> {
 pub(crate) fn to(pair: &mut Pair, height: u32) {
     pair.blocks(height, &ALL);
     pair.quiet();
+}
+
+/// A word to the judge that the own program would never say.
+pub(crate) fn to_judge(pair: &mut Pair, who: Who, body: Body) -> Taken {
+    let (nonce, peer, id) = pair.job(who).judge_channel().unwrap();
+    let channel = Channel { nonce, peer, job: JobId(id.0) };
+    let chain = pair.core(Judge).case(&id).unwrap().chain_of(pair.job(who).role).clone();
+    let prev = chain.last.map(|last| last.id);
+    let draft =
+        Draft { job: Some(channel.job), seq: chain.next, prev, seen: None, at: pair.now(), body };
+    let keys = &pair.side(who).keys;
+    let record = keys.sign(&nonce, &draft).unwrap();
+    let event = keys.post(&channel, &record, pair.now()).unwrap();
+    pair.hear(Judge, &relayed(&event.json))
+}
+
+/// The `deliver` record that the worker signed last.
+pub(crate) fn manifest(pair: &Pair) -> EventId {
+    escrow(pair, Worker).hearing.delivery.unwrap().id
 }
 
 fn assert_judge_has_nothing(pair: &Pair) {

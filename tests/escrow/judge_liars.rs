@@ -258,6 +258,14 @@ fn appointed(pair: &mut Pair, bend: impl FnOnce(&mut Body, &mut Draft)) -> Taken
     pair.hear(Judge, &relayed(&wrap.json))
 }
 
+/// The worker's word once more, bent: the two may lie to a judge together.
+fn resigned(pair: &Pair, event: &str, bend: impl FnOnce(&mut Body)) -> String {
+    let keys = &pair.side(Worker).keys;
+    let mut draft = keys.read_record(event).unwrap().draft;
+    bend(&mut draft.body);
+    keys.sign(&pair.job(Worker).nonce.unwrap(), &draft).unwrap().event
+}
+
 #[test]
 fn the_judge_takes_no_case_that_is_not_one() {
     type Bend = fn(&mut Body, &mut Draft);
@@ -306,11 +314,80 @@ fn the_judge_takes_no_case_that_is_not_one() {
     let t = table(&pair);
     pair.blocks(t.holding(), &[Judge]);
     assert_eq!(code(&appointed(&mut pair, |_, _| {})), "too-late");
+    // A height that cannot be: the two could have a case stand for years.
+    for (late, why) in [(1, "wrong-height"), (0, "new")] {
+        let mut pair = unheard();
+        let end = 1000 + WINDOW + 144 + late;
+        let papers = escrow(&pair, Worker).papers.map(Option::unwrap);
+        let said = [
+            resigned(&pair, &papers[0], |body| {
+                let Body::Fund { height, .. } = body else { panic!() };
+                *height = end;
+            }),
+            resigned(&pair, &papers[1], |body| {
+                let Body::Funded { deadline, .. } = body else { panic!() };
+                *deadline = end;
+            }),
+        ];
+        let bend = |body: &mut Body, _: &mut Draft| {
+            let Body::Appoint { fund, funded, .. } = body else { panic!() };
+            [*fund, *funded] = said;
+        };
+        assert_eq!(code(&appointed(&mut pair, bend)), why);
+    }
+    // A judge that has closed its listing.
+    let mut pair = unheard();
+    let post = *pair.core(Judge).posts().keys().next().unwrap();
+    pair.core_mut(Judge).close(&post).unwrap();
+    assert_eq!(code(&appointed(&mut pair, |_, _| {})), "judge-closed");
+    assert!(pair.core(Judge).cases().is_empty());
+    // A program that would have to run a check that it has never seen.
+    let mut pair = awarded_unseen();
+    pair.side_mut(Judge).deaf = true;
+    fund(&mut pair).unwrap();
+    pair.quiet();
+    assert_eq!(code(&appointed(&mut pair, |_, _| {})), "no-check");
+    assert!(pair.core(Judge).cases().is_empty());
     // And never twice: the hash is known, whatever record says so.
     let mut pair = held();
     let later = |_: &mut Body, draft: &mut Draft| draft.at = draft.at.after(Span(1));
     assert_eq!(code(&appointed(&mut pair, later)), "hash-reused");
     assert_eq!(pair.core(Judge).cases().len(), 1);
+}
+
+#[test]
+fn one_requester_has_no_more_cases_open_than_a_judge_can_look_at() {
+    let pair = held();
+    let case = case(&pair);
+    let door = |open| Appointing {
+        me: pair.core(Judge).identity(),
+        network: Network::Regtest,
+        now: pair.now(),
+        height: 1000,
+        hash_known: false,
+        open,
+        newest: Status::Open,
+        terms: pair.job(Worker).worker.terms,
+    };
+    assert_eq!(admit_case(&case.begins, &door(MOST_CASES - 1)), Ok(()));
+    let full = admit_case(&case.begins, &door(MOST_CASES));
+    assert_eq!(full.unwrap_err().code, "too-many-cases");
+}
+
+#[test]
+fn nobody_talks_a_judge_to_death() {
+    let mut pair = held_with(false, |_| {});
+    for who in [Worker, Requester] {
+        let words = || Body::Note { text: "And another thing.".into() };
+        // The requester's appointment is the first of its own.
+        let first = usize::from(who == Requester);
+        for _ in first..MOST_BROUGHT {
+            assert_eq!(to_judge(&mut pair, who, words()), Taken::New);
+        }
+        let before = facts(&pair, Judge);
+        assert_eq!(code(&to_judge(&mut pair, who, words())), "too-many-records");
+        assert_eq!(facts(&pair, Judge), before);
+    }
 }
 
 #[test]

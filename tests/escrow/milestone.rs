@@ -1,11 +1,11 @@
 //! Milestones before a judge: each lock is a case of its own, and nothing that was signed for one speaks in
 //! another.
 
-use earnest::engine::{Channel, Scribe as _, Store as _, Taken};
+use earnest::engine::{Store as _, Taken};
 use earnest::market::*;
 
 use crate::course::{escrow, fund, phases};
-use crate::judge::{ALL, listed, to};
+use crate::judge::{ALL, listed, to, to_judge};
 use crate::pair::*;
 
 /// Two milestones in escrow before the same judge; the first is awarded.
@@ -68,20 +68,6 @@ fn end(pair: &Pair) -> Timetable {
 fn earned(pair: &Pair) -> i128 {
     assert_eq!(pair.nodes.earned[0], -pair.nodes.earned[1]);
     pair.nodes.earned[1] / 1000
-}
-
-/// A word to the judge that the own program would never say.
-fn to_judge(pair: &mut Pair, who: Who, body: Body) -> Taken {
-    let (nonce, peer, id) = pair.job(who).judge_channel().unwrap();
-    let channel = Channel { nonce, peer, job: JobId(id.0) };
-    let chain = case(pair).chain_of(pair.job(who).role).clone();
-    let prev = chain.last.map(|last| last.id);
-    let draft =
-        Draft { job: Some(channel.job), seq: chain.next, prev, seen: None, at: pair.now(), body };
-    let keys = &pair.side(who).keys;
-    let record = keys.sign(&nonce, &draft).unwrap();
-    let event = keys.post(&channel, &record, pair.now()).unwrap();
-    pair.hear(Judge, &relayed(&event.json))
 }
 
 #[test]

@@ -12,6 +12,8 @@ use crate::market::Verb;
 ///
 /// The judge is given what you both signed and what opens the work, looks for itself, and rules. The money
 /// stays locked until then. A worker's earnest calls by itself when the requester says nothing in time.
+/// A requester who calls alone shows the judge no work: a judge by program then waits for the worker's call, and
+/// without one the money comes back by height.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Dispute {
     /// The job, or the beginning of its id

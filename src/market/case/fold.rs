@@ -1,7 +1,7 @@
 //! The fold of a case: what each fact changes. Total: a fact that was committed is always taken.
 
 use crate::market::case::{Case, CasePhase, Exhibit};
-use crate::market::{Body, Chain, Fact, Purpose, Record, Role, Time};
+use crate::market::{Body, Chain, EventId, Fact, Purpose, Record, Role, Time};
 
 impl Case {
     fn enter(&mut self, phase: CasePhase, at: Time) {
@@ -67,12 +67,7 @@ impl Case {
                     self.exhibits.push(Exhibit { record: inner.clone(), by, height: None });
                 }
             }
-            (Body::Dispute { .. }, _) if self.dispute.is_none() => {
-                self.dispute = Some((record.clone(), role, 0));
-                if self.phase == CasePhase::Holding {
-                    self.enter(CasePhase::Disputed, at);
-                }
-            }
+            (Body::Dispute { manifest, .. }, _) => self.called(record, *manifest, role, at),
             (Body::Objection { dispute, .. }, _) => {
                 let about = self
                     .dispute
@@ -84,6 +79,32 @@ impl Case {
             }
             (Body::Note { text }, _) => self.notes.push((role, text.0.clone())),
             _ => {}
+        }
+    }
+
+    /// The worker's first call is the one that is ruled on. The requester's counts until there is one, and only
+    /// where it names a delivery that was lodged before: it blocks nothing, and replaces nothing (!).
+    fn called(&mut self, record: &Record, manifest: Option<EventId>, role: Role, at: Time) {
+        let counts = match (&self.dispute, role) {
+            _ if self.phase.is_over() => false,
+            (None, Role::Worker) | (Some((_, Role::Requester, _)), Role::Worker) => true,
+            (None, Role::Requester) => manifest.is_some_and(|m| self.delivery(&m).is_some()),
+            _ => false,
+        };
+        if !counts {
+            return self.keep_words(record, role);
+        }
+        let before = [self.dispute.replace((record.clone(), role, 0)), self.objection.take()];
+        for (record, by, _) in before.into_iter().flatten() {
+            self.keep_words(&record, by);
+        }
+        self.enter(CasePhase::Disputed, at);
+    }
+
+    /// What is not ruled on is still read.
+    fn keep_words(&mut self, record: &Record, by: Role) {
+        if let Body::Dispute { reason, .. } | Body::Objection { reason, .. } = &record.draft.body {
+            self.notes.push((by, reason.0.clone()));
         }
     }
 

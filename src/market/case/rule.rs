@@ -30,14 +30,27 @@ pub fn opinion(case: &Case, height: u32) -> Opinion {
     if case.exhibits.iter().any(gives_up) {
         return back("The worker signed that it sends the money back.");
     }
+    if *caller == Role::Requester {
+        // Only the worker can show that the money is earned, and it still may. If it does not, the money comes
+        // back by height: a requester needs no ruling for that, and could bend one (!).
+        return Opinion::Open;
+    }
     let Some((exhibit, _)) = case.disputed() else {
         return back("There is no delivery that the worker signed.");
     };
     let manifest = exhibit.record.id;
-    let taken = |e: &&Exhibit| e.by == Role::Requester && acknowledges(e, &manifest);
-    let on_time = exhibit.height.is_some_and(|at| at <= t.deliver())
-        || case.exhibits.iter().any(|e| taken(&e) && !rejects(e, &manifest));
-    if !on_time {
+    // What was answered is older than its answer, and nothing else says when it came (!): whoever writes a note
+    // after late work, or a late rejection, acknowledges it. Only who accepts it does not call it late.
+    let by = |id: EventId, mark: u32| {
+        let shows = |e: &Exhibit| e.record.id == id || e.record.draft.seen == Some(id);
+        case.exhibits.iter().any(|e| shows(e) && e.height.is_some_and(|at| at <= mark))
+    };
+    let accepts = |e: &Exhibit| {
+        let body = &e.record.draft.body;
+        e.by == Role::Requester
+            && matches!(body, Body::Accept { manifest: of, .. } if *of == manifest)
+    };
+    if !by(manifest, t.deliver()) && !case.exhibits.iter().any(accepts) {
         return back("The delivery is not shown to have come in time.");
     }
     let results = match &case.finding {
@@ -58,19 +71,18 @@ pub fn opinion(case: &Case, height: u32) -> Opinion {
     if results.iter().any(Checked::unsure) {
         return Opinion::Silent("A check of the terms gives no verdict.".into());
     }
-    let rejection = case.exhibits.iter().find(|e| e.by == Role::Requester && rejects(e, &manifest));
-    let seen = |e: &Exhibit| {
-        let seen =
-            |by: &Exhibit| by.by == Role::Worker && by.record.draft.seen == Some(e.record.id);
-        case.exhibits.iter().any(seen)
+    let rejects = |e: &&Exhibit| {
+        let body = &e.record.draft.body;
+        e.by == Role::Requester
+            && matches!(body, Body::Reject { manifest: of, .. } if *of == manifest)
     };
     let rejected_in_time =
-        rejection.is_some_and(|e| e.height.is_some_and(|at| at <= t.verdict()) || seen(e));
+        case.exhibits.iter().filter(rejects).any(|e| by(e.record.id, t.verdict()));
     if rejected_in_time && results.is_empty() {
         return back("It was rejected in time, and the terms have no check that says otherwise.");
     }
     // The other side is heard first.
-    if *caller == Role::Worker && case.objection.is_none() && height < t.objection() {
+    if case.objection.is_none() && height < t.objection() {
         return Opinion::Open;
     }
     let why = match (results.is_empty(), rejected_in_time) {
@@ -78,14 +90,4 @@ pub fn opinion(case: &Case, height: u32) -> Opinion {
         (true, _) => "The delivery came in time and opens, and it was not rejected in time.",
     };
     Opinion::For(Role::Worker, why.to_owned())
-}
-
-/// Whether this record shows that its author has that one.
-fn acknowledges(e: &Exhibit, manifest: &EventId) -> bool {
-    e.record.draft.seen == Some(*manifest)
-        || matches!(&e.record.draft.body, Body::Accept { manifest: of, .. } if of == manifest)
-}
-
-fn rejects(e: &Exhibit, manifest: &EventId) -> bool {
-    matches!(&e.record.draft.body, Body::Reject { manifest: of, .. } if of == manifest)
 }

@@ -240,7 +240,7 @@ fn heard(
         // What is lodged is stamped with a height.
         return Err(no("early", "Our node does not know a height yet."));
     }
-    if chain.next > MOST_BROUGHT as u64 {
+    if chain.next >= MOST_BROUGHT as u64 {
         return Err(no("too-many-records", "This side has said enough in this case."));
     }
     let step = CaseStep::default()
@@ -264,16 +264,21 @@ fn heard(
         false => step.say(Body::Lodged { record: given.event.clone(), height: world.height }),
     };
     Ok(match body {
-        Body::Dispute { .. } if case.dispute.is_none() => disputed(case, record, step, world),
+        Body::Dispute { .. } if role == Role::Worker => disputed(case, record, step, world),
         _ => step,
     })
 }
 
-/// The judge looks for itself: it fetches what was delivered, from the endpoint that the bid binds.
+/// The worker calls, and the judge looks for itself: it fetches what was delivered, from the endpoint that the
+/// bid binds.
 fn disputed(case: &Case, record: &Record, step: CaseStep, world: &CaseWorld) -> CaseStep {
     let mut after = case.clone();
     let fact = Fact::Brought { record: record.clone(), inner: None };
     after.apply(&fact, world.now);
+    if after.dispute.as_ref().is_none_or(|(of, ..)| of.id != record.id) {
+        // It has called before.
+        return step;
+    }
     let Some((_, delivery)) = after.disputed() else { return step };
     let m = &delivery.manifest;
     let terms = case.terms();

@@ -42,6 +42,8 @@ pub struct Escrow {
     pub returning: Option<bool>,
     /// The deadline that the worker signed when the channel was confirmed.
     pub funded: Option<u32>,
+    /// The number of the record that says so: what the worker signed before is of an earlier milestone.
+    pub(super) funded_by: Option<u64>,
     /// The requester asks to have the money back.
     pub asked_back: bool,
     /// Requester: x was given away.
@@ -74,6 +76,7 @@ impl Escrow {
             held: None,
             returning: None,
             funded: None,
+            funded_by: None,
             asked_back: false,
             released: false,
             x: None,
@@ -189,6 +192,7 @@ impl Job {
                 let on_time = escrow.end.is_some_and(|end| *deadline >= end);
                 if phase == Phase::Funding && *attempt == escrow.lock.attempt && on_time {
                     escrow.funded = Some(*deadline);
+                    escrow.funded_by = Some(record.draft.seq);
                     escrow.papers[1] = Some(record.event.clone());
                     // With a judge nobody works before it has spoken.
                     if !judged {
@@ -417,6 +421,14 @@ impl Job {
                 t.verdict(),
                 "without a word of the requester the worker's program calls the judge",
             )),
+            Phase::Disputed
+                if escrow.hearing.awaits_worker() && escrow.hearing.rejection.is_none() =>
+            {
+                Some((
+                    t.verdict(),
+                    "the worker's program calls the judge as well, and shows it the work",
+                ))
+            }
             Phase::Disputed => Some((
                 t.claim(),
                 "without a ruling or the secret the worker's node sends the money back",

@@ -38,8 +38,8 @@ pub struct Hearing {
     pub resent: u32,
     /// The `deliver` record that stands or was rejected last.
     pub delivery: Option<Record>,
-    /// A record by which the requester shows to have it, and that is no rejection.
-    pub taken: Option<Record>,
+    /// The requester's word that it accepts it.
+    pub accepted: Option<Record>,
     /// The `reject` of it.
     pub rejection: Option<Record>,
     /// A record by which the worker shows to have that.
@@ -48,7 +48,11 @@ pub struct Hearing {
     pub rejected: Option<Box<Attempt>>,
     /// What the judge has lodged, and at which height.
     pub lodged: Vec<(EventId, u32)>,
-    /// Who called it, and why.
+    /// The deliveries of this lock among it.
+    shown: Vec<EventId>,
+    /// Every rejection, whatever stood when it was signed.
+    refused: Vec<Record>,
+    /// Who called it, and why: what it rules on.
     pub dispute: Option<Plea>,
     /// What the other side answered.
     pub objection: Option<Plea>,
@@ -62,6 +66,41 @@ impl Hearing {
         let given =
             |own: &Record| own.id == record.id || own.draft.body.inner() == Some(&record.event);
         self.lodged.iter().any(|(id, _)| *id == record.id) || self.unanswered.iter().any(given)
+    }
+
+    /// Whether the judge was shown this delivery.
+    pub fn is_shown(&self, manifest: &EventId) -> bool {
+        self.shown.contains(manifest)
+    }
+
+    /// Rejections of what the judge was shown.
+    pub fn refusals(&self) -> impl Iterator<Item = &Record> {
+        self.refused.iter().filter(|record| match &record.draft.body {
+            Body::Reject { manifest, .. } => self.is_shown(manifest),
+            _ => false,
+        })
+    }
+
+    /// The rejection of this delivery.
+    pub fn refusal(&self, of: &EventId) -> Option<&Record> {
+        self.refused.iter().find(
+            |record| matches!(&record.draft.body, Body::Reject { manifest, .. } if manifest == of),
+        )
+    }
+
+    /// What the judge was shown, and neither stands here nor was rejected.
+    pub fn unheld(&self) -> Vec<EventId> {
+        let stands = self.delivery.as_ref().map(|record| record.id);
+        let unheld = |id: &&EventId| stands != Some(**id) && self.refusal(id).is_none();
+        self.shown.iter().filter(unheld).copied().collect()
+    }
+
+    /// Whether the requester has called and the worker may still: the requester's call opens nothing.
+    pub fn awaits_worker(&self) -> bool {
+        let calls = |own: &Record| matches!(own.draft.body, Body::Dispute { .. });
+        self.dispute.as_ref().is_some_and(|plea| plea.by == Role::Requester)
+            && self.ruling.is_none()
+            && !self.unanswered.iter().any(calls)
     }
 
     /// When what the judge has not answered is said again.
@@ -143,6 +182,9 @@ impl Job {
         let hearing = &mut escrow.hearing;
         let shows =
             |of: &Option<Record>| of.as_ref().is_some_and(|of| record.draft.seen == Some(of.id));
+        if let (Body::Reject { .. }, Role::Requester) = (&record.draft.body, author) {
+            hearing.refused.push(record.clone());
+        }
         match (&record.draft.body, author) {
             (Body::Reject { manifest, .. }, Role::Requester) if standing == Some(*manifest) => {
                 hearing.rejection = Some(record.clone());
@@ -150,8 +192,10 @@ impl Job {
             }
             // Of a delivery that stands no more.
             (Body::Reject { .. }, Role::Requester) => {}
-            (_, Role::Requester) if hearing.taken.is_none() && shows(&hearing.delivery) => {
-                hearing.taken = Some(record.clone());
+            (Body::Accept { manifest, .. }, Role::Requester)
+                if hearing.delivery.as_ref().is_some_and(|of| of.id == *manifest) =>
+            {
+                hearing.accepted = Some(record.clone());
             }
             (_, Role::Worker) if hearing.rejection_seen.is_none() && shows(&hearing.rejection) => {
                 hearing.rejection_seen = Some(record.clone());
@@ -165,7 +209,7 @@ impl Job {
         if let Some(escrow) = &mut self.escrow {
             let hearing = &mut escrow.hearing;
             hearing.delivery = Some(record.clone());
-            (hearing.taken, hearing.rejection, hearing.rejection_seen) = (None, None, None);
+            (hearing.accepted, hearing.rejection, hearing.rejection_seen) = (None, None, None);
             hearing.rejected = None;
         }
     }
@@ -207,7 +251,7 @@ impl Job {
         at: Time,
     ) {
         let requester = self.requester.as_ref().map(|c| c.session);
-        let role = self.role;
+        let (worker, role) = (self.worker.session, self.role);
         let Some(escrow) = &mut self.escrow else { return };
         match &record.draft.body {
             Body::Holding { address, .. } => {
@@ -225,6 +269,12 @@ impl Job {
                 });
                 if !escrow.hearing.lodged.iter().any(|(id, _)| *id == inner.id) {
                     escrow.hearing.lodged.push((inner.id, *height));
+                }
+                let of_lock = matches!(inner.draft.body, Body::Deliver(_))
+                    && inner.author == worker
+                    && escrow.funded_by.is_some_and(|seq| inner.draft.seq > seq);
+                if of_lock {
+                    escrow.hearing.shown.push(inner.id);
                 }
                 let by =
                     if requester == Some(inner.author) { Role::Requester } else { Role::Worker };
@@ -269,29 +319,40 @@ impl Job {
         }
     }
 
-    /// A dispute or an objection, as its author said it or as the judge lodged it.
+    /// A dispute or an objection, as its author said it or as the judge lodged it. Which dispute is ruled on both
+    /// sides tell as the judge does, from what it has lodged and in its order.
     fn pleaded(&mut self, record: &Record, by: Role, height: Option<u32>, at: Time) {
         let Some(escrow) = &mut self.escrow else { return };
+        let hearing = &mut escrow.hearing;
         let plea = |reason: &str| Plea { id: record.id, by, height, reason: reason.to_owned() };
         match &record.draft.body {
             Body::Dispute { manifest, reason, .. } => {
-                match &mut escrow.hearing.dispute {
+                let first = |known: &Plea| known.by == Role::Requester && by == Role::Worker;
+                let shown = manifest.is_some_and(|manifest| hearing.is_shown(&manifest));
+                match &mut hearing.dispute {
                     Some(known) if known.id == record.id => known.height = known.height.or(height),
-                    // The first one that was given to the judge is the one that is ruled on.
-                    Some(known) if known.height.is_some() || height.is_none() => return,
-                    dispute => *dispute = Some(plea(&reason.0)),
+                    Some(_) if height.is_none() || hearing.ruling.is_some() => return,
+                    Some(known) if known.height.is_some() && !first(known) => return,
+                    // A requester's call about nothing that was lodged is words (!).
+                    _ if by == Role::Requester && height.is_some() && !shown => return,
+                    dispute => {
+                        *dispute = Some(plea(&reason.0));
+                        hearing.objection = None;
+                    }
                 }
                 let about = |work: &Attempt| manifest.is_some_and(|manifest| work.is(&manifest));
-                if self.attempt.is_none() && escrow.hearing.rejected.as_deref().is_some_and(about) {
-                    self.attempt = escrow.hearing.rejected.take().map(|work| *work);
+                // Better work that is being sealed is not delivered any more.
+                let sealing = self.attempt.as_ref().is_none_or(|work| work.record.is_none());
+                if sealing && hearing.rejected.as_deref().is_some_and(about) {
+                    self.attempt = hearing.rejected.take().map(|work| *work);
                 }
                 if matches!(self.phase, Phase::Working | Phase::Delivered) {
                     self.enter(Phase::Disputed, at);
                 }
             }
             Body::Objection { dispute, reason } => {
-                let about = escrow.hearing.dispute.as_ref().is_some_and(|plea| plea.id == *dispute);
-                match &mut escrow.hearing.objection {
+                let about = hearing.dispute.as_ref().is_some_and(|plea| plea.id == *dispute);
+                match &mut hearing.objection {
                     Some(known) if known.id == record.id => known.height = known.height.or(height),
                     Some(_) => {}
                     objection if about => *objection = Some(plea(&reason.0)),

@@ -76,6 +76,12 @@ pub(super) fn may(job: &Job, verb: Verb, now: Time) -> Option<Result<(), Refusal
                 Ok(())
             }
         }
+        // The requester's call opens nothing: the worker's own shows the work.
+        (Verb::Dispute, Phase::Disputed)
+            if job.role == Role::Worker && escrow.hearing.awaits_worker() =>
+        {
+            Ok(())
+        }
         (Verb::Dispute, Phase::Disputed) => held("disputed", "The judge was called already."),
         (Verb::Dispute, _) => wrong("The judge is called once there is a delivery."),
         (Verb::Object, Phase::Disputed) => match &escrow.hearing {

@@ -3,8 +3,8 @@
 
 use crate::market::step::{escrow, halves, heard};
 use crate::market::{
-    Attempt, Body, Escrow, Fact, Gig, Job, JudgeCertificate, JudgeDoor, LODGED_BYTES, Phase,
-    Record, Refusal, Role, Say, Step, Timetable, World, can_be_lodged, check_judge,
+    Attempt, Body, Escrow, EventId, Fact, Gig, Job, JudgeCertificate, JudgeDoor, LODGED_BYTES,
+    Phase, Record, Refusal, Role, Say, Step, Timetable, World, can_be_lodged, check_judge,
     fit_an_appointment, judge_unknown, nested,
 };
 use crate::text::Raw;
@@ -188,11 +188,19 @@ fn lodged(job: &Job, escrow: &Escrow, inner: &Record, world: &World, mut step: S
     }
     match (&inner.draft.body, job.role) {
         // "I never got it" is no defence: it is here now, in its place of the chain or not at all.
-        (Body::Deliver(_), Role::Requester) if inner.draft.seq == job.theirs.next => {
-            match heard::heard(job, inner, None, None, world) {
-                Ok(more) => step.and(more),
-                Err(_) => step,
+        (Body::Deliver(_), Role::Requester) => {
+            if let Some(refusal) = escrow.hearing.refusal(&inner.id) {
+                return lodge(escrow, refusal, step);
             }
+            if inner.draft.seq != job.theirs.next {
+                return step;
+            }
+            let Ok(more) = heard::heard(job, inner, None, None, world) else { return step };
+            step = step.and(more);
+            if step.says.iter().any(|say| rejected(say).is_some()) {
+                step.says.push(Say::Lodge);
+            }
+            step
         }
         (Body::Dispute { manifest, .. }, Role::Requester) => {
             let hearing = &escrow.hearing;
@@ -228,12 +236,15 @@ pub(super) fn lodge(escrow: &Escrow, record: &Record, mut step: Step) -> Step {
 /// Calls the judge, with everything that it needs to look for itself.
 pub(super) fn dispute(job: &Job, escrow: &Escrow, reason: Raw, mut step: Step) -> Step {
     let hearing = &escrow.hearing;
-    let papers = [&hearing.delivery, &hearing.taken, &hearing.rejection, &hearing.rejection_seen];
+    let papers =
+        [&hearing.delivery, &hearing.accepted, &hearing.rejection, &hearing.rejection_seen];
     for record in papers.into_iter().flatten() {
         step = lodge(escrow, record, step);
     }
     let manifest = hearing.delivery.as_ref().map(|record| record.id);
-    let work = job.attempt.as_ref().or(hearing.rejected.as_deref());
+    // Better work may be on its way to be sealed: what opens that opens nothing of this.
+    let about = |work: &&Attempt| manifest.is_some_and(|manifest| work.is(&manifest));
+    let work = job.attempt.as_ref().filter(about).or(hearing.rejected.as_deref());
     let delivery = work.map_or(0, |work| work.number);
     step.says.push(Say::Dispute { manifest, delivery, reason });
     step
@@ -258,6 +269,14 @@ pub(super) fn objected(job: &Job, reason: Raw, world: &World) -> Result<Step, Re
     };
     in_time(world, t.objection(), "The time to answer has passed.")?;
     let mut step = Step::default();
+    if job.role == Role::Requester && world.height < t.verdict() {
+        // The judge rules on the answer at once.
+        step = turned_down(escrow, step);
+    }
+    if job.role == Role::Worker && escrow.hearing.awaits_worker() && world.height < t.escalate() {
+        // Words open nothing: the worker's answer is a call of its own.
+        return Ok(dispute(job, escrow, reason, step));
+    }
     step.says.push(Say::Plead(Box::new(Body::Objection { dispute: plea.id, reason })));
     Ok(step)
 }
@@ -290,7 +309,7 @@ pub(super) fn workers_height(
     escrow: &Escrow,
     height: u32,
     t: Timetable,
-    mut step: Step,
+    step: Step,
 ) -> Result<Step, (Step, &'static str, bool)> {
     let hearing = &escrow.hearing;
     if hearing.judge.is_none() && height >= t.holding() {
@@ -304,39 +323,86 @@ pub(super) fn workers_height(
         Phase::Working if hearing.rejection.is_some() && height >= t.escalate() => {
             Err((step, "the delivery was rejected, and nobody called the judge in time", true))
         }
-        Phase::Delivered => {
-            if let Some(record) = &hearing.delivery {
-                step = lodge(escrow, record, step);
-            }
-            if height >= t.verdict() && height < t.escalate() {
-                step = dispute(job, escrow, Raw(SILENT.into()), step);
-            }
-            Ok(step)
+        Phase::Delivered => Ok(stands(job, escrow, height, t, step)),
+        Phase::Disputed if hearing.awaits_worker() && hearing.rejection.is_none() => {
+            Ok(stands(job, escrow, height, t, step))
         }
         _ => Ok(step),
     }
 }
 
+/// Worker: a delivery that was not rejected is lodged, and taken to the judge where nobody accepts it in time.
+fn stands(job: &Job, escrow: &Escrow, height: u32, t: Timetable, mut step: Step) -> Step {
+    if let Some(record) = &escrow.hearing.delivery {
+        step = lodge(escrow, record, step);
+    }
+    if height >= t.verdict() && height < t.escalate() {
+        step = dispute(job, escrow, Raw(SILENT.into()), step);
+    }
+    step
+}
+
 const SILENT: &str = "The requester neither accepted nor rejected the delivery in time.";
 
 /// Requester: a rejection is lodged, also where the judge spoke after it.
-pub(super) fn requesters_height(escrow: &Escrow, step: Step) -> Step {
-    match &escrow.hearing.rejection {
-        Some(record) => lodge(escrow, record, step),
-        None => step,
+pub(super) fn requesters_height(
+    escrow: &Escrow,
+    height: u32,
+    t: Option<Timetable>,
+    mut step: Step,
+) -> Step {
+    for record in escrow.hearing.refusals() {
+        step = lodge(escrow, record, step);
+    }
+    match t {
+        Some(t) if (t.verdict().saturating_sub(LAST_CALL)..t.verdict()).contains(&height) => {
+            turned_down(escrow, step)
+        }
+        _ => step,
     }
 }
 
-/// A delivery and a rejection are given to the judge as soon as they are signed: only what it has lodged, or
-/// the other side acknowledged, was on time (!).
-pub(super) fn witnessed(job: &Job, mut step: Step) -> Step {
-    let signed = |say: &Say| match say {
-        Say::Post(body) => matches!(**body, Body::Deliver(_) | Body::Reject { .. }),
-        _ => false,
-    };
-    let holds = job.escrow.as_ref().is_some_and(|escrow| escrow.hearing.judge.is_some());
-    if holds && step.says.iter().any(signed) {
+/// Blocks before the verdict is due at which what is not here by then is rejected.
+const LAST_CALL: u32 = 12;
+
+/// Requester: work that the judge was shown and that never had a place here, because another delivery stood or
+/// because of what the worker signed around it, is rejected: nobody could look at it, and silence would pay for
+/// it (!).
+fn turned_down(escrow: &Escrow, mut step: Step) -> Step {
+    for manifest in escrow.hearing.unheld() {
+        let reason = Raw(UNHELD.into());
+        step = step.say(Body::Reject { manifest, reason, next: None });
         step.says.push(Say::Lodge);
     }
     step
+}
+
+const UNHELD: &str =
+    "The judge was shown this delivery, and it never had a place here: nobody has looked at it.";
+
+/// A delivery is given to the judge as soon as it is signed, and a rejection as soon as its delivery was: only
+/// what it has lodged was on time. What it was not shown costs the requester none of its records (!).
+pub(super) fn witnessed(job: &Job, mut step: Step) -> Step {
+    let Some(escrow) = job.escrow.as_ref().filter(|escrow| escrow.hearing.judge.is_some()) else {
+        return step;
+    };
+    let signed = |say: &Say| match say {
+        Say::Post(body) if matches!(**body, Body::Deliver(_)) => true,
+        say => rejected(say).is_some_and(|manifest| escrow.hearing.is_shown(manifest)),
+    };
+    if step.says.iter().any(signed) {
+        step.says.push(Say::Lodge);
+    }
+    step
+}
+
+/// What is rejected by this.
+fn rejected(say: &Say) -> Option<&EventId> {
+    match say {
+        Say::Post(body) => match &**body {
+            Body::Reject { manifest, .. } => Some(manifest),
+            _ => None,
+        },
+        _ => None,
+    }
 }

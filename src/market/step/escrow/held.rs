@@ -185,7 +185,7 @@ pub(in crate::market::step) fn height(job: &Job, height: u32, world: &World) -> 
                     Phase::Funding | Phase::Working | Phase::Delivered | Phase::Disputed
                 );
             let step = match open {
-                true => judge::requesters_height(escrow, step),
+                true => judge::requesters_height(escrow, height, timetable(job), step),
                 false => step,
             };
             match timetable(job) {
