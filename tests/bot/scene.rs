@@ -103,6 +103,7 @@ pub(crate) fn post(n: u8, key: &str) -> PostView {
             quality: Vec::new(),
             escrow: None,
             judge: None,
+            asks: Digest([n; 32]),
         },
         bids: 0,
         awarded: 0,

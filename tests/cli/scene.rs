@@ -186,7 +186,7 @@ impl Stage {
             _ => return Ok(()),
         };
         let (budget, spent) = (Budget::default(), Spent::default());
-        allow(&self.part(job)?.job, by, &ask, &budget, spent, self.now)?;
+        allow(&self.part(job)?.job, by, &ask, &budget, || spent, self.now)?;
         Ok(())
     }
 
