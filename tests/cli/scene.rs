@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use earnest::engine::{
-    Answer, Balances, BudgetView, Call, Command, FactView, Fault, GigView, JobView, Line, MuteView,
+    Answer, Balances, BudgetView, Call, Command, FactView, Fault, JobView, Line, MuteView,
     NodeStatus, Notice, PersonView, Receipt, RelayHealth, RelayLimits, Snapshot, Store as _,
     Trouble,
 };
@@ -31,7 +31,7 @@ struct Stage {
     becoming: Mutex<BTreeMap<BidId, Job>>,
     muted: Mutex<Vec<MuteView>>,
     /// What can be bid on, and what becomes of that.
-    gigs: Vec<GigView>,
+    gigs: Vec<Gig>,
     bid: Option<Job>,
     shown: watch::Sender<Arc<Snapshot>>,
     notices: broadcast::Sender<Notice>,
@@ -92,7 +92,7 @@ impl Stage {
     fn with_more(now: Time) -> Self {
         let mut stage = Self::new(now);
         let held = to_lock(now);
-        stage.gigs = vec![GigView { id: id("5a1e0001"), ..GigView::of(&held.job.gig) }];
+        stage.gigs = vec![Gig { id: id("5a1e0001"), ..held.job.gig.clone() }];
         let mut pair = Pair::new();
         pair.bid(Wish { mode: Some(Mode::Sealed), price: None, tranches: Some(1) });
         stage.bid = Some(part(&pair, Worker, "b1d00001", now).job);

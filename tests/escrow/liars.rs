@@ -1,7 +1,7 @@
 //! Liars: who may say what, hashes and invoices that are not the ones due, secrets known too early.
 
 use bitcoin::secp256k1::SecretKey;
-use earnest::engine::{NodeEvent, Scribe as _, Store as _, Taken};
+use earnest::engine::{EscrowView, NodeEvent, Scribe as _, Store as _, Taken};
 use earnest::market::*;
 use ldk_node::lightning_invoice::Currency;
 
@@ -261,6 +261,20 @@ fn a_requester_who_never_releases_pays_nothing_and_gets_the_work() {
     pair.blocks(end, &BOTH);
     pair.quiet();
     assert_refunded(&pair);
+}
+
+#[test]
+fn the_worst_height_is_shown_before_the_money_is_locked() {
+    let mut pair = awarded();
+    let shown = EscrowView::of(&pair.job(Requester)).unwrap();
+    fund(&mut pair).unwrap();
+    pair.quiet();
+    let worst = escrow(&pair, Requester).worst_refund(WINDOW).unwrap();
+    assert!(shown.back_by(1000).contains(&format!("block {worst}:")), "{}", shown.back_by(1000));
+    // A bill that is too old by then is followed by another, which is not here to be read.
+    let later = 1007 + longest_hold(WINDOW);
+    let words = shown.back_by(1007);
+    assert!(words.contains(&format!("block {later} if it is locked now, plus")), "{words}");
 }
 
 #[test]

@@ -62,8 +62,8 @@ fn when_locked_money_is_back_is_said_before_and_no_earlier_than_is_so() {
         .says("back by block 871999: 795 blocks from now, about 5 d 12 h")
         .silent("288 blocks");
     to_lock(None)
-        .says("back by block 871868, plus what the worker's bill adds for the route to it")
-        .says("664 blocks from now, about 4 d 14 h");
+        .says("back by block 871868 if it is locked now, plus what the worker's bill adds")
+        .says("664 blocks, about 4 d 14 h");
 }
 
 fn paid(stage: &mut Stage) -> bool {

@@ -91,8 +91,7 @@ pub(super) fn as_confirmed(
 ) -> Result<(), Failure> {
     let Some(said) = said.filter(|said| *said != amount) else { return Ok(()) };
     let id = job.id.short();
-    let sentence =
-        format!("This would {verb} {amount} for {id}, and --amount says {said}. No money moved.");
+    let sentence = format!("This would {verb} {amount} for {id}, and --amount says {said}.");
     Err(Failure::new(Exit::Refused, "other-amount", sentence).next(format!("earnest job {id}")))
 }
 

@@ -1,5 +1,6 @@
 //! `earnest bid`: offers to do a gig.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use clap::ValueEnum;
@@ -10,7 +11,7 @@ use crate::cli::session::{Session, wait_until};
 use crate::cli::verb::gigs;
 use crate::cli::{Exit, Failure, Out, name};
 use crate::config::Fees;
-use crate::engine::{Command, GigView, Handle, Net, Receipt, Trouble};
+use crate::engine::{Command, GigView, Handle, Net, Receipt, Snapshot, Trouble};
 use crate::market::{self, EventId, Msat, Wish};
 
 /// Offer to do a gig.
@@ -94,13 +95,9 @@ impl Bid {
         })
     }
 
-    /// What it would bring, as far as the node knows by now. What cannot be received the market refuses, and
-    /// says why.
+    /// What it would bring, once the node knows. What cannot be received the market refuses, and says why.
     async fn net(&self, handle: &Handle, fees: &Fees, gig: &GigView) -> Option<Net> {
-        let knows = |now: &std::sync::Arc<crate::engine::Snapshot>| {
-            now.node.as_ref().is_some_and(|node| node.least_first.is_some())
-        };
-        wait_until(handle, TERMS_COME.min(Duration::from_secs(self.wait)), knows).await;
+        wait_until(handle, TERMS_COME.min(Duration::from_secs(self.wait)), knows_terms).await;
         let parts = match gig.milestones.is_empty() {
             true => vec![self.price.unwrap_or(gig.price)],
             false => gig.milestones.iter().map(|part| part.price).collect(),
@@ -130,17 +127,14 @@ impl Bid {
         Ok(())
     }
 
-    /// Asks, once more where the node did not know yet what its LSP can do.
+    /// Asks, once more where the market had not heard yet of what the node knows by now.
     async fn ask(&self, handle: &Handle, gig: EventId, wish: Wish) -> Result<Receipt, Failure> {
         let message = self.message.join("\n");
         let bid = || Command::Bid { gig, wish, message: message.clone() };
         match handle.ask(bid()).await {
             Err(Trouble::Refused(why)) if why.code == "no-inbound" => {
-                let known = |now: &std::sync::Arc<crate::engine::Snapshot>| {
-                    now.node.as_ref().is_some_and(|node| node.least_first.is_some())
-                };
-                let patience = TERMS_COME.min(Duration::from_secs(self.wait));
-                if !wait_until(handle, patience, known).await {
+                let knows = knows_terms(&handle.watch().borrow().clone());
+                if !knows {
                     return Err(Trouble::Refused(why).into());
                 }
                 Ok(handle.ask(bid()).await?)
@@ -148,4 +142,9 @@ impl Bid {
             other => Ok(other?),
         }
     }
+}
+
+/// Whether the node has heard what it can receive.
+fn knows_terms(now: &Arc<Snapshot>) -> bool {
+    now.node.as_ref().is_some_and(|node| node.least_first.is_some())
 }
