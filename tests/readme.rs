@@ -83,6 +83,24 @@ fn the_bots_of_the_readme_work_as_pasted() {
     let again = ada.verb(&["bot", "pay.toml", "--out", "sorted", "--resume"]).ok();
     assert!(again.lines().last().unwrap().contains("\"posted\":1"), "{again}");
     assert_eq!(bob.balance(), bob_had + 1_800_000);
+    // A dry run says what a longer queue would cost, what of it nobody would take, and asks for nothing.
+    let more = "{\"id\":\"2\"}\n{\"id\":\"dear\",\"price\":6000}\n";
+    std::fs::write(ada.home.dir().join("queue.jsonl"), more).unwrap();
+    let had = ada.balance();
+    let dry = ada.verb(&["bot", "pay.toml", "--dry-run", "--once"]);
+    assert_eq!(dry.status, 1, "{}", dry.all());
+    let said = |what: &str| {
+        let records = dry.out.lines().map(|line| serde_json::from_str(line).unwrap());
+        let mut records = records.filter(|record: &serde_json::Value| record["what"] == what);
+        records.next().unwrap_or_else(|| panic!("{what}: {}", dry.all()))
+    };
+    let plan = said("plan");
+    assert!(text(&plan, "why").starts_with("2 items, 1 of them would be refused."), "{plan}");
+    assert!(text(&plan, "why").contains("at most 2,040 sat; never more than 6,120 sat"), "{plan}");
+    assert_eq!(said("refused")["item"], "dear");
+    assert_eq!((&said("post")["item"], &said("post")["dry"]), (&"2".into(), &true.into()));
+    let dry: serde_json::Value = serde_json::from_str(dry.out.lines().last().unwrap()).unwrap();
+    assert_eq!((&dry["posted"], ada.balance()), (&0.into(), had));
     // It runs until somebody stops it; here its owner does.
     bob.end();
     let _ = worker.wait();

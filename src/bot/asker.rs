@@ -253,7 +253,13 @@ impl Asker {
         out.extend(too_dear.into_iter().map(|n| Intent::new(Deed::GiveUp, why).for_item(n)));
         out.extend(lacks.values().map(|lack| {
             let until = lack.until(snapshot, now);
-            let intent = Intent::new(Deed::Wait(lack.of, until), lack.of.why());
+            let why = match lack.of {
+                Short::Node if snapshot.node.is_none() => {
+                    "the node has not said yet what it can send"
+                }
+                of => of.why(),
+            };
+            let intent = Intent::new(Deed::Wait(lack.of, until), why);
             Intent { amount: Some(lack.cost), ..intent }
         }));
         for intent in out.iter().filter(|intent| intent.deed == Deed::GiveUp) {

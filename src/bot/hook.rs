@@ -128,7 +128,7 @@ struct Ear {
 
 /// Why a hook was not told, and of what if it was its own doing.
 struct Untold {
-    notice: Option<ToldNotice>,
+    notice: Option<Box<ToldNotice>>,
     why: String,
 }
 
@@ -233,7 +233,7 @@ impl Ear {
                 continue;
             }
             if let Some(why) = self.tell(&notice).await {
-                return Err(Untold { notice: Some(notice), why });
+                return Err(Untold { notice: Some(Box::new(notice)), why });
             }
             self.keep(notice.seq)?;
         }
