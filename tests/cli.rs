@@ -145,7 +145,7 @@ fn a_script_that_says_another_amount_moves_nothing() {
 fn a_command_of_a_bot_is_bound_as_the_bot_is() {
     let home = Home::with_keys();
     let runtime = tokio::runtime::Runtime::new().unwrap();
-    let run = |line: &str| {
+    let through = |script: &str, line: &str| {
         let plain = home.command(&format!(
             "{line} --network regtest --chain-url http://127.0.0.1:1 --no-input"
         ));
@@ -156,9 +156,8 @@ fn a_command_of_a_bot_is_bound_as_the_bot_is() {
             memory: 64 << 30,
             disk: 64 << 20,
         };
-        // Through a shell, as hooks mostly are.
-        let words =
-            [vec!["sh".into(), "-c".into(), "\"$@\"; exit $?".into(), "sh".into()], words].concat();
+        let shell = ["sh", "-c", script, "sh"].map(str::to_owned).to_vec();
+        let words = [shell, words].concat();
         let command = earnest::bot::Command { words, beside: home.dir().to_owned(), limits };
         let scratch = earnest::bot::Scratch::fresh(&home.dir().join("scratch")).unwrap();
         let job = earnest::bot::Job::Json(serde_json::json!({}));
@@ -167,6 +166,7 @@ fn a_command_of_a_bot_is_bound_as_the_bot_is() {
             other => panic!("{other:?}"),
         }
     };
+    let run = |line: &str| through("\"$@\"; exit $?", line);
     // Nobody runs: it does not become the owner, by whose settings it would be bound.
     let keys =
         ["job", "person", "hour", "day"].map(|key| format!("--set bot.per_{key}_sats=90000"));
@@ -181,6 +181,9 @@ fn a_command_of_a_bot_is_bound_as_the_bot_is() {
         let (status, said) = run("accept c0ffee11 --yes");
         assert_eq!(status, 3, "{said}");
         assert!(said.contains("One job may cost 5,000 sat by automation"), "{said}");
+        // Nor does it get out of it by leaving away what it was given.
+        let (status, said) = through("env -i \"$@\"; exit $?", "accept c0ffee11 --yes");
+        assert_eq!(status, 3, "{said}");
         let (status, said) = run("jobs");
         assert_eq!(status, 0, "looking is free: {said}");
         // A person is not bound.

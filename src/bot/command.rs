@@ -256,7 +256,25 @@ const MARK: &str = "EARNEST_SCRATCH";
 
 /// Who asks in this process where a bot's command or hook started it: no person, whatever it says.
 pub fn command_actor() -> Option<Actor> {
-    std::env::var_os(MARK).map(|_| Actor::Bot("command".into()))
+    let marked = std::env::var_os(MARK).is_some() || comes_from_a_command();
+    marked.then(|| Actor::Bot("command".into()))
+}
+
+/// Whether whoever started this process, or whoever started that, is a command's: the mark is easily left
+/// out of what one starts, and not so easily of oneself.
+fn comes_from_a_command() -> bool {
+    const FARTHEST: usize = 64;
+    let parent = |id: &u32| -> Option<u32> {
+        let stat = std::fs::read_to_string(format!("/proc/{id}/stat")).ok()?;
+        // The name before it may hold anything.
+        stat.rsplit_once(')')?.1.split_whitespace().nth(1)?.parse().ok()
+    };
+    let is_marked = |id: u32| {
+        let mark = format!("{MARK}=");
+        let environ = std::fs::read(format!("/proc/{id}/environ")).unwrap_or_default();
+        environ.split(|b| *b == 0).any(|one| one.starts_with(mark.as_bytes()))
+    };
+    std::iter::successors(Some(std::process::id()), parent).take(FARTHEST).any(is_marked)
 }
 
 async fn feed(stdin: Option<tokio::process::ChildStdin>, job: Job) {

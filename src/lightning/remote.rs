@@ -149,12 +149,6 @@ impl Remote {
         if read.payee == self.node.node() {
             return Err(never("This invoice is our own."));
         }
-        if order.tips.is_some() {
-            return Err(never(
-                "A remote wallet cannot say for how long it locks money, so it is not used for an escrow: take \
-                 wallet.nwc out of the configuration for that.",
-            ));
-        }
         let turn = usize::from(order.hash.0[0]) % self.turns.len();
         let _turn = self.turns[turn].lock().await;
         match self.hashes.sent(&order.hash)? {
@@ -168,6 +162,12 @@ impl Remote {
             state @ PaymentState::Paid { .. } => return Ok(state),
             PaymentState::InFlight => return self.node.pay(order).await,
             PaymentState::Failed { .. } | PaymentState::Unknown => {}
+        }
+        if order.tips.is_some() {
+            return Err(never(
+                "A remote wallet cannot say for how long it locks money, so it is not used for an escrow: take \
+                 wallet.nwc out of the configuration for that.",
+            ));
         }
         if read.expires_at <= (self.now)() {
             return Err(never("This invoice has expired. Ask for a new one."));

@@ -56,7 +56,12 @@ async fn what_the_node_began_the_wallet_is_not_asked_to_pay() {
     own.knows(key(2));
     own.began(key(2).hash(), PaymentState::InFlight);
     assert_eq!(remote.pay(&order(key(2), 5_000)).await, Ok(paid(2)), "the node ends it");
-    assert_eq!((world.asked(), world.till.sends(), own.sends()), (0, 0, 1));
+    // An escrow, too, which no remote wallet would take.
+    own.knows(key(4));
+    own.began(key(4).hash(), PaymentState::InFlight);
+    let escrow = PayOrder { tips: Some((1, 10)), ..order(key(4), 5_000) };
+    assert_eq!(remote.pay(&escrow).await, Ok(paid(4)));
+    assert_eq!((world.asked(), world.till.sends(), own.sends()), (0, 0, 2));
 
     // Also what failed here and was paid by the node since, without a remote wallet.
     let failed = remote.pay(&order(key(3), 5_000)).await.unwrap();
