@@ -326,15 +326,9 @@ pub struct GigView {
     /// What a delivery is held against, in words.
     #[serde(default)]
     pub quality: Vec<String>,
-    /// Of all that is asked and offered, to the byte of every check and every input; not of where bids are
-    /// read, nor of moments.
-    #[serde(default = "unsaid")]
+    /// What it asks, as one digest: [`Gig::asks`].
+    #[serde(default = "Gig::unsaid")]
     pub asks: Digest,
-}
-
-/// From an owner that does not say: nothing is the same as this.
-fn unsaid() -> Digest {
-    Digest([0; 32])
 }
 
 const LINE: Limit = Limit::TITLE;
@@ -384,18 +378,9 @@ impl GigView {
             expires_at: gig.expires_at,
             inputs: gig.offer.inputs.iter().map(|i| (i.name.clean(LINE), i.size)).collect(),
             quality: gig.offer.quality.words(),
-            asks: asks(gig),
+            asks: gig.asks(),
         }
     }
-}
-
-fn asks(gig: &Gig) -> Digest {
-    let mut offer = gig.offer.clone();
-    offer.inbox.relays.clear();
-    offer.inbox.key = Pubkey([0; 32]);
-    // A structure of ours has no way not to be written.
-    let written = serde_json::to_vec(&offer).unwrap_or_default();
-    Digest(blake3::derive_key("earnest/v1/gig-asks", &written))
 }
 
 impl PostView {

@@ -203,6 +203,20 @@ impl Gig {
         hasher.update(self.d.as_bytes());
         Digest(*hasher.finalize().as_bytes())
     }
+
+    /// Of all that its offer asks, to the byte of every check and every input; not of where bids are read.
+    pub fn asks(&self) -> Digest {
+        let mut offer = self.offer.clone();
+        offer.inbox = Inbox { key: Pubkey([0; 32]), relays: Vec::new() };
+        // A structure of ours has no way not to be written.
+        let written = serde_json::to_vec(&offer).unwrap_or_default();
+        Digest(blake3::derive_key("earnest/v1/gig-asks", &written))
+    }
+
+    /// What an owner that does not say it asks: no gig does.
+    pub fn unsaid() -> Digest {
+        Digest([0; 32])
+    }
 }
 
 /// The complete terms of one job: what a bid offers and an award accepts, byte for byte.
