@@ -9,6 +9,7 @@ mod tty;
 #[path = "cli/shell.rs"]
 mod shell;
 
+use std::cell::RefCell;
 use std::collections::BTreeSet;
 
 use shell::{Home, Served};
@@ -138,12 +139,24 @@ fn thousands(sats: u64) -> String {
     format!("{},{:03} sat", sats / 1_000, sats % 1_000)
 }
 
-/// The ten words of a gig, as they stand on the screen: some of them, until it is scrolled.
-fn bullets(tty: &Tty) -> Vec<String> {
-    let text = tty.text();
+/// Whether every gig in the list on the left is about sorting, and the selected one on the right, too.
+fn only_sorting(screen: &vt100::Screen) -> bool {
+    let text = screen.contents();
+    let listed = text.lines().filter_map(|row| row.split_once("sat││"));
+    let listed: Vec<&str> = listed.map(|(gig, _)| gig).collect();
+    let all = !listed.is_empty() && listed.iter().all(|gig| gig.contains("Sort ten words"));
+    all && text.contains("││ Sort ten words")
+}
+
+/// The ten words of a gig, once all of them stand on the screen. In the middle of a frame that moves them,
+/// one stands there twice, or half of it.
+fn ten_words(screen: &vt100::Screen) -> Option<BTreeSet<String>> {
+    let text = screen.contents();
     let listed = text.lines().filter_map(|row| row.split('•').nth(1));
-    let bare = listed.map(|rest| rest.trim_end_matches('│').trim().to_owned());
-    bare.filter(|word| !word.is_empty() && word.bytes().all(|b| b.is_ascii_lowercase())).collect()
+    let bare = listed.map(|rest| rest.trim_end_matches('│').trim());
+    let words: Vec<_> = bare.filter(|word| word.bytes().all(|b| b.is_ascii_lowercase())).collect();
+    let ten: BTreeSet<_> = words.iter().map(|word| (*word).to_owned()).collect();
+    (text.contains("one a line:") && words.len() == 10 && ten.len() == 10).then_some(ten)
 }
 
 #[test]
@@ -152,22 +165,18 @@ fn a_newcomer_does_a_first_job_by_reading_the_screen() {
     let mut tty = Tty::start(&home, "sandbox --seed 5 --pace 2", &[]);
     // The way in is on the screen: / searches, b bids.
     tty.sees("1 Gigs").sees("b bid").sees("/ search");
-    tty.types("/").types("#by-hand sort").sees("Sort ten words").types("\r");
+    tty.types("/").types("#by-hand sort").until("it is found, and nothing else", only_sorting);
     // What it nets is known once the provider has named its terms.
-    tty.sees("at least").types("b").sees("Bid on a gig").types("\t\t\t\r");
+    tty.types("\r").sees("at least").types("b").sees("Bid on a gig").types("\t\t\t\r");
     tty.types("3").sees("▸ working").sees("d deliver");
     let price = number(&tty, "you earn");
-    let mut words = BTreeSet::new();
-    tty.types("\r");
-    loop {
-        words.extend(bullets(&tty));
-        if words.len() == 10 {
-            break;
-        }
-        let before = tty.text();
-        assert!(tty.pressed() < A_MINUTE, "the words are not there: {words:?}\n{before}");
-        tty.types("j").turns(&before);
-    }
+    // What is asked for stands below what can be done: to the end, and up from there.
+    let words = RefCell::new(None);
+    tty.types("\r").types("\x1b[F").by("k", "the ten words", |screen| {
+        *words.borrow_mut() = ten_words(screen);
+        words.borrow().is_some()
+    });
+    let words = words.take().unwrap();
     home.file("sorted.txt", &words.into_iter().collect::<Vec<_>>().join("\n"));
     tty.types("d").sees("The requester can read it at once");
     tty.types("sorted.txt").types("\t\t\r").types("g").sees("✓ settled");

@@ -12,8 +12,9 @@ use crate::shell::Home;
 /// How long anything may take; a machine under load is slow.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// How long a key may take to do something before it is pressed again.
+/// How long a key may take to do something before it is pressed again, and how often it is.
 const SOON: Duration = Duration::from_millis(500);
+const MOST_PRESSED: u32 = 100;
 
 const LOOK: Duration = Duration::from_millis(10);
 const TRIES: u32 = 6_000;
@@ -108,29 +109,32 @@ impl Tty {
         self.pressed
     }
 
-    /// Answers a question, again and again until it is gone: it is deaf when it has just come.
+    /// Presses a key again and again until the screen is so. It may be looked at in the middle of a frame.
     #[track_caller]
-    pub(crate) fn answers(&mut self, question: &str, key: &str) -> &mut Self {
-        self.sees(question);
-        for _ in 0..TRIES {
-            self.types(key);
+    pub(crate) fn by(
+        &mut self,
+        key: &str,
+        what: &str,
+        is: impl Fn(&vt100::Screen) -> bool,
+    ) -> &mut Self {
+        for _ in 0..MOST_PRESSED {
             let (parser, changed) = &*self.shown;
-            let waiting =
-                |parser: &mut vt100::Parser| parser.screen().contents().contains(question);
+            let waiting = |parser: &mut vt100::Parser| !is(parser.screen());
             let (shown, late) =
                 changed.wait_timeout_while(parser.lock().unwrap(), SOON, waiting).unwrap();
             drop(shown);
             if !late.timed_out() {
                 return self;
             }
+            self.types(key);
         }
-        panic!("it is not answered: {question}\n{}", self.text());
+        panic!("not so by {key}: {what}\n{}", self.text());
     }
 
-    /// Waits until the screen is another one than this.
+    /// Answers a question, again and again until it is gone: it is deaf when it has just come.
     #[track_caller]
-    pub(crate) fn turns(&mut self, before: &str) -> &mut Self {
-        self.until("something else", |screen| screen.contents() != before)
+    pub(crate) fn answers(&mut self, question: &str, key: &str) -> &mut Self {
+        self.sees(question).by(key, question, |screen| !screen.contents().contains(question))
     }
 
     /// Leaves by the key for it, also when it is asked back.
@@ -140,7 +144,7 @@ impl Tty {
         self.types("q").until("it is gone, or asks", |screen| {
             !screen.alternate_screen() || screen.contents().contains(asked)
         });
-        if self.taken() {
+        if self.text().contains(asked) {
             self.answers(asked, "y");
         }
         self.ended()
