@@ -91,7 +91,7 @@ impl App {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let node = Node::start(lightning::NodeConfig {
             seed: keys.lightning_seed(),
-            dir: setup.dir.join("node"),
+            dir: setup.dir.join(NODE),
             payer: Some(setup.dir.join(PAYER)),
             network: setup.network,
             chain: setup.chain,
@@ -119,7 +119,8 @@ impl App {
                 // What that one has, it says when it is asked.
                 spendable = Msat::ZERO;
                 let dir = setup.dir.join(PAYER);
-                Arc::new(Remote::start(node.clone(), uri, &dir, || SystemClock.now()).await?)
+                let home = setup.dir.join(NODE);
+                Arc::new(Remote::start(node.clone(), &home, uri, &dir, || SystemClock.now()).await?)
             }
         };
         let ports = change(Ports {
@@ -186,6 +187,8 @@ impl Drop for App {
     }
 }
 
+/// The node's own folder.
+const NODE: &str = "node";
 /// The folder of whoever pays instead of the node.
 const PAYER: &str = "wallet";
 

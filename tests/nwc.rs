@@ -58,13 +58,13 @@ impl World {
 }
 
 async fn connect(uri: &str, dir: &Path) -> Remote {
-    over(Arc::new(Till::new()), uri, dir).await
+    over(Arc::new(Till::new()), Path::new("/nowhere"), uri, dir).await
 }
 
-/// With this node of our own.
-async fn over(node: Arc<dyn Lightning>, uri: &str, dir: &Path) -> Remote {
+/// With this node of our own, which lives in `home`.
+async fn over(node: Arc<dyn Lightning>, home: &Path, uri: &str, dir: &Path) -> Remote {
     let uri = WalletUri::read(uri).unwrap();
-    Remote::start(node, uri, dir, earnest::app::now).await.unwrap()
+    Remote::start(node, home, uri, dir, earnest::app::now).await.unwrap()
 }
 
 /// Waits for something to become true.

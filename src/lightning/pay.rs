@@ -217,17 +217,6 @@ impl Inner {
         self.state(hash, details.filter(|p| p.direction == PaymentDirection::Outbound).as_ref())
     }
 
-    /// [`Inner::lookup`] for whoever would pay it otherwise: what was intended here is perhaps on its way,
-    /// though nothing shows it.
-    pub(super) fn look_up_for_others(&self, hash: &PaymentHash) -> Result<PaymentState, Fault> {
-        match self.lookup(hash)? {
-            PaymentState::Unknown if self.hashes.sent(hash)? == Some(Sent::Intent) => {
-                Ok(PaymentState::InFlight)
-            }
-            state => Ok(state),
-        }
-    }
-
     /// What another payer of ours has done about it, now or before it was taken out of the configuration.
     fn elsewhere(&self, hash: &PaymentHash) -> Result<Option<Sent>, Fault> {
         match &self.payer {

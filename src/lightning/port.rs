@@ -35,7 +35,7 @@ impl Lightning for Node {
 
     async fn lookup(&self, hash: &PaymentHash) -> Result<PaymentState, Fault> {
         let hash = *hash;
-        self.call(move |inner| inner.look_up_for_others(&hash)).await
+        self.call(move |inner| inner.lookup(&hash)).await
     }
 
     async fn claim(

@@ -8,7 +8,7 @@
 mod wallet;
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -43,6 +43,8 @@ pub struct Remote {
     node: Arc<dyn Lightning>,
     wallet: Wallet,
     hashes: Hashes,
+    /// Where the node keeps what it ever promised or did.
+    home: PathBuf,
     /// One payment at a time for each hash; few enough that they may share.
     turns: [tokio::sync::Mutex<()>; 16],
     said: tokio::sync::Mutex<mpsc::UnboundedReceiver<Said>>,
@@ -111,13 +113,14 @@ fn not_the_key() -> Fault {
 }
 
 impl Remote {
-    /// Begins to speak to a wallet. `dir` keeps what was asked of it. Answers at once: a wallet that is away
-    /// is waited for when it is needed.
+    /// Begins to speak to a wallet. `dir` keeps what was asked of it, `home` is the node's own folder. Answers
+    /// at once: a wallet that is away is waited for when it is needed.
     ///
     /// # Errors
     /// The record cannot be opened.
     pub async fn start(
         node: Arc<dyn Lightning>,
+        home: &Path,
         uri: WalletUri,
         dir: &Path,
         now: fn() -> Time,
@@ -130,6 +133,7 @@ impl Remote {
             node,
             wallet,
             hashes,
+            home: home.to_owned(),
             turns: Default::default(),
             said: tokio::sync::Mutex::new(said),
             given: Mutex::new(None),
@@ -158,7 +162,7 @@ impl Remote {
             Some(Sent::Failed { .. }) | None => {}
         }
         // Before there was a remote wallet, or by a person's hand.
-        match self.node.lookup(&order.hash).await? {
+        match self.at_node(&order.hash).await? {
             state @ PaymentState::Paid { .. } => return Ok(state),
             PaymentState::InFlight => return self.node.pay(order).await,
             PaymentState::Failed { .. } | PaymentState::Unknown => {}
@@ -203,6 +207,18 @@ impl Remote {
                 None => self.resolve(&order.hash).await,
             },
             Err(NoAnswer::Silence | NoAnswer::Unreadable) => self.resolve(&order.hash).await,
+        }
+    }
+
+    /// What the node has done about it. What it intended is perhaps on its way, though nothing shows it.
+    async fn at_node(&self, hash: &PaymentHash) -> Result<PaymentState, Fault> {
+        match self.node.lookup(hash).await? {
+            PaymentState::Unknown
+                if Hashes::sent_elsewhere(&self.home, hash)? == Some(Sent::Intent) =>
+            {
+                Ok(PaymentState::InFlight)
+            }
+            state => Ok(state),
         }
     }
 
@@ -365,7 +381,7 @@ impl Lightning for Remote {
         match self.hashes.sent(hash)? {
             Some(Sent::Paid { preimage, fee }) => Ok(PaymentState::Paid { preimage, fee }),
             // Perhaps the node has paid it since, or is about to.
-            Some(Sent::Failed { reason }) => Ok(match self.node.lookup(hash).await? {
+            Some(Sent::Failed { reason }) => Ok(match self.at_node(hash).await? {
                 PaymentState::Unknown => PaymentState::Failed { reason },
                 state => state,
             }),
@@ -375,7 +391,7 @@ impl Lightning for Remote {
                 other => other,
             },
             // Perhaps of the days before there was a remote wallet.
-            None => self.node.lookup(hash).await,
+            None => self.at_node(hash).await,
         }
     }
 

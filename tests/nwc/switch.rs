@@ -47,7 +47,8 @@ fn leave_intent(dir: &Path, hash: &PaymentHash) {
 async fn what_the_node_began_the_wallet_is_not_asked_to_pay() {
     let world = World::new().await;
     let own = Arc::new(Till::new());
-    let remote = over(own.clone(), world.wallet.uri(), world.dir.path()).await;
+    let remote =
+        over(own.clone(), Path::new("/nowhere"), world.wallet.uri(), world.dir.path()).await;
     for n in [1, 2] {
         world.till.knows(key(n));
     }
@@ -111,7 +112,7 @@ async fn the_node_does_not_pay_what_a_wallet_may_have_paid_and_the_reverse() {
     // Put back, the wallet is asked what came of it; then the node knows, too.
     world.till.shut(false);
     until("the wallet has paid", || world.till.sends() == 1).await;
-    let remote = over(own.clone(), world.wallet.uri(), world.dir.path()).await;
+    let remote = over(own.clone(), &home, world.wallet.uri(), world.dir.path()).await;
     assert_eq!(remote.pay(&order(key(1), 5_000)).await, Ok(paid(1)));
     assert_eq!(own.lookup(&key(1).hash()).await, Ok(paid(1)));
     assert_eq!(own.pay(&order(key(1), 5_000)).await, Ok(paid(1)));
