@@ -125,6 +125,8 @@ pub struct Asker {
     first_bid: BTreeMap<usize, Instant>,
     /// What the person's command said of a delivery.
     verified: BTreeMap<(BidId, u32), Verdict>,
+    /// Jobs of people against whom something was proven meanwhile.
+    convicted: BTreeSet<BidId>,
 }
 
 impl Asker {
@@ -138,6 +140,7 @@ impl Asker {
             given_up: BTreeMap::new(),
             first_bid: BTreeMap::new(),
             verified: BTreeMap::new(),
+            convicted: BTreeSet::new(),
         }
     }
 
@@ -156,6 +159,11 @@ impl Asker {
         if !self.finished.contains(&item) {
             self.given_up.entry(item).or_insert_with(|| why.to_owned());
         }
+    }
+
+    /// The engine pays nothing for what this job's worker seals: its place is another's.
+    pub fn convict(&mut self, job: BidId) {
+        self.convicted.insert(job);
     }
 
     /// Whether nothing is left to do for this item.
@@ -364,6 +372,10 @@ impl Asker {
 
     /// What is to be done about a job that is not over.
     fn next(&self, job: &JobView, fee: Msat) -> Option<Intent> {
+        if self.convicted.contains(&job.id) {
+            let why = "Something is proven against you: nothing that is sealed is paid.";
+            return may(job, Verb::Cancel).then(|| Intent::of_job(Deed::Cancel(why), job, why));
+        }
         if may(job, Verb::Fund) && job.phase == Phase::Awarded {
             let why = "the money is locked before the work";
             return Some(Intent::of_job(Deed::Fund(fee), job, why));

@@ -234,6 +234,15 @@ fn what_the_checks_say_decides() {
 }
 
 #[test]
+fn whoever_is_convicted_meanwhile_loses_the_job() {
+    let mut asker = asker(asking(), 1);
+    let seen = sees(vec![post(1, "1")], vec![delivered(11, 1, |_| {})]);
+    assert_eq!(does(&mut asker, &seen, &free()), ["accept 11"]);
+    asker.convict(EventId([11; 32]));
+    assert_eq!(does(&mut asker, &seen, &free()), ["cancel 11"]);
+}
+
+#[test]
 fn whoever_does_not_open_the_sample_is_not_paid() {
     let asked = |may_accept: bool, number| {
         delivered(11, 1, |job| {

@@ -79,6 +79,10 @@ impl Bot<'_> {
         if !late {
             self.once(Event { what: "refused", why: why.clone(), ..event.clone() });
         }
+        let proven = matches!(&trouble, Trouble::Refused(why) if why.code == "proven-fraud");
+        if let (true, Some(job), Some(asker)) = (proven, intent.log, &mut self.asker) {
+            asker.convict(job);
+        }
         if is_for_good(&trouble) {
             self.lets_go(&intent, &event, &why);
         }

@@ -5,7 +5,7 @@ use std::path::Path;
 use rand::Rng as _;
 use tokio::time::Instant;
 
-use crate::engine::{Command, JobView, PostView, Snapshot};
+use crate::engine::{Command, JobView, PostView, Snapshot, Trouble};
 use crate::market::{
     Deadlines, EventId, GigDraft, Mode, Msat, Network, Phase, Pubkey, Quality, Query, Side, Span,
     Status, Time, Work,
@@ -121,7 +121,12 @@ impl Person {
             Command::Reject { reason, .. } => Some(reason.clone()),
             _ => None,
         };
-        if self.ask(command).await.is_ok()
+        let answer = self.ask(command).await;
+        if matches!(&answer, Err(Trouble::Refused(why)) if why.code == "proven-fraud") {
+            let reason = "Something is proven against you: I pay for nothing I cannot see.".into();
+            let _ = self.ask(Command::Cancel { job: view.id, reason }).await;
+        }
+        if answer.is_ok()
             && let Some(why) = told
         {
             let with = self.teller.called(&view.peer);
