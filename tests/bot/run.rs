@@ -72,13 +72,15 @@ async fn what_is_refused_for_now_is_asked_again() {
         no("budget-hour"),
         Fault::Later("Nobody is there.".into()).into(),
     ];
-    for first in later {
+    for (n, first) in later.into_iter().enumerate() {
         let answers = Mutex::new(vec![no("no-title"), first.clone()]);
         let stage = Stage::new(sees(vec![], vec![]), move |_, _| {
             Err(answers.lock().unwrap().pop().unwrap())
         });
         let policy = queued(dir.path(), "{\"id\":\"1\"}\n", asking());
-        let (ran, _) = ran(&stage, policy, options(&dir.path().join("home"))).await;
+        // A place of its own: programs that other tests start hold what is open here for a moment.
+        let home = dir.path().join(n.to_string());
+        let (ran, _) = ran(&stage, policy, options(&home)).await;
         assert_eq!((ran.unwrap().tally.failed, stage.count(is_post)), (1, 2), "{first}");
     }
 }
@@ -157,7 +159,8 @@ async fn a_dry_run_says_what_all_of_it_costs_and_asks_for_nothing() {
         let shown = sees(vec![post(1, "1")], jobs);
         let stage = Stage::new(shown, |_, command| panic!("a dry run asks for {command:?}"));
         let mut policy = queued(dir.path(), lines, asking());
-        let mut options = Options { dry: true, once: true, ..options(&dir.path().join("home")) };
+        let home = dir.path().join(from_stdin.to_string());
+        let mut options = Options { dry: true, once: true, ..options(&home) };
         if from_stdin {
             policy.requester.as_mut().unwrap().queue = Some("-".into());
             options.feed = Some(Feed::start(lines.as_bytes(), dir.path().to_owned()));
@@ -178,7 +181,7 @@ async fn a_dry_run_says_what_all_of_it_costs_and_asks_for_nothing() {
         assert_eq!(of("refused"), ["dear", "lost"]);
         assert_eq!((of("accept"), of("post")), (vec!["1".to_owned()], vec!["2".to_owned()]));
         // Nothing of it is on the disk but the bot's own lock.
-        let names = std::fs::read_dir(dir.path().join("home")).unwrap();
+        let names = std::fs::read_dir(home).unwrap();
         let names: Vec<_> = names.map(|entry| entry.unwrap().file_name()).collect();
         assert_eq!(names, ["lock"]);
     }
