@@ -14,6 +14,10 @@ use crate::market::{Actor, Budget, GigDraft, Msat, Network, Query, Span};
 
 use form::{Form, Reader, asked, hooked, worked};
 
+/// The most gigs that a bot has open at once: a book holds no more of one author, so that of more the oldest
+/// would be offered to nobody.
+pub(super) const MOST_AT_ONCE: u32 = 200;
+
 /// Bytes of a policy.
 pub(super) const LONGEST_POLICY: usize = 64 << 10;
 

@@ -3,6 +3,8 @@
 use schemars::{Schema, SchemaGenerator, json_schema};
 use serde_json::{Value, json};
 
+use super::policy::MOST_AT_ONCE;
+
 /// What stands in a policy's file. The reader says more: which settings go together, and how to mend what
 /// does not.
 pub fn policy_schema(_: &mut SchemaGenerator) -> Schema {
@@ -55,8 +57,8 @@ fn asking() -> Value {
         "attach": {"type": "boolean", "description": "Each item's line is an input file of its gig."},
         "choose": {"enum": ["first", "cheapest", "trusted"], "description": "Whose bid is taken."},
         "wait": length("How long other bids are waited for."),
-        "at_once": count(1_000, "Gigs and jobs that are not over."),
-        "per_worker": count(1_000, "Of these with one worker."),
+        "at_once": count(MOST_AT_ONCE, "Gigs and jobs that are not over."),
+        "per_worker": count(MOST_AT_ONCE, "Of these with one worker."),
         "tries": count(100, "How often an item is published."),
         "accept": {"enum": ["checks", "inspected", "command"], "description": "When it pays."},
         "verify": words("The program that decides, for accept = \"command\"."),

@@ -191,8 +191,8 @@ pub(super) fn asked(
         return Err(reader.wrong(&form.gig, why));
     }
     let modes = &template.draft.modes;
-    let at_once = reader.count(&form.at_once, 8, 1_000)?;
-    let per_worker = reader.count(&form.per_worker, at_once.min(4), 1_000)?;
+    let at_once = reader.count(&form.at_once, 8, super::MOST_AT_ONCE)?;
+    let per_worker = reader.count(&form.per_worker, at_once.min(4), super::MOST_AT_ONCE)?;
     if let Some(given) = form.per_worker.as_ref().filter(|_| per_worker > at_once) {
         let why = format!(
             "{per_worker} with one worker can never be reached with at_once = {at_once}: lower it, or raise at_once"
