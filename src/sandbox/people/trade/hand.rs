@@ -178,7 +178,7 @@ const BLOCKS: &[(char, [&str; 5])] = &[
 pub(super) fn transcribe(chance: &mut StdRng) -> Task {
     let drawn: Vec<_> = (0..7).map(|_| *pick(chance, BLOCKS)).collect();
     let want: String = drawn.iter().map(|(c, _)| *c).collect();
-    let row = |at: usize| drawn.iter().map(|(_, rows)| rows[at]).collect::<Vec<_>>().join("  ");
+    let row = |at: usize| drawn.iter().map(|(_, rows)| rows[at]).collect::<Vec<_>>().join(" ");
     let label: String = (0..5).map(|at| format!("{}\n", row(at).trim_end())).collect();
     let shelf = chance.random_range(1..90);
     Task {
