@@ -86,7 +86,7 @@ fn a_wrong_policy_is_refused_with_its_place_and_how_to_mend_it() {
         ("x = 1".into(), "line 1, column 1: unknown field `x`"),
         ("name = 'a'".into(), "this policy does nothing"),
         ("[worker".into(), "line 1, column 8: "),
-        (format!("{ask}at_once = 0"), "line 3, column 11: this must be from 1 to 1000"),
+        (format!("{ask}at_once = 0"), "line 3, column 11: this must be from 1 to 200"),
         (
             format!("{ask}at_once = 2\nper_worker = 3"),
             "line 4, column 14: 3 with one worker can never be reached",
