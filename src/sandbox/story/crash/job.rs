@@ -21,8 +21,11 @@ use crate::sandbox::world::World;
 
 /// LDK writes its channels (monitors) at once and what it knows of them (the manager) a moment later, in the
 /// background. Killed between the two it closes the channel at its next start: no money is lost, but the
-/// chain's fees are, and hours. That is LDK's to mend; here it is given the moment.
-const WRITTEN: Duration = Duration::from_millis(400);
+/// chain's fees are, and hours. That is LDK's to mend; here it is given the moment: until its store has been
+/// left alone for so long, which on a busy machine comes later.
+const WRITTEN: Duration = Duration::from_millis(600);
+/// It is not waited for longer than this.
+const MOST_WRITTEN: Duration = Duration::from_secs(10);
 
 /// How often a block comes while an escrow waits for one.
 const BLOCK: Duration = Duration::from_secs(1);
@@ -97,7 +100,7 @@ impl Job<'_> {
 
     /// Kills, and starts again.
     async fn kill(&self, process: &mut Process, told: &mut Told) -> anyhow::Result<()> {
-        tokio::time::sleep(WRITTEN).await;
+        written(&process.dir.join("node/ldk_node_data.sqlite")).await;
         let pid = process.kill().await?;
         let (party, point) = (self.who.word(), self.point.to_string());
         told.kills.push(Kill { party, pid, signal: "SIGKILL", point });
@@ -244,4 +247,17 @@ fn forget(dir: &Path) -> anyhow::Result<()> {
         }
     }
     Ok(())
+}
+
+/// Waits until a node's store is left alone.
+async fn written(store: &Path) {
+    let stamp = || std::fs::metadata(store).and_then(|about| about.modified()).ok();
+    let (begun, mut last, mut since) = (Instant::now(), stamp(), Instant::now());
+    while since.elapsed() < WRITTEN && begun.elapsed() < MOST_WRITTEN {
+        tokio::time::sleep(Duration::from_millis(25)).await;
+        let now = stamp();
+        if now != last {
+            (last, since) = (now, Instant::now());
+        }
+    }
 }
