@@ -300,7 +300,11 @@ pub(super) async fn requester(play: &Play, teller: &mut Teller<'_>) -> anyhow::R
     let handle = requester.app.handle().clone();
     let brake = requester.app.handle().clone();
     let mut load = Load::new(&requester.dir, jobs);
+    let (has_begun, begun) = tokio::sync::watch::channel(false);
     let mut on_event = |event: crate::bot::Event| {
+        if event.what == "post" {
+            has_begun.send_replace(true);
+        }
         if event.what == "collect" {
             load.one();
         }
@@ -309,8 +313,10 @@ pub(super) async fn requester(play: &Play, teller: &mut Teller<'_>) -> anyhow::R
     let running = run(&handle, policy, options(&requester.dir, Some(out.clone())), &mut on_event);
     let ran = async {
         if way == Some("stopped") {
+            // By what the bot did and not by the clock: a fast machine is done in three seconds.
+            let mut begun = begun;
             let stop = async {
-                tokio::time::sleep(Duration::from_secs(3)).await;
+                let _ = begun.wait_for(|begun| *begun).await;
                 let _ = brake.halt("the story says so").await;
                 std::future::pending::<()>().await;
             };
