@@ -13,5 +13,7 @@ mod journeys;
 mod judging;
 #[path = "tui/money.rs"]
 mod money;
+#[path = "tui/people.rs"]
+mod people;
 #[path = "tui/screens.rs"]
 mod screens;

@@ -3,8 +3,8 @@
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
-use crate::engine::{Command, Handle, Receipt};
-use crate::market::{Attachment, BidId, Digest, LONGEST_DRAFT, WrittenGig};
+use crate::engine::{Command, Handle, PersonView, Receipt};
+use crate::market::{Attachment, BidId, Digest, LONGEST_DRAFT, Pubkey, WrittenGig};
 use crate::text::Raw;
 use crate::tui::faucet::{Faucet, coins};
 use crate::tui::{Do, Msg, Said};
@@ -31,10 +31,25 @@ pub(super) async fn ask(handle: Handle, faucet: Option<Faucet>, what: Do) -> Msg
             Msg::Wallet(id, handle.wallet(*command).await.map_err(Said::from))
         }
         Do::Coins(id) => Msg::Coins(id, coins(&handle, faucet).await),
+        Do::Person(who) => Msg::Person(person(&handle, who).await),
+        Do::Mutes => Msg::Mutes(None, handle.mutes().await.map_err(Said::from)),
+        Do::Mute(who, mute) => {
+            let said = match mute {
+                true => "Its gigs and bids are not shown any more; what was agreed goes on.",
+                false => "Its gigs and bids are shown again.",
+            };
+            let said = format!("{} {said}", crate::tui::part::person::short(&who));
+            Msg::Mutes(Some(said), handle.mute(who, mute).await.map_err(Said::from))
+        }
         Do::Payments => Msg::Payments(handle.payments().await.map_err(Said::from)),
         Do::Preview(id, gig) => Msg::Previewed(id, preview(&handle, *gig).await),
         _ => Msg::Wake,
     }
+}
+
+async fn person(handle: &Handle, who: Pubkey) -> Result<Box<PersonView>, Said> {
+    let found = handle.people(Some(who)).await.map_err(Said::from)?;
+    Ok(Box::new(found.into_iter().next().unwrap_or_else(|| PersonView::of(who))))
 }
 
 /// Delivers a document that lies nowhere yet: the engine copies the file before it answers.

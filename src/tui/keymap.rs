@@ -107,6 +107,8 @@ pub enum Act {
     Rule(Role),
     /// Write to both sides of the selected case.
     CaseNote,
+    /// Show no more gigs and bids of whoever is selected, or show them again.
+    Mute,
 }
 
 /// One row of the table.
@@ -166,6 +168,7 @@ pub const KEYMAP: &[Bind] = &[
     bind(Global, &["ctrl-c"], Act::Quit, "leave", None),
     bind(Global, &["ctrl-l", "f5"], Act::Redraw, "draw anew", None),
     bind(On(Gigs), &["b"], Act::Bid, "bid", Some(0)),
+    bind(On(Gigs), &["m"], Act::Mute, "mute author", Some(7)),
     bind(On(Gigs), &["y"], Act::CopyId, "copy id", Some(7)),
     bind(On(Post), &["n"], Act::Fill, "new gig", Some(0)),
     bind(On(Post), &["e"], Act::Write, "write in $EDITOR", Some(1)),
@@ -197,6 +200,7 @@ pub const KEYMAP: &[Bind] = &[
     bind(On(Wallet), &["f"], Act::ForceClose, "force it closed", Some(7)),
     bind(On(Wallet), &["o"], Act::ToJob, "to the job", Some(3)),
     bind(On(Wallet), &["y"], Act::CopyId, "copy id", Some(7)),
+    bind(On(People), &["m"], Act::Mute, "mute, or hear again", Some(2)),
     bind(On(People), &["y"], Act::CopyId, "copy npub", Some(7)),
     bind(On(Relays), &["y"], Act::CopyId, "copy node id", Some(7)),
     bind(On(Inbox), &["o"], Act::ToJob, "to the job", Some(0)),

@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 use tui_input::Input;
 
 use crate::engine::{
-    ChannelInfo, Command, FactView, GigView, LedgerRow, Movement, NodeStatus, Notice, Severity,
-    Snapshot, WalletCommand,
+    ChannelInfo, Command, FactView, GigView, LedgerRow, Movement, NodeStatus, Notice, PersonView,
+    Severity, Snapshot, WalletCommand,
 };
 use crate::market::{BidId, EventId, Msat, Network, Pubkey, Time, WrittenGig};
 use crate::text::Clean;
@@ -217,6 +217,21 @@ pub struct Purse {
     pub wrong: Option<Clean>,
 }
 
+/// The people as far as they were read.
+#[derive(Debug, Default)]
+pub struct Circle {
+    /// Who is muted; `None` until that was read.
+    pub muted: Option<Vec<Pubkey>>,
+    /// Whether that was asked for.
+    pub asked_muted: bool,
+    /// The one that is looked at.
+    pub person: Option<Box<PersonView>>,
+    /// Who was asked for last, when their jobs had so many facts.
+    pub asked: Option<(Pubkey, u64)>,
+    /// When to ask once more, in milliseconds: relays answer later than we do.
+    pub again: Option<u64>,
+}
+
 /// A gig that is being written.
 #[derive(Debug)]
 pub struct Drafting {
@@ -287,6 +302,8 @@ pub struct Model {
     pub history: Option<(BidId, u64, Vec<FactView>)>,
     /// The history that was asked for.
     pub history_asked: Option<(BidId, u64)>,
+    /// What was read of the people.
+    pub circle: Circle,
     /// The ledger of jobs.
     pub ledger: Vec<LedgerRow>,
     /// Everything else of the wallet.
@@ -351,6 +368,7 @@ impl Model {
             heard: None,
             history: None,
             history_asked: None,
+            circle: Circle::default(),
             ledger: Vec::new(),
             purse: Purse::default(),
             drafting: None,
@@ -440,6 +458,7 @@ impl Model {
                 .map(|seconds| self.at.ms + seconds * 1_000),
             _ => None,
         };
-        toast.chain(deadline).min()
+        let again = self.circle.again.filter(|_| self.screen == Screen::People);
+        toast.chain(deadline).chain(again).min()
     }
 }

@@ -3,10 +3,10 @@
 use crossterm::event::KeyEvent;
 
 use crate::engine::{
-    Command, FactView, Fault, GigView, LedgerRow, Notice, Receipt, Trouble, WalletAnswer,
-    WalletCommand,
+    Command, FactView, Fault, GigView, LedgerRow, MuteView, Notice, PersonView, Receipt, Trouble,
+    WalletAnswer, WalletCommand,
 };
-use crate::market::{BidId, EventId, Gig, Msat, Query, WrittenGig};
+use crate::market::{BidId, EventId, Gig, Msat, Pubkey, Query, WrittenGig};
 use crate::text::{Clean, Limit, Raw};
 use crate::tui::Settings;
 
@@ -42,6 +42,10 @@ pub enum Msg {
     Gig(EventId, Result<Option<Box<GigView>>, Said>),
     /// A job's history.
     History(BidId, Result<Vec<FactView>, Said>),
+    /// Somebody that is looked at.
+    Person(Result<Box<PersonView>, Said>),
+    /// Who is muted now, and what to say of it.
+    Mutes(Option<String>, Result<Vec<MuteView>, Said>),
     /// What the wallet says: to a command by hand under its number, else under 0.
     Wallet(u64, Result<WalletAnswer, Said>),
     /// What the faucet gave.
@@ -76,6 +80,12 @@ pub enum Do {
     Gig(EventId),
     /// Read a job's history.
     History(BidId),
+    /// Read what somebody's record is worth. Relays are asked as well, and so learn whom we look at.
+    Person(Pubkey),
+    /// Read who is muted.
+    Mutes,
+    /// Show this author's gigs and bids no more, or again.
+    Mute(Pubkey, bool),
     /// Read the ledger.
     Payments,
     /// Ask the wallet.

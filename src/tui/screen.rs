@@ -9,7 +9,7 @@ mod help;
 mod inbox;
 pub(super) mod jobs;
 mod money;
-mod people;
+pub(super) mod people;
 pub(super) mod post;
 mod relays;
 pub(super) mod settings;
@@ -65,7 +65,9 @@ pub(super) fn concerns(model: &Model, snapshot: &Snapshot, act: Act) -> bool {
         Act::CloseGig => post::chosen(model, snapshot).is_some(),
         Act::CloseChannel | Act::ForceClose => wallet::channel(model, snapshot).is_some(),
         Act::ToJob if model.screen == Screen::Wallet => job_of(model, snapshot).is_some(),
-        Act::Open | Act::CopyId | Act::ToJob | Act::Bid => selected(model, snapshot).is_some(),
+        Act::Open | Act::CopyId | Act::ToJob | Act::Bid | Act::Mute => {
+            selected(model, snapshot).is_some()
+        }
         _ => true,
     }
 }
@@ -87,6 +89,7 @@ pub(super) fn may(model: &Model, snapshot: &Snapshot, act: Act) -> Result<(), St
             | Act::ForceClose
             | Act::Rule(_)
             | Act::CaseNote
+            | Act::Mute
     );
     if needs_engine {
         match &model.stage {
@@ -102,6 +105,7 @@ pub(super) fn may(model: &Model, snapshot: &Snapshot, act: Act) -> Result<(), St
         Act::Publish => post::may_publish(model),
         Act::CloseGig => post::may_close(model, snapshot),
         Act::Rule(whose) => cases::may_rule(model, snapshot, whose),
+        Act::Mute => people::may_mute(model, snapshot),
         _ => Ok(()),
     }
 }

@@ -10,7 +10,7 @@ use crate::tui::palette::{Leads, Palette, Picked};
 use crate::tui::part::code::{Code, Looked};
 use crate::tui::part::confirm::{Answer, Confirm};
 use crate::tui::part::form::{Filled, Form, Purpose, request};
-use crate::tui::screen::{self, cases, gigs, jobs, post, settings, wallet};
+use crate::tui::screen::{self, cases, gigs, jobs, people, post, settings, wallet};
 use crate::tui::{Do, Key, Layer, Model, Moment, Msg, Said, Screen, Stage, Then};
 
 /// How many notices are kept.
@@ -69,6 +69,8 @@ pub fn update(model: &mut Model, snapshot: &Snapshot, at: Moment, msg: Msg) -> V
             }
             Vec::new()
         }
+        Msg::Person(answer) => people::read(model, answer),
+        Msg::Mutes(said, answer) => people::muted(model, said, answer),
         Msg::Payments(answer) => {
             match answer {
                 Ok(rows) => model.ledger = rows,
@@ -132,6 +134,7 @@ fn needs(model: &mut Model, snapshot: &Snapshot) -> Vec<Do> {
         todo.push(Do::History(id));
     }
     todo.extend(wallet::needs(model, snapshot));
+    todo.extend(people::needs(model, snapshot));
     todo
 }
 
@@ -388,6 +391,7 @@ fn act_on(model: &mut Model, snapshot: &Snapshot, act: Act) -> Vec<Do> {
         Act::CopyId => return copy_id(model, snapshot),
         Act::Rule(whose) => cases::rule(model, snapshot, whose),
         Act::CaseNote => cases::note(model, snapshot),
+        Act::Mute => return people::mute(model, snapshot),
         Act::CopyPath => {
             let path = cases::chosen(model, snapshot).and_then(cases::path);
             let path = path.or_else(|| jobs::chosen(model, snapshot).and_then(jobs::path));
@@ -565,7 +569,7 @@ fn told(model: &mut Model, notice: Notice) {
     }
 }
 
-fn said_to(model: &mut Model, said: &Said) {
+pub(super) fn said_to(model: &mut Model, said: &Said) {
     let text = match &said.next {
         Some(next) => format!("{} {next}", said.text),
         None => said.text.to_string(),

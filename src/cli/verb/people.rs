@@ -10,7 +10,7 @@ use crate::cli::complete;
 use crate::cli::session::{Session, read_bytes};
 use crate::cli::{Column, Exit, Failure, Out, name};
 use crate::engine::{PersonView, Snapshot, Trouble};
-use crate::market::{BidId, Limits, Pubkey, Standing, Time};
+use crate::market::{BidId, Pubkey, Time};
 use crate::text::Align;
 
 /// Show whom you had to do with, and what came of it.
@@ -159,8 +159,8 @@ fn one(person: &PersonView, now: &Snapshot, at: Time, out: &mut Out) -> Result<(
         ("ended", format!("{} settled, {} open", person.settled, person.open)),
         ("muted", person.muted.map_or("no".to_owned(), |since| format!("for {}", since.until(at)))),
         ("warning", flags(&PersonView { muted: None, ..person.clone() })),
-        ("standing", person.standing.as_ref().map_or(String::new(), standing)),
-        ("limits", person.limits.as_ref().map_or(String::new(), limits)),
+        ("standing", person.standing.as_ref().map_or(String::new(), ToString::to_string)),
+        ("limits", person.limits.as_ref().map_or(String::new(), ToString::to_string)),
     ] {
         if !value.is_empty() {
             out.line(&format!("{name:<9}{value}"))?;
@@ -180,20 +180,6 @@ fn one(person: &PersonView, now: &Snapshot, at: Time, out: &mut Out) -> Result<(
         ))?;
     }
     Ok(())
-}
-
-fn standing(of: &Standing) -> String {
-    match of.convicted {
-        true => "0 of 100: convicted".to_owned(),
-        false => format!("{} of 100", of.score),
-    }
-}
-
-fn limits(of: &Limits) -> String {
-    if of.proven {
-        return "nothing of yours".to_owned();
-    }
-    format!("one sealed part {}, in the open {}, in escrow {}", of.tranche, of.direct, of.escrow)
 }
 
 fn import(file: &Path, session: &Session, out: &mut Out) -> Result<Exit, Failure> {

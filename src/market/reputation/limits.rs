@@ -71,6 +71,18 @@ pub struct Limits {
     pub proven: bool,
 }
 
+impl std::fmt::Display for Limits {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { tranche, direct, escrow, .. } = self;
+        match self.proven {
+            true => f.write_str("nothing of yours"),
+            false => {
+                write!(f, "one sealed part {tranche}, in the open {direct}, in escrow {escrow}")
+            }
+        }
+    }
+}
+
 impl Limits {
     /// No limit at all.
     pub const NONE: Self = Self {

@@ -53,6 +53,15 @@ pub struct Standing {
     pub distance: Option<u8>,
 }
 
+impl std::fmt::Display for Standing {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.convicted {
+            true => f.write_str("0 of 100: convicted"),
+            false => write!(f, "{} of 100", self.score),
+        }
+    }
+}
+
 /// The most for our own jobs with them.
 const MOST_OWN: u64 = 40;
 /// The most for all others together.

@@ -76,7 +76,20 @@ pub(crate) fn draw(canvas: &mut Canvas<'_>, model: &Model, snapshot: &Snapshot, 
         let used = canvas.put(x, area.y, area.width, banner, Role::Warn);
         x += used + 2;
     }
-    for (line, leads) in parts(model, snapshot) {
+    let mut parts = parts(model, snapshot);
+    let room = usize::from(area.right().saturating_sub(x)) + 2;
+    let wide = |line: &Line| line.cells() + 2;
+    let is_well = |line: &Line| line.is(Role::Good);
+    let mut over = parts.iter().map(|(line, _)| wide(line)).sum::<usize>().saturating_sub(room);
+    let well: usize = parts.iter().map(|(line, _)| line).filter(|l| is_well(l)).map(wide).sum();
+    // Where all else has room without what is well, that is left out, the last of it first.
+    while over > 0
+        && over <= well
+        && let Some(at) = parts.iter().rposition(|(line, _)| is_well(line))
+    {
+        over = over.saturating_sub(wide(&parts.remove(at).0));
+    }
+    for (line, leads) in parts {
         let wide = u16::try_from(line.cells()).unwrap_or(u16::MAX);
         if x.saturating_add(wide) > area.right() {
             continue;

@@ -31,6 +31,10 @@ impl Line {
         self.0.push((text.into(), role));
         self
     }
+    /// Whether all of it means the same.
+    pub(crate) fn is(&self, role: Role) -> bool {
+        self.0.iter().all(|(_, of)| *of == role)
+    }
     pub(crate) fn cells(&self) -> usize {
         self.0.iter().map(|(text, _)| cells(text)).sum()
     }

@@ -235,7 +235,9 @@ fn detail(
         }),
         (Screen::Wallet, Some(_)) if model.open => Some(wallet::facts(model, snapshot, width)),
         (Screen::Wallet, _) => Some(wallet::balances(model, snapshot, width)),
-        (Screen::People, Some(Key::Person(who))) => Some(people::facts(snapshot, who, width)),
+        (Screen::People, Some(Key::Person(who))) => {
+            Some(people::facts(model, snapshot, who, width))
+        }
         (Screen::Relays, at) => Some(relays::facts(model, snapshot, at, width)),
         (Screen::Inbox, Some(Key::Nth(n))) => Some(inbox::facts(model, n, width)),
         (Screen::Cases, _) => {
