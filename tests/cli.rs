@@ -564,13 +564,16 @@ fn money_moves_by_hand_and_once() {
         channel["id"] == open["opening"] && channel["usable"] == true
     });
 
-    let made = payee.run(&format!("wallet receive 20000 --description cats {gets} --json")).done();
+    let made =
+        payee.run(&format!("wallet receive 20000 --uri --description cats {gets} --json")).done();
     assert_eq!((&made["amount"], &made["lsp_fee"]), (&"20000000".into(), &"200000".into()));
     let invoice = made["invoice"].as_str().unwrap();
     let dear = payer.run(&format!("wallet pay {invoice} 5 --yes {pays} --json"));
     let dear = dear.failed(1)["message"].as_str().unwrap().to_owned();
     assert!(dear.contains("asks for 20,000 sat") && dear.ends_with("No money moved."), "{dear}");
-    let paid = payer.run(&format!("wallet pay {invoice} --yes {pays} --json")).done();
+    let uri = made["uri"].as_str().unwrap();
+    assert!(uri.starts_with("bitcoin:bcrt1") && uri.contains("?amount=0.0002&"), "{uri}");
+    let paid = payer.run(&format!("wallet pay {uri} --yes {pays} --json")).done();
     assert_eq!((&paid["paid"], &paid["earlier"]), (&true.into(), &false.into()));
     let again = payer.feed(&format!("wallet pay - --yes {pays} --json"), invoice);
     assert_eq!(again.done()["earlier"], true);
