@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that unwraps wrongly fails")]
 
+#[path = "pty/asked.rs"]
+mod asked;
 #[path = "pty/tty.rs"]
 mod tty;
 

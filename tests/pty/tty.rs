@@ -212,12 +212,28 @@ impl Tty {
 
     /// Whether lines are edited and echoed, as a shell leaves them.
     pub(crate) fn sane(&self) -> bool {
+        let modes = self.modes();
+        ["icanon", "echo", "isig"].iter().all(|set| modes.iter().any(|mode| mode == set))
+    }
+
+    /// Types what must not be seen, once it is asked for and the terminal shows nothing of it.
+    #[track_caller]
+    pub(crate) fn whispers(&mut self, question: &str, secret: &str) -> &mut Self {
+        self.sees(question);
+        for _ in 0..TRIES {
+            if self.modes().iter().any(|mode| mode == "-echo") {
+                return self.types(secret).types("\n");
+            }
+            std::thread::sleep(LOOK);
+        }
+        panic!("what is typed would be seen\n{}", self.text());
+    }
+
+    fn modes(&self) -> Vec<String> {
         let tty = self.master.tty_name().unwrap();
         let said = Command::new("stty").arg("-a").arg("-F").arg(tty).output().unwrap();
         let said = String::from_utf8(said.stdout).unwrap();
-        ["icanon", "echo", "isig"]
-            .iter()
-            .all(|set| said.split_whitespace().any(|word| word == *set))
+        said.split_whitespace().map(str::to_owned).collect()
     }
 }
 
