@@ -1,12 +1,16 @@
 //! Money over Lightning, on real nodes, a real LSP and a chain that checks everything.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+#[path = "lightning/closed.rs"]
+mod closed;
 #[path = "lightning/held.rs"]
 mod held;
 #[path = "lightning/paid.rs"]
 mod paid;
 #[path = "lightning/provider.rs"]
 mod provider;
+#[path = "lightning/reorg.rs"]
+mod reorg;
 #[path = "lightning/wallet.rs"]
 mod wallet;
 
@@ -18,7 +22,7 @@ use std::time::Duration;
 use bitcoin::{Address, Amount, Network as Bitcoin};
 use earnest::engine::{BillOrder, Fault, Lightning, NodeEvent, PayOrder, PaymentState};
 use earnest::lightning::{Chain, Holdings, Lsp as LspSettings, Node, NodeConfig, Peer};
-use earnest::market::{Digest, FINAL_CLTV, Msat, Network, PaymentHash, Preimage};
+use earnest::market::{Digest, FINAL_CLTV, Holding, Msat, Network, PaymentHash, Preimage};
 use earnest::sandbox::control::Setup;
 use earnest::sandbox::{ChainControl, Lsp, LspConfig, lsp};
 use earnest::wire;
@@ -53,15 +57,7 @@ impl World {
     async fn new(lsp_sats: u64) -> Self {
         let chain = ChainControl::start(Setup::default().from_env()).await.unwrap();
         let dir = tempfile::tempdir().unwrap();
-        let lsp = Lsp::start(LspConfig {
-            seed: Zeroizing::new([1; 64]),
-            dir: dir.path().join("lsp"),
-            chain: chain.endpoint().clone(),
-            runtime: Handle::current(),
-            fee_ppm: lsp::FEE_PPM,
-        })
-        .await
-        .unwrap();
+        let lsp = provider(&chain, &dir).await;
         let world = Self { chain, lsp, dir };
         world.fund(world.lsp.node(), lsp_sats).await;
         world
@@ -132,6 +128,11 @@ impl World {
         node
     }
 
+    /// The same provider, in another process.
+    async fn start_lsp(&mut self) {
+        self.lsp = provider(&self.chain, &self.dir).await;
+    }
+
     async fn mine(&self, blocks: u32, nodes: &[&Node]) {
         let height = self.chain.mine(blocks).await.unwrap();
         for node in nodes.iter().copied().chain([self.lsp.node()]) {
@@ -150,6 +151,17 @@ impl World {
         }
         self.lsp.stop().await.unwrap();
     }
+}
+
+async fn provider(chain: &ChainControl, dir: &TempDir) -> Lsp {
+    let config = LspConfig {
+        seed: Zeroizing::new([1; 64]),
+        dir: dir.path().join("lsp"),
+        chain: chain.endpoint().clone(),
+        runtime: Handle::current(),
+        fee_ppm: lsp::FEE_PPM,
+    };
+    Lsp::start(config).await.unwrap()
 }
 
 fn secret(n: u8) -> (Preimage, PaymentHash) {

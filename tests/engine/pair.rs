@@ -297,14 +297,11 @@ impl Pair {
         self.told_by_nodes();
     }
 
-    /// Blocks are found up to this height; these people's nodes see the last of them.
+    /// Blocks are found, or unmade, up to this height; these people's nodes see the last of them.
     pub(crate) fn blocks(&mut self, to: u32, seen_by: &[Who]) {
         self.nodes.height = to;
-        let dead = |(hash, at): (&PaymentHash, &u32)| (*at <= to).then_some(*hash);
-        let dead: Vec<_> = self.nodes.deadlines.iter().filter_map(dead).collect();
-        for hash in dead {
-            self.fail(&hash);
-        }
+        self.nodes.age();
+        self.told_by_nodes();
         for who in seen_by {
             let _ = self.core_mut(*who).height(to);
             self.restart_if_dead(*who);

@@ -77,7 +77,7 @@ fn an_escrow_that_was_not_agreed_on_is_not_awarded() {
 #[test]
 fn a_hold_invoice_that_is_not_the_one_due_is_not_paid() {
     type Bending = fn(&mut Bend);
-    let bends: [(&str, Bending); 10] = [
+    let bends: [(&str, Bending); 11] = [
         ("another amount", |b| b.order.amount = sats(21_001)),
         ("any amount", |b| b.any_amount = true),
         ("another hash", |b| b.order.hash = PaymentHash([9; 32])),
@@ -87,6 +87,7 @@ fn a_hold_invoice_that_is_not_the_one_due_is_not_paid() {
         ("another purpose", |b| b.order.description_hash = Digest([1; 32])),
         ("one block too short", |b| b.cltv = u64::from(WINDOW) + 38),
         ("one block too long", |b| b.cltv = u64::from(WINDOW) + 88),
+        ("a way that asks for days", |b| b.hint = Some(289)),
         ("almost expired", |b| b.order.expiry_secs = 29),
     ];
     for (what, bend) in bends {
@@ -102,10 +103,12 @@ fn a_hold_invoice_that_is_not_the_one_due_is_not_paid() {
         assert!(reason.contains("Nothing was paid") || reason.contains("No money"), "{reason}");
     }
     // The edges themselves are good.
-    for cltv in [39, 87] {
+    for (cltv, hint) in [(39, None), (87, Some(288))] {
         let (mut pair, order) = unanswered();
         fund(&mut pair).unwrap();
-        let invoice = pair.invoice(Worker, &order, |b| b.cltv = u64::from(WINDOW) + cltv);
+        let invoice = pair.invoice(Worker, &order, |b| {
+            (b.cltv, b.hint) = (u64::from(WINDOW) + cltv, hint);
+        });
         pair.say(Worker, Body::Fund { attempt: 0, invoice, height: 1000 + WINDOW });
         assert_eq!(pair.phase(Requester), Phase::Funding, "{cltv}");
     }

@@ -1,5 +1,10 @@
 //! A worker with nothing is paid; whoever pays is told why not, and pays once.
 
+use bitcoin::bip32::Xpriv;
+use bitcoin::secp256k1::Secp256k1;
+use ldk_node::lightning::sign::KeysManager;
+use ldk_node::lightning_invoice::{Bolt11Invoice, InvoiceBuilder};
+
 use crate::*;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -196,4 +201,58 @@ async fn a_payer_is_told_why_not_and_pays_once() {
     assert_eq!(before.total().checked_sub(after), Some(sats(20_000)));
     sums(&world, &[&requester, &worker]).await;
     world.end(&[&requester, &worker, &penniless]).await;
+}
+
+/// PROTOCOL.md 6.2: LDK would add a random offset of 40 to 432 blocks, and with it delay a refund.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn money_is_locked_no_longer_than_the_invoice_and_the_way_to_it_ask_for() {
+    let world = World::new(10_000_000).await;
+    let requester = world.requester(2, 2_000_000).await;
+    let worker = world.worker(3).await;
+    // Just in time, and over the channel that is there from then on.
+    for (n, window) in [(57, 144), (58, 288), (59, 20)] {
+        let (preimage, hash) = secret(n);
+        let billed = worker.bill(&order(hash, sats(10_000), Some(window))).await.unwrap();
+        requester.pay(&payment(&billed.invoice, hash, sats(10_000))).await.unwrap();
+        let (amount, deadline) = claimable(&worker, hash).await;
+        let held = deadline - requester.height();
+        assert!((window..=window + 2).contains(&held), "{held} blocks, not {window}");
+        worker.claim(&hash, amount, &preimage).await.unwrap();
+        assert_eq!(event(&worker).await, NodeEvent::Received { hash, amount });
+        assert!(matches!(event(&requester).await, NodeEvent::Paid { .. }));
+        settled(&requester).await;
+    }
+    // More than any route carries: refused before anything leaves, whoever signed that it is needed.
+    let before = requester.holdings().await.unwrap();
+    let (_, hash) = secret(60);
+    let billed = worker.bill(&order(hash, sats(10_000), Some(1_500))).await.unwrap();
+    let far = lengthened(&billed.invoice, 1_801, 3);
+    let why = never(requester.pay(&payment(&far, hash, sats(10_000))).await.unwrap_err());
+    assert!(why.contains("1873 blocks") && why.contains("Nothing was paid"), "{why}");
+    assert!(matches!(requester.lookup(&hash).await, Ok(PaymentState::Failed { .. })));
+    assert_eq!(requester.holdings().await.unwrap(), before, "nothing left the wallet");
+    world.end(&[&requester, &worker]).await;
+}
+
+/// The same invoice with another final CLTV, signed by the node of this seed.
+fn lengthened(invoice: &str, min_final_cltv: u64, seed: u8) -> String {
+    let invoice: Bolt11Invoice = invoice.parse().unwrap();
+    let master = Xpriv::new_master(Bitcoin::Regtest, &[seed; 64]).unwrap();
+    let keys = KeysManager::new(&master.private_key.secret_bytes(), 0, 0, true);
+    let key = keys.get_node_secret_key();
+    let mut builder = InvoiceBuilder::new(invoice.currency())
+        .invoice_description_ref(invoice.description())
+        .payment_hash(*invoice.payment_hash())
+        .payment_secret(*invoice.payment_secret())
+        .amount_milli_satoshis(invoice.amount_milli_satoshis().unwrap())
+        .duration_since_epoch(invoice.duration_since_epoch())
+        .min_final_cltv_expiry_delta(min_final_cltv)
+        .basic_mpp();
+    for hint in invoice.route_hints() {
+        builder = builder.private_route(hint);
+    }
+    let signed =
+        builder.build_signed(|hash| Secp256k1::new().sign_ecdsa_recoverable(hash, &key)).unwrap();
+    assert_eq!(signed.get_payee_pub_key(), invoice.get_payee_pub_key());
+    signed.to_string()
 }

@@ -4,7 +4,7 @@ use crate::*;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_lsp_that_is_down_or_dear_is_named() {
-    let world = World::new(1_000_000).await;
+    let mut world = World::new(1_000_000).await;
     let (_, hash) = secret(61);
 
     let mut config = world.config(3);
@@ -32,20 +32,12 @@ async fn an_lsp_that_is_down_or_dear_is_named() {
         worker.status().await.unwrap().trouble.is_some_and(|t| t.contains("LSP"))
     })
     .await;
-    let lsp = Lsp::start(LspConfig {
-        seed: Zeroizing::new([1; 64]),
-        dir: world.dir.path().join("lsp"),
-        chain: world.chain.endpoint().clone(),
-        runtime: Handle::current(),
-        fee_ppm: lsp::FEE_PPM,
-    })
-    .await
-    .unwrap();
-    assert_eq!(lsp.peer(), world.lsp.peer(), "its clients find it where it was");
+    let before = world.lsp.peer().clone();
+    world.start_lsp().await;
+    assert_eq!(world.lsp.peer(), &before, "its clients find it where it was");
     worker.bill(&bill).await.unwrap();
     until("the trouble is over", || async { worker.status().await.unwrap().trouble.is_none() })
         .await;
-    lsp.stop().await.unwrap();
     world.end(&[&miser, &alone, &worker]).await;
 }
 
@@ -78,5 +70,55 @@ async fn an_lsp_without_coins_costs_time_and_no_money() {
     assert_eq!(settled(&requester).await.total(), before);
     assert_eq!(worker.holdings().await.unwrap().total(), Msat::ZERO);
     sums(&world, &[&requester]).await;
+    world.end(&[&requester, &worker]).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_lsp_that_restarts_during_a_hold_takes_nothing_along() {
+    let mut world = World::new(10_000_000).await;
+    let requester = world.requester(2, 2_000_000).await;
+    let worker = world.worker(3).await;
+    let before = requester.holdings().await.unwrap().total();
+
+    // Over a channel that opened just in time. The LSP is another process when the secret comes.
+    let (preimage, hash) = secret(63);
+    let billed = worker.bill(&order(hash, sats(20_000), Some(144))).await.unwrap();
+    let pay = payment(&billed.invoice, hash, sats(20_000));
+    requester.pay(&pay).await.unwrap();
+    let (first, deadline) = claimable(&worker, hash).await;
+    world.mine(3, &[&requester, &worker]).await;
+    world.lsp.stop().await.unwrap();
+    assert_eq!(requester.pay(&pay).await, Ok(PaymentState::InFlight), "the LSP is away");
+    world.start_lsp().await;
+    assert_eq!(requester.pay(&pay).await, Ok(PaymentState::InFlight));
+    let held = worker.holding(&hash).await.unwrap();
+    assert_eq!(held, Some(Holding { amount: first, deadline, confirmations: 3 }));
+    worker.claim(&hash, first, &preimage).await.unwrap();
+    assert_eq!(event(&worker).await, NodeEvent::Received { hash, amount: first });
+    assert_eq!(event(&requester).await, NodeEvent::Paid { hash, preimage, fee: Msat::ZERO });
+    assert_eq!(before.checked_sub(settled(&requester).await.total()), Some(sats(20_000)));
+    assert_eq!(settled(&worker).await.total(), first);
+    sums(&world, &[&requester, &worker]).await;
+
+    // Over the channel that is there; the secret comes while the LSP is away.
+    let (preimage, hash) = secret(64);
+    let price = sats(10_000);
+    let billed = worker.bill(&order(hash, price, Some(144))).await.unwrap();
+    assert_eq!(billed.lsp_fee, Msat::ZERO, "no other channel");
+    let pay = payment(&billed.invoice, hash, price);
+    requester.pay(&pay).await.unwrap();
+    let (amount, _) = claimable(&worker, hash).await;
+    world.lsp.stop().await.unwrap();
+    worker.claim(&hash, amount, &preimage).await.unwrap();
+    assert_eq!(event(&worker).await, NodeEvent::Received { hash, amount });
+    assert_eq!(requester.lookup(&hash).await, Ok(PaymentState::InFlight), "nobody told it");
+    world.start_lsp().await;
+    assert_eq!(event(&requester).await, NodeEvent::Paid { hash, preimage, fee: Msat::ZERO });
+    let paid = PaymentState::Paid { preimage, fee: Msat::ZERO };
+    assert_eq!(requester.pay(&pay).await, Ok(paid), "and asking again pays nothing");
+    let after = settled(&requester).await.total();
+    assert_eq!(before.checked_sub(after), Some(sats(30_000)), "each is paid once");
+    assert_eq!(settled(&worker).await.total(), first.checked_add(amount).unwrap());
+    sums(&world, &[&requester, &worker]).await;
     world.end(&[&requester, &worker]).await;
 }

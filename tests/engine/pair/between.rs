@@ -10,6 +10,7 @@ use bitcoin::secp256k1::{PublicKey, Secp256k1, SecretKey};
 use earnest::engine::*;
 use earnest::market::*;
 use ldk_node::lightning_invoice::{Currency, InvoiceBuilder, PaymentSecret};
+use ldk_node::lightning_types::routing::{RouteHint, RouteHintHop, RoutingFees};
 
 use super::{Who, relayed, sats};
 
@@ -42,6 +43,9 @@ pub(crate) struct Nodes {
     pub(crate) deadlines: BTreeMap<PaymentHash, u32>,
     /// Confirmations of the payee's channel.
     pub(crate) confirmations: u32,
+    /// The payee's channel was closed by force: what is held in it stands on the chain, and only a secret
+    /// in time or its age takes it from there.
+    pub(crate) closed: bool,
     /// What they say, to whom, until it is handed on.
     pub(super) said: Vec<(Who, NodeEvent)>,
 }
@@ -51,10 +55,17 @@ pub(crate) struct Bend {
     pub(crate) currency: Currency,
     pub(crate) node: SecretKey,
     pub(crate) cltv: u64,
+    /// Blocks that the way to the payee asks for, by the payee's own word.
+    pub(crate) hint: Option<u16>,
     pub(crate) at: Time,
     pub(crate) order: BillOrder,
     pub(crate) any_amount: bool,
 }
+
+/// Blocks from the deadline of a held payment until it expires (LDK).
+const EXPIRES: u32 = 39;
+/// Blocks after which LDK takes what the chain says for final.
+const BURIED: u32 = 6;
 
 fn secret(who: Who) -> SecretKey {
     SecretKey::from_slice(&[40 + who as u8; 32]).unwrap()
@@ -80,6 +91,7 @@ impl Nodes {
             currency: Currency::Regtest,
             node: secret(who),
             cltv: order.hold_blocks.map_or(44, |blocks| u64::from(blocks) + 39),
+            hint: None,
             at: now,
             order: order.clone(),
             any_amount: false,
@@ -92,6 +104,17 @@ impl Nodes {
             .duration_since_epoch(std::time::Duration::from_secs(bent.at.0))
             .expiry_time(std::time::Duration::from_secs(u64::from(bent.order.expiry_secs)))
             .min_final_cltv_expiry_delta(bent.cltv);
+        let builder = match bent.hint {
+            None => builder,
+            Some(delta) => builder.private_route(RouteHint(vec![RouteHintHop {
+                src_node_id: PublicKey::from_secret_key(&Secp256k1::new(), &secret(who.other())),
+                short_channel_id: 1,
+                fees: RoutingFees { base_msat: 0, proportional_millionths: 0 },
+                cltv_expiry_delta: delta,
+                htlc_minimum_msat: None,
+                htlc_maximum_msat: None,
+            }])),
+        };
         let builder = if bent.any_amount {
             builder
         } else {
@@ -156,7 +179,9 @@ impl Nodes {
     }
 
     pub(super) fn claim(&mut self, who: Who, hash: &PaymentHash, key: &Preimage) {
-        if self.claims_lost {
+        // A node lets go of it at the deadline, also where the chain would wait longer.
+        let late = self.deadlines.get(hash).is_some_and(|at| self.height >= *at);
+        if self.claims_lost || self.closed && late {
             return;
         }
         let Some((payer, amount, htlc)) = self.htlcs.get_mut(hash) else { return };
@@ -178,11 +203,29 @@ impl Nodes {
         (*htlc == Htlc::Held).then_some(Holding {
             amount: amount.saturating_sub(self.skim),
             deadline: self.deadlines.get(hash).copied().unwrap_or(1000),
-            confirmations: self.confirmations,
+            confirmations: if self.closed { 0 } else { self.confirmations },
         })
     }
 
+    /// The payee's node sends it back, where there is a channel to do so.
     pub(super) fn fail(&mut self, hash: &PaymentHash) {
+        if !self.closed {
+            self.gone(hash);
+        }
+    }
+
+    /// Blocks went by. A node sends back what reaches its deadline; what stands on the chain stays until it
+    /// expires and that is six blocks deep.
+    pub(super) fn age(&mut self) {
+        let grace = if self.closed { EXPIRES + BURIED } else { 0 };
+        let dead = |(hash, at): (&PaymentHash, &u32)| (*at + grace <= self.height).then_some(*hash);
+        let dead: Vec<_> = self.deadlines.iter().filter_map(dead).collect();
+        for hash in dead {
+            self.gone(&hash);
+        }
+    }
+
+    fn gone(&mut self, hash: &PaymentHash) {
         let Some((payer, _, htlc)) = self.htlcs.get_mut(hash) else { return };
         if *htlc == Htlc::Held {
             *htlc = Htlc::Failed;

@@ -1,0 +1,273 @@
+//! Channels that are closed by force while a payment is held in them: the chain settles it, and every
+//! satoshi of it is found again.
+
+use bitcoin::Txid;
+
+use crate::*;
+
+const ANCHOR_SATS: u64 = 330;
+
+/// What three parties had at a height, to be found again: with them, with miners, or in anchors that were
+/// not worth anybody's fee.
+pub(crate) struct Account {
+    had: u64,
+    since: u32,
+    closings: Vec<Txid>,
+}
+
+impl Account {
+    pub(crate) async fn open(world: &World, nodes: &[&Node]) -> Self {
+        let since = world.chain.height().await.unwrap();
+        Self { had: total(world, nodes).await.0, since, closings: Vec::new() }
+    }
+
+    /// Closes the one channel of these two by force: `node` publishes its own side's commitment.
+    pub(crate) async fn close(&mut self, world: &World, node: &Node, channel: &str) {
+        let before = world.chain.client().waiting().await.unwrap();
+        node.close_channel(channel, true).await.unwrap();
+        self.closed(world, &before).await;
+    }
+
+    /// A commitment waits now that did not wait before.
+    pub(crate) async fn closed(&mut self, world: &World, before: &[Txid]) {
+        let published = async {
+            loop {
+                for txid in world.chain.client().waiting().await.unwrap() {
+                    let tx = world.chain.transaction(&txid).await.unwrap();
+                    let anchored = tx.output.iter().any(|out| out.value.to_sat() == ANCHOR_SATS);
+                    if anchored && !before.contains(&txid) {
+                        return txid;
+                    }
+                }
+                tokio::time::sleep(Duration::from_millis(25)).await;
+            }
+        };
+        let published = tokio::time::timeout(PATIENCE, published).await;
+        self.closings.push(published.expect("no commitment was published"));
+    }
+
+    /// Blocks are found until all coins are home; then they are what they were.
+    pub(crate) async fn settle(&self, world: &World, nodes: &[&Node]) {
+        // A delay of a day on everything that whoever closed has in it.
+        world.mine(144, nodes).await;
+        let mut last = (0, 0);
+        let found = async {
+            loop {
+                let (now, out) = total(world, nodes).await;
+                let fees = world.chain.total_fees_msat(self.since).await.unwrap();
+                let mut anchors = 0;
+                for closing in &self.closings {
+                    let unspent = world.chain.unspent_of(closing).await.unwrap();
+                    let each = unspent.iter().map(|(_, out)| out.value.to_sat());
+                    anchors += each.filter(|sats| *sats == ANCHOR_SATS).sum::<u64>() * 1000;
+                }
+                last = (now + fees + anchors, out);
+                if last == (self.had, 0) {
+                    return;
+                }
+                world.mine(1, nodes).await;
+            }
+        };
+        if tokio::time::timeout(PATIENCE, found).await.is_err() {
+            let had = self.had;
+            panic!("had {had} msat, now found {} of which {} are not home", last.0, last.1);
+        }
+    }
+}
+
+/// What all have together, and how much of it lies in channels that are closed.
+async fn total(world: &World, nodes: &[&Node]) -> (u64, u64) {
+    let (mut all, mut closing) = (0, 0);
+    for node in nodes.iter().copied().chain([world.lsp.node()]) {
+        all += node.holdings().await.unwrap().total().get();
+        closing += node.status().await.unwrap().balances.closing.get();
+    }
+    (all, closing)
+}
+
+async fn channel_of(node: &Node) -> String {
+    let channels = node.channels().await.unwrap();
+    let [channel] = channels.as_slice() else { panic!("one channel, not {channels:?}") };
+    channel.id.clone()
+}
+
+/// A transaction waits that did not wait before the last block.
+pub(crate) async fn waits(world: &World, what: &str) {
+    until(what, || async { !world.chain.client().waiting().await.unwrap().is_empty() }).await;
+}
+
+/// The node says nothing that has to do with money.
+pub(crate) async fn silent(node: &Node) {
+    while let Ok(said) = tokio::time::timeout(Duration::from_millis(200), node.next()).await {
+        assert!(matches!(said, NodeEvent::Channels(_)), "{said:?}");
+        node.handled().await.unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn closed_by_force_at_both_ends_a_held_payment_is_paid_by_its_secret_on_the_chain() {
+    let world = World::new(10_000_000).await;
+    let requester = world.requester(2, 2_000_000).await;
+    let worker = world.worker(3).await;
+    let coins = sats(50_000);
+    world.fund(&worker, 50_000).await;
+    let nodes = [&*requester, &*worker];
+    let mut account = Account::open(&world, &nodes).await;
+    let before = requester.holdings().await.unwrap().total();
+
+    let (preimage, hash) = secret(81);
+    let price = sats(200_000);
+    let billed = worker.bill(&order(hash, price, Some(144))).await.unwrap();
+    let pay = payment(&billed.invoice, hash, price);
+    requester.pay(&pay).await.unwrap();
+    let (amount, deadline) = claimable(&worker, hash).await;
+    world.mine(3, &nodes).await;
+    let held = Holding { amount, deadline, confirmations: 3 };
+    assert_eq!(worker.holding(&hash).await.unwrap(), Some(held));
+
+    // Both fall out with the LSP in between. The payment is on the chain now, as it was in the channels.
+    account.close(&world, &worker, &channel_of(&worker).await).await;
+    account.close(&world, &requester, &channel_of(&requester).await).await;
+    world.mine(7, &nodes).await;
+    let held = Holding { confirmations: 0, ..held };
+    assert_eq!(worker.holding(&hash).await.unwrap(), Some(held), "no work on such a channel");
+    assert_eq!(requester.lookup(&hash).await, Ok(PaymentState::InFlight));
+    assert_eq!(requester.pay(&pay).await, Ok(PaymentState::InFlight), "never twice");
+    silent(&worker).await;
+    silent(&requester).await;
+
+    // The worker's claim shows the secret to the chain; the LSP takes its own by it, and so it comes to the
+    // requester, whom nobody told anything.
+    worker.claim(&hash, amount, &preimage).await.unwrap();
+    assert_eq!(event(&worker).await, NodeEvent::Received { hash, amount });
+    waits(&world, "the worker's claim waits").await;
+    silent(&requester).await;
+    world.mine(1, &nodes).await;
+    waits(&world, "the LSP's claim waits").await;
+    world.mine(1, &nodes).await;
+    assert_eq!(event(&requester).await, NodeEvent::Paid { hash, preimage, fee: Msat::ZERO });
+    let paid = PaymentState::Paid { preimage, fee: Msat::ZERO };
+    assert_eq!(requester.lookup(&hash).await, Ok(paid.clone()));
+    assert_eq!(requester.pay(&pay).await, Ok(paid), "and asking again pays nothing");
+
+    account.settle(&world, &nodes).await;
+    silent(&worker).await;
+    silent(&requester).await;
+    // Closing by force costs some fees, and no more.
+    let fees = sats(3_000);
+    let got = worker.holdings().await.unwrap().total().checked_sub(coins).unwrap();
+    assert!((amount.checked_sub(fees).unwrap()..=amount).contains(&got), "{got}");
+    let gone = before.checked_sub(requester.holdings().await.unwrap().total()).unwrap();
+    assert!((price..=price.checked_add(fees).unwrap()).contains(&gone), "{gone}");
+    world.end(&nodes).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn closed_by_its_peer_a_worker_without_coins_is_paid_on_the_chain_all_the_same() {
+    let world = World::new(10_000_000).await;
+    let requester = world.requester(2, 2_000_000).await;
+    let worker = world.worker(3).await;
+    let nodes = [&*requester, &*worker];
+    let mut account = Account::open(&world, &nodes).await;
+    let before = requester.holdings().await.unwrap().total();
+
+    let (preimage, hash) = secret(82);
+    let price = sats(100_000);
+    let billed = worker.bill(&order(hash, price, Some(144))).await.unwrap();
+    requester.pay(&payment(&billed.invoice, hash, price)).await.unwrap();
+    let (amount, deadline) = claimable(&worker, hash).await;
+    world.mine(3, &nodes).await;
+    let channels = world.lsp.channels().await.unwrap();
+    let theirs = channels.iter().find(|channel| channel.peer == worker.node()).unwrap();
+    account.close(&world, world.lsp.node(), &theirs.id).await;
+    world.mine(1, &nodes).await;
+    let held = Holding { amount, deadline, confirmations: 0 };
+    assert_eq!(worker.holding(&hash).await.unwrap(), Some(held));
+
+    // Restarted in between: the HTLC and what is known of it outlive the channel and the process.
+    worker.stop().await.unwrap();
+    let worker = world.worker(3).await;
+    let nodes = [&*requester, &*worker];
+    assert_eq!(worker.holding(&hash).await.unwrap(), Some(held));
+    worker.claim(&hash, amount, &preimage).await.unwrap();
+    assert_eq!(event(&worker).await, NodeEvent::Received { hash, amount });
+    waits(&world, "the claim waits, and pays for itself").await;
+    world.mine(1, &nodes).await;
+    assert_eq!(event(&requester).await, NodeEvent::Paid { hash, preimage, fee: Msat::ZERO });
+    assert_eq!(before.checked_sub(settled(&requester).await.total()), Some(price));
+
+    account.settle(&world, &nodes).await;
+    let got = worker.holdings().await.unwrap();
+    assert!((amount.checked_sub(sats(2_000)).unwrap()..=amount).contains(&got.onchain), "{got:?}");
+    world.end(&nodes).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn closed_by_force_at_both_ends_a_held_payment_that_nobody_claims_comes_back_by_age() {
+    let world = World::new(10_000_000).await;
+    let requester = world.requester(2, 2_000_000).await;
+    let worker = world.worker(3).await;
+    let nodes = [&*requester, &*worker];
+    let mut account = Account::open(&world, &nodes).await;
+    let before = requester.holdings().await.unwrap().total();
+
+    let (preimage, hash) = secret(83);
+    let price = sats(200_000);
+    let billed = worker.bill(&order(hash, price, Some(20))).await.unwrap();
+    let pay = payment(&billed.invoice, hash, price);
+    requester.pay(&pay).await.unwrap();
+    let (amount, deadline) = claimable(&worker, hash).await;
+    world.mine(1, &nodes).await;
+    account.close(&world, &worker, &channel_of(&worker).await).await;
+    account.close(&world, &requester, &channel_of(&requester).await).await;
+    world.mine(1, &nodes).await;
+    let held = Some(Holding { amount, deadline, confirmations: 0 });
+
+    // The deadline passes. It is not gone before the chain says so, and nobody says that it is.
+    world.mine(deadline + 1 - worker.height(), &nodes).await;
+    assert_eq!(worker.holding(&hash).await.unwrap(), held);
+    assert_eq!(requester.pay(&pay).await, Ok(PaymentState::InFlight));
+    // Sent back, says the worker's node, and cannot: the channel is closed.
+    worker.fail(&hash).await.unwrap();
+    assert_eq!(worker.holding(&hash).await.unwrap(), held, "it hangs until it expires");
+    silent(&worker).await;
+    silent(&requester).await;
+
+    // It expires at the worker's end first; the LSP takes its own back, and waits for six blocks.
+    let expiry = deadline + 39;
+    world.mine(expiry - worker.height(), &nodes).await;
+    waits(&world, "the LSP takes it back").await;
+    world.mine(5, &nodes).await;
+    assert_eq!(worker.holding(&hash).await.unwrap(), held, "a block may still be unmade");
+    world.mine(1, &nodes).await;
+    assert_eq!(worker.holding(&hash).await.unwrap(), None);
+    assert_eq!(
+        requester.lookup(&hash).await,
+        Ok(PaymentState::InFlight),
+        "its own has not expired"
+    );
+
+    // Then at the requester's.
+    let hint = u32::try_from(wire::decode(&billed.invoice).unwrap().hint_cltv).unwrap();
+    world.mine(expiry + hint + 1 - requester.height(), &nodes).await;
+    waits(&world, "the requester takes it back").await;
+    world.mine(5, &nodes).await;
+    assert_eq!(requester.lookup(&hash).await, Ok(PaymentState::InFlight));
+    world.mine(1, &nodes).await;
+    let NodeEvent::Failed { hash: which, reason } = event(&requester).await else {
+        panic!("expected the payment to come back")
+    };
+    assert_eq!(which, hash);
+    assert!(reason.contains("Nothing was paid"), "{reason}");
+    assert_eq!(requester.lookup(&hash).await, Ok(PaymentState::Failed { reason }));
+
+    // Too late, and for nothing.
+    let _ = worker.claim(&hash, amount, &preimage).await;
+    account.settle(&world, &nodes).await;
+    silent(&worker).await;
+    silent(&requester).await;
+    assert_eq!(worker.holdings().await.unwrap().total(), Msat::ZERO, "nothing was paid");
+    let gone = before.checked_sub(requester.holdings().await.unwrap().total()).unwrap();
+    assert!(gone <= sats(3_000), "fees of the chain, not {gone}");
+    world.end(&nodes).await;
+}
