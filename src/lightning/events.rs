@@ -153,8 +153,10 @@ fn why(reason: Option<PaymentFailureReason>) -> &'static str {
             "The payee's node sent the payment back. Your money is yours again."
         }
         Some(R::PaymentExpired) => "The invoice expired on the way. Nothing was paid.",
-        Some(R::RouteNotFound | R::RetriesExhausted) => {
-            "No route could carry the payment. Nothing was paid."
+        Some(R::RouteNotFound) => "No route could carry the payment. Nothing was paid.",
+        // Perhaps after days, of age, or from the chain.
+        Some(R::RetriesExhausted) => {
+            "The payment came back before the payee had taken it. Nothing was paid."
         }
         _ => "The payment did not go through. Nothing was paid.",
     }

@@ -23,6 +23,12 @@ const FARTHEST: u64 = 2_016 - 144;
 /// not delay a refund; then room for one more hop, then for two or three (PROTOCOL.md 5.7).
 const MARGINS: [u64; 3] = [1, 144, 288];
 
+/// What the whole route may ask for, try by try, where the invoice and its hints ask for so much.
+fn limits(least: u64) -> [u32; 3] {
+    MARGINS
+        .map(|margin| u32::try_from(least.saturating_add(margin).min(FARTHEST)).unwrap_or(u32::MAX))
+}
+
 /// Below this, one path.
 const SINGLE_PATH_MSAT: u64 = 10_000_000;
 
@@ -139,11 +145,10 @@ impl Inner {
                  held for more than {FARTHEST}. Nothing was paid."
             )));
         }
-        for margin in MARGINS {
+        for limit in limits(least) {
             let parameters = RouteParametersConfig {
                 max_total_routing_fee_msat: Some(order.max_fee.get()),
-                max_total_cltv_expiry_delta: u32::try_from((least + margin).min(FARTHEST))
-                    .unwrap_or(u32::MAX),
+                max_total_cltv_expiry_delta: limit,
                 max_path_count: if order.amount.get() < SINGLE_PATH_MSAT { 1 } else { 10 },
                 ..RouteParametersConfig::default()
             };
@@ -155,7 +160,7 @@ impl Inner {
             match sent {
                 // Already in flight, says LDK, whatever the records say.
                 Ok(_) | Err(NodeError::DuplicatePayment) => return Ok(PaymentState::InFlight),
-                // No route at this margin: nothing left the wallet.
+                // No route within this limit: nothing left the wallet.
                 Err(NodeError::PaymentSendingFailed) => {}
                 Err(NodeError::NotRunning) => {
                     return Err(Fault::Later(
@@ -308,5 +313,21 @@ pub(super) fn preimage_of(details: &PaymentDetails) -> Option<Preimage> {
             preimage.map(|p| Preimage::new(p.0))
         }
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_try_locks_money_for_longer_than_was_said() {
+        // PROTOCOL.md 6.3: 1 block, then 144, then 288 over what the invoice and its hints ask for.
+        assert_eq!(limits(399), [400, 543, 687]);
+        assert_eq!(
+            limits(FARTHEST - 200).map(u64::from),
+            [FARTHEST - 199, FARTHEST - 56, FARTHEST]
+        );
+        assert_eq!(limits(u64::MAX).map(u64::from), [FARTHEST; 3]);
     }
 }

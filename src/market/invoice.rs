@@ -73,6 +73,9 @@ pub const BILL_EXPIRY: Span = Span::HOUR;
 pub const FINAL_CLTV: u64 = 54;
 /// The most that we pay. More would let the payee lock the payer's money for long.
 const MOST_FINAL_CLTV: u64 = 72;
+/// The most that the hints may ask for, in blocks: two hops of the longest delta in use. Whoever signs them
+/// may own the nodes that they name, and lock the money there as well as at the end (!).
+const MOST_HINT_CLTV: u64 = 288;
 
 /// The `description_hash` of an invoice: `SHA-256(tag || D || t as u32 little-endian)`, so that the
 /// payee's node signs what the money is for. D is the id of the `deliver` record.
@@ -129,6 +132,13 @@ impl Invoice {
                 true => format!("could lock the money for {asked} blocks, and {most} are the most"),
                 false => format!("locks the money for {asked} blocks, and {least} are needed"),
             };
+            return no("invoice-lock", what);
+        }
+        if self.hint_cltv > MOST_HINT_CLTV {
+            let asked = self.hint_cltv;
+            let what = format!(
+                "could lock the money for {asked} blocks on its way, and {MOST_HINT_CLTV} are the most"
+            );
             return no("invoice-lock", what);
         }
         if now.after(LEAST_LEFT) >= self.expires_at {
@@ -188,6 +198,7 @@ mod tests {
             i.description_hash = Some(purpose(Mode::Direct, &EventId([3; 32]), 0));
         });
         wrong("invoice-lock", &|i| i.min_final_cltv = 900);
+        wrong("invoice-lock", &|i| i.hint_cltv = 289);
         assert_eq!(code(&right(), 4590), Err("invoice-expired".to_string()));
         assert_eq!(code(&right(), 9999), Err("invoice-expired".to_string()));
     }

@@ -194,7 +194,8 @@ fn on_the_chain_a_released_payment_is_claimed_as_in_the_channel() {
     assert_locked(&pair, Phase::Working);
     pair.deliver("work.bin", 50_000).unwrap();
     pair.quiet();
-    to(&mut pair, table(&pair).claim() - 1);
+    let t = table(&pair);
+    to(&mut pair, t.claim() - 1);
     assert_locked(&pair, Phase::Delivered);
     pair.accept().unwrap();
     pair.quiet();
@@ -242,9 +243,9 @@ fn no_work_begins_in_a_channel_that_closes_before_it_counts() {
     to(&mut pair, 1006);
     assert_eq!(phases(&pair), (Phase::Funding, Phase::Funding));
     assert_eq!(refused(pair.deliver("early.bin", 1000)), "not-funded");
-    let deadline = *pair.nodes.deadlines.values().next().unwrap();
-    to(&mut pair, table(&pair).deliver());
-    assert_eq!(phases(&pair), (Phase::Refunding, Phase::Funding));
+    let (t, deadline) = (table(&pair), *pair.nodes.deadlines.values().next().unwrap());
+    to(&mut pair, t.deliver());
+    assert_eq!(phases(&pair), (Phase::Funding, Phase::Refunding));
     to(&mut pair, deadline + 45);
     assert_eq!(pair.phase(Worker), Phase::Refunded);
     assert_eq!(pair.nodes.earned, [0, 0]);

@@ -1,65 +1,50 @@
 //! Channels that are closed by force while a payment is held in them: the chain settles it, and every
 //! satoshi of it is found again.
 
-use bitcoin::Txid;
+use bitcoin::{OutPoint, Transaction};
 
 use crate::*;
 
-const ANCHOR_SATS: u64 = 330;
+const ANCHOR: Amount = Amount::from_sat(330);
 
 /// What three parties had at a height, to be found again: with them, with miners, or in anchors that were
 /// not worth anybody's fee.
 pub(crate) struct Account {
     had: u64,
     since: u32,
-    closings: Vec<Txid>,
 }
 
 impl Account {
     pub(crate) async fn open(world: &World, nodes: &[&Node]) -> Self {
         let since = world.chain.height().await.unwrap();
-        Self { had: total(world, nodes).await.0, since, closings: Vec::new() }
+        Self { had: total(world, nodes).await.0, since }
     }
 
-    /// Closes the one channel of these two by force: `node` publishes its own side's commitment.
-    pub(crate) async fn close(&mut self, world: &World, node: &Node, channel: &str) {
-        let before = world.chain.client().waiting().await.unwrap();
-        node.close_channel(channel, true).await.unwrap();
-        self.closed(world, &before).await;
-    }
-
-    /// A commitment waits now that did not wait before.
-    pub(crate) async fn closed(&mut self, world: &World, before: &[Txid]) {
-        let published = async {
-            loop {
-                for txid in world.chain.client().waiting().await.unwrap() {
-                    let tx = world.chain.transaction(&txid).await.unwrap();
-                    let anchored = tx.output.iter().any(|out| out.value.to_sat() == ANCHOR_SATS);
-                    if anchored && !before.contains(&txid) {
-                        return txid;
-                    }
-                }
-                tokio::time::sleep(Duration::from_millis(25)).await;
-            }
-        };
-        let published = tokio::time::timeout(PATIENCE, published).await;
-        self.closings.push(published.expect("no commitment was published"));
+    /// The commitments that were published and confirmed since then, oldest first.
+    pub(crate) async fn commitments(&self, world: &World) -> Vec<Transaction> {
+        let (client, mut found) = (world.chain.client(), Vec::new());
+        for height in self.since + 1..=client.height().await.unwrap() {
+            let hash = client.hash_at(height).await.unwrap();
+            found.extend(client.block(&hash).await.unwrap().txdata.into_iter().filter(anchored));
+        }
+        found
     }
 
     /// Blocks are found until all coins are home; then they are what they were.
     pub(crate) async fn settle(&self, world: &World, nodes: &[&Node]) {
         // A delay of a day on everything that whoever closed has in it.
         world.mine(144, nodes).await;
+        let commitments = self.commitments(world).await;
         let mut last = (0, 0);
         let found = async {
             loop {
                 let (now, out) = total(world, nodes).await;
                 let fees = world.chain.total_fees_msat(self.since).await.unwrap();
                 let mut anchors = 0;
-                for closing in &self.closings {
-                    let unspent = world.chain.unspent_of(closing).await.unwrap();
-                    let each = unspent.iter().map(|(_, out)| out.value.to_sat());
-                    anchors += each.filter(|sats| *sats == ANCHOR_SATS).sum::<u64>() * 1000;
+                for tx in &commitments {
+                    let unspent = world.chain.unspent_of(&tx.compute_txid()).await.unwrap();
+                    let each = unspent.into_iter().map(|(_, out)| out.value);
+                    anchors += each.filter(|sats| *sats == ANCHOR).sum::<Amount>().to_sat() * 1000;
                 }
                 last = (now + fees + anchors, out);
                 if last == (self.had, 0) {
@@ -73,6 +58,36 @@ impl Account {
             panic!("had {had} msat, now found {} of which {} are not home", last.0, last.1);
         }
     }
+}
+
+fn anchored(tx: &Transaction) -> bool {
+    tx.output.iter().any(|out| out.value == ANCHOR)
+}
+
+/// Closes a channel of this node by force: its own side's commitment waits then.
+async fn close(world: &World, node: &Node, channel: &str) -> Transaction {
+    let before = world.chain.client().waiting().await.unwrap();
+    node.close_channel(channel, true).await.unwrap();
+    let published = async {
+        loop {
+            for txid in world.chain.client().waiting().await.unwrap() {
+                let tx = world.chain.transaction(&txid).await.unwrap();
+                if anchored(&tx) && !before.contains(&txid) {
+                    return tx;
+                }
+            }
+            tokio::time::sleep(Duration::from_millis(25)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, published).await.expect("no commitment was published")
+}
+
+/// Waits until what a commitment holds of this amount is taken out of it, by a transaction that waits.
+pub(crate) async fn taken(world: &World, commitment: &Transaction, amount: Msat, what: &str) {
+    let sats = Amount::from_sat(amount.get() / 1000);
+    let at = commitment.output.iter().position(|out| out.value == sats).expect("it is in there");
+    let point = OutPoint::new(commitment.compute_txid(), u32::try_from(at).unwrap());
+    until(what, || async { world.chain.spender_of(&point).await.unwrap().is_some() }).await;
 }
 
 /// What all have together, and how much of it lies in channels that are closed.
@@ -91,11 +106,6 @@ async fn channel_of(node: &Node) -> String {
     channel.id.clone()
 }
 
-/// A transaction waits that did not wait before the last block.
-pub(crate) async fn waits(world: &World, what: &str) {
-    until(what, || async { !world.chain.client().waiting().await.unwrap().is_empty() }).await;
-}
-
 /// The node says nothing that has to do with money.
 pub(crate) async fn silent(node: &Node) {
     while let Ok(said) = tokio::time::timeout(Duration::from_millis(200), node.next()).await {
@@ -112,7 +122,7 @@ async fn closed_by_force_at_both_ends_a_held_payment_is_paid_by_its_secret_on_th
     let coins = sats(50_000);
     world.fund(&worker, 50_000).await;
     let nodes = [&*requester, &*worker];
-    let mut account = Account::open(&world, &nodes).await;
+    let account = Account::open(&world, &nodes).await;
     let before = requester.holdings().await.unwrap().total();
 
     let (preimage, hash) = secret(81);
@@ -126,8 +136,8 @@ async fn closed_by_force_at_both_ends_a_held_payment_is_paid_by_its_secret_on_th
     assert_eq!(worker.holding(&hash).await.unwrap(), Some(held));
 
     // Both fall out with the LSP in between. The payment is on the chain now, as it was in the channels.
-    account.close(&world, &worker, &channel_of(&worker).await).await;
-    account.close(&world, &requester, &channel_of(&requester).await).await;
+    let workers = close(&world, &worker, &channel_of(&worker).await).await;
+    let requesters = close(&world, &requester, &channel_of(&requester).await).await;
     world.mine(7, &nodes).await;
     let held = Holding { confirmations: 0, ..held };
     assert_eq!(worker.holding(&hash).await.unwrap(), Some(held), "no work on such a channel");
@@ -140,10 +150,10 @@ async fn closed_by_force_at_both_ends_a_held_payment_is_paid_by_its_secret_on_th
     // requester, whom nobody told anything.
     worker.claim(&hash, amount, &preimage).await.unwrap();
     assert_eq!(event(&worker).await, NodeEvent::Received { hash, amount });
-    waits(&world, "the worker's claim waits").await;
+    taken(&world, &workers, amount, "the worker's claim").await;
     silent(&requester).await;
     world.mine(1, &nodes).await;
-    waits(&world, "the LSP's claim waits").await;
+    taken(&world, &requesters, price, "the LSP's claim").await;
     world.mine(1, &nodes).await;
     assert_eq!(event(&requester).await, NodeEvent::Paid { hash, preimage, fee: Msat::ZERO });
     let paid = PaymentState::Paid { preimage, fee: Msat::ZERO };
@@ -168,7 +178,7 @@ async fn closed_by_its_peer_a_worker_without_coins_is_paid_on_the_chain_all_the_
     let requester = world.requester(2, 2_000_000).await;
     let worker = world.worker(3).await;
     let nodes = [&*requester, &*worker];
-    let mut account = Account::open(&world, &nodes).await;
+    let account = Account::open(&world, &nodes).await;
     let before = requester.holdings().await.unwrap().total();
 
     let (preimage, hash) = secret(82);
@@ -179,7 +189,7 @@ async fn closed_by_its_peer_a_worker_without_coins_is_paid_on_the_chain_all_the_
     world.mine(3, &nodes).await;
     let channels = world.lsp.channels().await.unwrap();
     let theirs = channels.iter().find(|channel| channel.peer == worker.node()).unwrap();
-    account.close(&world, world.lsp.node(), &theirs.id).await;
+    let commitment = close(&world, world.lsp.node(), &theirs.id).await;
     world.mine(1, &nodes).await;
     let held = Holding { amount, deadline, confirmations: 0 };
     assert_eq!(worker.holding(&hash).await.unwrap(), Some(held));
@@ -191,7 +201,7 @@ async fn closed_by_its_peer_a_worker_without_coins_is_paid_on_the_chain_all_the_
     assert_eq!(worker.holding(&hash).await.unwrap(), Some(held));
     worker.claim(&hash, amount, &preimage).await.unwrap();
     assert_eq!(event(&worker).await, NodeEvent::Received { hash, amount });
-    waits(&world, "the claim waits, and pays for itself").await;
+    taken(&world, &commitment, amount, "the claim, which pays for itself").await;
     world.mine(1, &nodes).await;
     assert_eq!(event(&requester).await, NodeEvent::Paid { hash, preimage, fee: Msat::ZERO });
     assert_eq!(before.checked_sub(settled(&requester).await.total()), Some(price));
@@ -208,7 +218,7 @@ async fn closed_by_force_at_both_ends_a_held_payment_that_nobody_claims_comes_ba
     let requester = world.requester(2, 2_000_000).await;
     let worker = world.worker(3).await;
     let nodes = [&*requester, &*worker];
-    let mut account = Account::open(&world, &nodes).await;
+    let account = Account::open(&world, &nodes).await;
     let before = requester.holdings().await.unwrap().total();
 
     let (preimage, hash) = secret(83);
@@ -218,8 +228,8 @@ async fn closed_by_force_at_both_ends_a_held_payment_that_nobody_claims_comes_ba
     requester.pay(&pay).await.unwrap();
     let (amount, deadline) = claimable(&worker, hash).await;
     world.mine(1, &nodes).await;
-    account.close(&world, &worker, &channel_of(&worker).await).await;
-    account.close(&world, &requester, &channel_of(&requester).await).await;
+    let workers = close(&world, &worker, &channel_of(&worker).await).await;
+    let requesters = close(&world, &requester, &channel_of(&requester).await).await;
     world.mine(1, &nodes).await;
     let held = Some(Holding { amount, deadline, confirmations: 0 });
 
@@ -236,7 +246,7 @@ async fn closed_by_force_at_both_ends_a_held_payment_that_nobody_claims_comes_ba
     // It expires at the worker's end first; the LSP takes its own back, and waits for six blocks.
     let expiry = deadline + 39;
     world.mine(expiry - worker.height(), &nodes).await;
-    waits(&world, "the LSP takes it back").await;
+    taken(&world, &workers, amount, "the LSP takes it back").await;
     world.mine(5, &nodes).await;
     assert_eq!(worker.holding(&hash).await.unwrap(), held, "a block may still be unmade");
     world.mine(1, &nodes).await;
@@ -250,7 +260,7 @@ async fn closed_by_force_at_both_ends_a_held_payment_that_nobody_claims_comes_ba
     // Then at the requester's.
     let hint = u32::try_from(wire::decode(&billed.invoice).unwrap().hint_cltv).unwrap();
     world.mine(expiry + hint + 1 - requester.height(), &nodes).await;
-    waits(&world, "the requester takes it back").await;
+    taken(&world, &requesters, price, "the requester takes it back").await;
     world.mine(5, &nodes).await;
     assert_eq!(requester.lookup(&hash).await, Ok(PaymentState::InFlight));
     world.mine(1, &nodes).await;

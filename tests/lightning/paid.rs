@@ -203,17 +203,17 @@ async fn a_payer_is_told_why_not_and_pays_once() {
     world.end(&[&requester, &worker, &penniless]).await;
 }
 
-/// PROTOCOL.md 6.2: LDK would add a random offset of 40 to 432 blocks, and with it delay a refund.
+/// PROTOCOL.md 6.3: LDK would add a random offset of 40 to 432 blocks, and with it delay a refund.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn money_is_locked_no_longer_than_the_invoice_and_the_way_to_it_ask_for() {
     let world = World::new(10_000_000).await;
     let requester = world.requester(2, 2_000_000).await;
     let worker = world.worker(3).await;
     // Just in time, and over the channel that is there from then on.
-    for (n, window) in [(57, 144), (58, 288), (59, 20)] {
-        let (preimage, hash) = secret(n);
-        let billed = worker.bill(&order(hash, sats(10_000), Some(window))).await.unwrap();
-        requester.pay(&payment(&billed.invoice, hash, sats(10_000))).await.unwrap();
+    for (n, window, price) in [(57, 144, 20_000), (58, 288, 5_000), (59, 20, 5_000)] {
+        let ((preimage, hash), price) = (secret(n), sats(price));
+        let billed = worker.bill(&order(hash, price, Some(window))).await.unwrap();
+        requester.pay(&payment(&billed.invoice, hash, price)).await.unwrap();
         let (amount, deadline) = claimable(&worker, hash).await;
         let held = deadline - requester.height();
         assert!((window..=window + 2).contains(&held), "{held} blocks, not {window}");
@@ -225,9 +225,9 @@ async fn money_is_locked_no_longer_than_the_invoice_and_the_way_to_it_ask_for() 
     // More than any route carries: refused before anything leaves, whoever signed that it is needed.
     let before = requester.holdings().await.unwrap();
     let (_, hash) = secret(60);
-    let billed = worker.bill(&order(hash, sats(10_000), Some(1_500))).await.unwrap();
+    let billed = worker.bill(&order(hash, sats(5_000), Some(1_500))).await.unwrap();
     let far = lengthened(&billed.invoice, 1_801, 3);
-    let why = never(requester.pay(&payment(&far, hash, sats(10_000))).await.unwrap_err());
+    let why = never(requester.pay(&payment(&far, hash, sats(5_000))).await.unwrap_err());
     assert!(why.contains("1873 blocks") && why.contains("Nothing was paid"), "{why}");
     assert!(matches!(requester.lookup(&hash).await, Ok(PaymentState::Failed { .. })));
     assert_eq!(requester.holdings().await.unwrap(), before, "nothing left the wallet");

@@ -1,5 +1,6 @@
 //! An LSP that is down, dear or without coins.
 
+use crate::closed::silent;
 use crate::*;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -118,6 +119,8 @@ async fn an_lsp_that_restarts_during_a_hold_takes_nothing_along() {
     assert_eq!(requester.pay(&pay).await, Ok(paid), "and asking again pays nothing");
     let after = settled(&requester).await.total();
     assert_eq!(before.checked_sub(after), Some(sats(30_000)), "each is paid once");
+    silent(&requester).await;
+    silent(&worker).await;
     assert_eq!(settled(&worker).await.total(), first.checked_add(amount).unwrap());
     sums(&world, &[&requester, &worker]).await;
     world.end(&[&requester, &worker]).await;

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::closed::{Account, silent, waits};
+use crate::closed::{Account, silent, taken};
 use crate::*;
 
 /// The last `depth` blocks are declared invalid: the chain is shorter than it was.
@@ -90,7 +90,7 @@ async fn blocks_unmade_under_the_channel_itself_cost_a_held_payment_nothing() {
     let worker = world.worker(3).await;
     world.fund(&worker, 50_000).await;
     let nodes = [&*requester, &*worker];
-    let mut account = Account::open(&world, &nodes).await;
+    let account = Account::open(&world, &nodes).await;
     let before = requester.holdings().await.unwrap().total();
     let (preimage, hash) = secret(93);
     let price = sats(200_000);
@@ -105,21 +105,31 @@ async fn blocks_unmade_under_the_channel_itself_cost_a_held_payment_nothing() {
     // The transaction that opened it waits again. LDK keeps no channel that was confirmed and is not: both
     // ends close it, and what was held in it goes on on the chain.
     world.chain.reorg(3).await.unwrap();
-    let opened = world.chain.client().waiting().await.unwrap();
-    assert!(!opened.is_empty());
     look(&world, &nodes).await;
-    account.closed(&world, &opened).await;
     let held = Some(Holding { confirmations: 0, ..held });
+    until("no channel is left between them", || async {
+        let theirs = world.lsp.channels().await.unwrap();
+        worker.channels().await.unwrap().is_empty()
+            && theirs.iter().all(|channel| channel.peer != worker.node())
+    })
+    .await;
     assert_eq!(worker.holding(&hash).await.unwrap(), held);
     assert_eq!(requester.pay(&pay).await, Ok(PaymentState::InFlight));
+    // Which of the two commitments the chain takes is the miners' choice.
+    until("a commitment waits upon what opened the channel", || async {
+        world.chain.client().waiting().await.unwrap().len() >= 2
+    })
+    .await;
     world.mine(2, &nodes).await;
+    let closed = account.commitments(&world).await;
+    let [commitment] = closed.as_slice() else { panic!("one commitment, not {closed:?}") };
     assert_eq!(worker.holding(&hash).await.unwrap(), held);
     silent(&worker).await;
     silent(&requester).await;
 
     worker.claim(&hash, amount, &preimage).await.unwrap();
     assert_eq!(event(&worker).await, NodeEvent::Received { hash, amount });
-    waits(&world, "the claim waits").await;
+    taken(&world, commitment, amount, "the worker's claim").await;
     world.mine(1, &nodes).await;
     assert_eq!(event(&requester).await, NodeEvent::Paid { hash, preimage, fee: Msat::ZERO });
     assert_eq!(before.checked_sub(settled(&requester).await.total()), Some(price));
