@@ -68,6 +68,20 @@ pub struct Report {
     pub full: u64,
     /// Deliveries that a requester's disk lost after they were inspected.
     pub damaged: u64,
+    /// Channels closed by force.
+    pub closed: u64,
+    /// HTLCs that were held when their channel was closed by force.
+    pub closed_held: u64,
+    /// HTLCs of such channels that ended on the chain by preimage.
+    pub by_preimage: u64,
+    /// Sides of such HTLCs that the chain gave back by age.
+    pub timed_out: u64,
+    /// Times the LSP went down while payments were held.
+    pub lsp_down_held: u64,
+    /// Times the best chain got shorter.
+    pub reorgs: u64,
+    /// Payments sent back because their height had come, each held against the chain of that moment.
+    pub on_height: u64,
     /// Machines that were restarted in good order.
     pub restarts: u64,
     /// Notices to people.

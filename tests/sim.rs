@@ -74,7 +74,21 @@ fn whatever_happens_no_money_is_lost_and_every_job_ends() {
         jobs as f64 / secs,
         steps as f64 / secs,
     );
+    let chain: [(&str, fn(&Report) -> u64); 7] = [
+        ("channels closed by force", |r| r.closed),
+        ("HTLCs held then", |r| r.closed_held),
+        ("settled on the chain by preimage", |r| r.by_preimage),
+        ("settled on the chain by time-out", |r| r.timed_out),
+        ("LSP down during a hold", |r| r.lsp_down_held),
+        ("reorgs", |r| r.reorgs),
+        ("payments that went back at their height", |r| r.on_height),
+    ];
+    let chain = chain.map(|(what, of)| (what, sum(of)));
+    eprintln!("{chain:?}");
     if worlds >= WORLDS {
+        for (what, n) in chain {
+            assert!(n > 0, "{what}: never, so nothing was shown of it");
+        }
         assert!(cases.contains_key("judged for the worker"), "{cases:?}");
         assert!(cases.contains_key("judged for the requester"), "{cases:?}");
     }

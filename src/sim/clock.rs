@@ -32,6 +32,8 @@ pub(super) enum What {
     Block,
     /// A relay goes down or comes back.
     Flip(usize),
+    /// The LSP goes down or comes back.
+    Lsp,
     /// A peer's machine starts.
     Start(usize),
     /// A peer is restarted in good order, if it is at rest.

@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex};
 use async_trait::async_trait;
 
 use super::chance::{Seed, word};
-use super::clock::{Clockwork, lock};
+use super::clock::{Clockwork, Ms, lock};
 use crate::engine::{
     BillOrder, Billed, Fault, Lightning, NodeEvent, NodeStatus, PayOrder, PaymentState,
 };
@@ -23,6 +23,29 @@ use crate::market::{Holding, Msat, NodeId, PaymentHash, Preimage};
 const JIT_CAPACITY: u64 = 200_000_000;
 const JIT_LEAST: u64 = 5_000_000;
 const JIT_FEE_PPM: u64 = 10_000;
+/// With so much on the chain somebody opens a channel of its own again, and the LSP puts as much into it.
+const ENOUGH: u64 = 100_000_000;
+/// The height at which every world begins.
+const START: u32 = 800_000;
+/// Blocks that the best chain loses at most: what counts as confirmed is deeper.
+pub(super) const DEEPEST: u32 = 3;
+
+/// What befell channels and the chain, to be counted.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Tally {
+    /// Channels closed by force.
+    pub(super) closed: u64,
+    /// HTLCs that were held when their channel was closed.
+    pub(super) closed_held: u64,
+    /// HTLCs of closed channels that ended by preimage.
+    pub(super) by_preimage: u64,
+    /// Closed channels' HTLCs, each side of them, that the chain gave back by age.
+    pub(super) timed_out: u64,
+    /// Times the LSP went down while something was held.
+    pub(super) lsp_down_held: u64,
+    /// Times the best chain got shorter.
+    pub(super) reorgs: u64,
+}
 
 /// The whole network.
 #[derive(Debug)]
@@ -34,6 +57,11 @@ pub(super) struct LightningNet {
     pub(super) htlcs: BTreeMap<u64, Htlc>,
     /// Coins of the LSP that are in no channel.
     pub(super) lsp: u64,
+    /// Whether the LSP runs.
+    pub(super) lsp_up: bool,
+    /// Every height as it was reached.
+    pub(super) tips: Vec<(Ms, u32)>,
+    pub(super) tally: Tally,
     /// Of a thousand calls or hops, so many go wrong.
     pub(super) trouble: u64,
     next: u64,
@@ -50,10 +78,13 @@ impl LightningNet {
         let mut net = Self {
             seed,
             clockwork,
-            height: 800_000,
+            height: START,
             nodes,
             htlcs: BTreeMap::new(),
             lsp: 100_000_000_000,
+            lsp_up: true,
+            tips: vec![(0, START)],
+            tally: Tally::default(),
             trouble,
             next: 0,
             supply: 0,
@@ -67,7 +98,8 @@ impl LightningNet {
         let channels = self.nodes.iter().filter_map(|n| n.channel.as_ref());
         let channels: u64 = channels.map(|c| c.local + c.remote).sum();
         let flying: u64 = self.htlcs.values().map(|h| h.locked_out() + h.locked_in()).sum();
-        channels + flying + self.lsp
+        let coins: u64 = self.nodes.iter().map(|n| n.coins).sum();
+        channels + flying + coins + self.lsp
     }
 
     /// No millisatoshi made or lost.
@@ -82,6 +114,12 @@ impl LightningNet {
     /// Whether nothing is on its way.
     pub(super) fn is_quiet(&self) -> bool {
         self.htlcs.values().all(|h| h.stage.is_over())
+    }
+
+    /// The highest that anybody can have known by then.
+    pub(super) fn highest(&self, by: Ms) -> u32 {
+        let known = self.tips.iter().take_while(|(at, _)| *at <= by);
+        known.map(|(_, height)| *height).max().unwrap_or(0)
     }
 
     fn node_of(&self, id: &NodeId) -> Option<usize> {

@@ -8,7 +8,7 @@ use super::mood::{Honesty, honesty};
 use super::peer::{Broken, Peer, pocket_money, same};
 use super::world::World;
 use crate::engine::{Direction, LedgerRow, Store as _};
-use crate::market::{BidId, Fact, Job, Mode, Msat, Phase, Pubkey, Role, Span, Time};
+use crate::market::{BidId, Fact, Job, Mode, Msat, Phase, Pubkey, Role, Span, Time, Timetable};
 use crate::seal::{self, FraudProof, Hash32, Signed, Verdict};
 use crate::wire;
 
@@ -25,6 +25,7 @@ pub(super) fn at_the_end(world: &mut World) -> Result<(), Broken> {
     for peer in 0..world.peers.len() {
         every_job_ended(world, peer)?;
         the_log_says_it_once(world, peer)?;
+        world.report.on_height += nothing_ends_before_its_height(world, peer)?;
         the_ledger_is_the_node(world, peer)?;
         the_budget_held(world, peer)?;
     }
@@ -211,6 +212,55 @@ fn what_is_over_stays_over(
         return broken(peer, &format!("`{}` replaced what is being paid", fact.kind()), &job.id);
     }
     Ok(())
+}
+
+/// Words of the market that say that a height has come, and which one of the timetable it is.
+const BY_HEIGHT: [(&str, fn(Timetable) -> u32); 4] = [
+    ("nobody released the money in time", Timetable::claim),
+    ("the time to release the money has passed", Timetable::claim),
+    ("there was no delivery in time", Timetable::deliver),
+    ("the channel was not confirmed in time", Timetable::deliver),
+];
+
+/// Whatever the chain did, nobody can have gone by a height that it never had until then. How often somebody went
+/// by one.
+fn nothing_ends_before_its_height(world: &World, n: usize) -> Result<u64, Broken> {
+    let peer = &world.peers[n];
+    let Some(core) = &peer.core else { return Ok(0) };
+    let net = lock(&world.lightning);
+    let mut seen = 0;
+    for (id, rows) in core.store().logs().map_err(|e| e.to_string())? {
+        let mut job: Option<Job> = None;
+        for row in rows {
+            let fact: Fact = serde_json::from_str(&row.body).map_err(|e| e.to_string())?;
+            let at = row.at.0.saturating_add_signed(-peer.clock.skew);
+            let highest = net.highest((at + 1) * 1000);
+            let escrow = job.as_ref().and_then(|job| {
+                let escrow = job.escrow.as_ref()?;
+                Some((escrow.held, escrow.timetable(job.terms().escrow.as_ref()?.window)?))
+            });
+            let due = match (&fact, escrow) {
+                (Fact::Returning { why, .. }, Some((_, t))) => {
+                    let said = BY_HEIGHT.iter().find(|(words, _)| why.starts_with(words));
+                    said.map(|(_, mark)| mark(t))
+                }
+                (Fact::Lost { .. }, Some((Some((_, deadline)), _))) => Some(deadline),
+                _ => None,
+            };
+            if let Some(due) = due {
+                seen += 1;
+                if highest < due {
+                    let what = format!("`{}` at {highest}, and due at {due}", fact.kind());
+                    return broken(peer, &what, &id);
+                }
+            }
+            match &mut job {
+                Some(job) => job.apply(&fact, row.at),
+                None => job = Job::begin(&fact, row.at),
+            }
+        }
+    }
+    Ok(seen)
 }
 
 /// The ledger agrees with the node, line by line and both ways.
@@ -463,6 +513,13 @@ fn trace(world: &World) -> Result<[u8; 32], Broken> {
 }
 
 fn count(world: &mut World) {
+    let tally = lock(&world.lightning).tally;
+    world.report.closed = tally.closed;
+    world.report.closed_held = tally.closed_held;
+    world.report.by_preimage = tally.by_preimage;
+    world.report.timed_out = tally.timed_out;
+    world.report.lsp_down_held = tally.lsp_down_held;
+    world.report.reorgs = tally.reorgs;
     for peer in &world.peers {
         let Some(core) = &peer.core else { continue };
         world.report.notices += peer.notices;

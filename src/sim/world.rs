@@ -7,7 +7,7 @@ use super::actor::Stage;
 use super::chance::{Draw, Seed, word};
 use super::clock::{Clockwork, GENESIS, Ms, PeerClock, PeerDice, What, lock};
 use super::disk::{Disks, PeerDisk};
-use super::lightning::{Channel, LightningNet, Node, PeerNode};
+use super::lightning::{Channel, DEEPEST, LightningNet, Node, PeerNode};
 use super::peer::{Broken, Peer};
 use super::property;
 use super::relay::{Manners, PeerRelays, RelayNet};
@@ -112,6 +112,7 @@ impl World {
             for relay in 0..3 {
                 self.clockwork.after(HOUR + 600_000 * relay as u64, What::Flip(relay));
             }
+            self.clockwork.after(HOUR, What::Lsp);
         }
         for (i, peer) in self.plan.restarts.iter().enumerate() {
             self.clockwork.after(HOUR * (i as u64 + 1) + 123_456, What::Restart(*peer));
@@ -152,7 +153,7 @@ impl World {
                 Ok(())
             }
             What::Block => {
-                lock(&self.lightning).block();
+                self.block();
                 let mut draw = self.draw("block", &[]);
                 for peer in 0..self.peers.len() {
                     self.clockwork.after(draw.range(100, 2_000), What::Wake(peer));
@@ -166,6 +167,16 @@ impl World {
                 let wait = if up { draw.range(HOUR, 6 * HOUR) } else { draw.range(60_000, HOUR) };
                 if !self.calm {
                     self.clockwork.after(wait, What::Flip(relay));
+                }
+                Ok(())
+            }
+            What::Lsp => {
+                let up = lock(&self.lightning).flip_lsp();
+                let mut draw = self.draw("lsp", &[]);
+                let wait = if up { draw.range(HOUR, 4 * HOUR) } else { draw.range(60_000, HOUR) };
+                // It never stays down: whoever is down longer than a payment lives is no LSP.
+                if !self.calm || !up {
+                    self.clockwork.after(wait, What::Lsp);
                 }
                 Ok(())
             }
@@ -189,9 +200,28 @@ impl World {
         }
     }
 
+    /// A block is found, or some that were found are found to be of another chain; and now and then a channel
+    /// breaks.
+    fn block(&self) {
+        let mut net = lock(&self.lightning);
+        let mut draw = self.draw("chain", &[]);
+        // Nothing of the kind befalls a kind world, nor one that is to end.
+        if draw.permille(net.trouble) {
+            net.reorg(u32::try_from(draw.range(1, u64::from(DEEPEST) + 1)).unwrap_or(1));
+        } else {
+            net.block();
+        }
+        let permille = net.trouble / 3;
+        net.break_one(permille);
+    }
+
     fn start(&mut self, peer: usize) -> Result<(), Broken> {
         lock(&self.disks).back(peer);
-        lock(&self.lightning).nodes[peer].up = true;
+        {
+            let mut net = lock(&self.lightning);
+            net.nodes[peer].up = true;
+            net.push_all();
+        }
         self.peers[peer].start()?;
         self.clockwork.after(300, What::Wake(peer));
         Ok(())

@@ -7,7 +7,7 @@ use bitcoin::hashes::{Hash as _, sha256};
 use bitcoin::secp256k1::{PublicKey, SECP256K1, SecretKey};
 use ldk_node::lightning_invoice::{Currency, InvoiceBuilder, PaymentSecret};
 
-use super::htlc::{Htlc, Stage};
+use super::htlc::Htlc;
 use super::{JIT_CAPACITY, JIT_FEE_PPM, JIT_LEAST, LightningNet};
 use crate::engine::{Balances, BillOrder, Billed, Fault, NodeEvent, NodeStatus, PayOrder};
 use crate::market::{
@@ -61,6 +61,10 @@ pub(in super::super) struct Node {
     key: SecretKey,
     pub(in super::super) up: bool,
     pub(in super::super) channel: Option<Channel>,
+    /// What it has on the chain, of channels that were closed.
+    pub(in super::super) coins: u64,
+    /// The height at which it opens a channel with them again.
+    pub(super) opens_at: Option<u32>,
     pub(in super::super) events: VecDeque<NodeEvent>,
     pub(super) bills: BTreeMap<PaymentHash, Bill>,
     pub(in super::super) sent: BTreeMap<PaymentHash, Sent>,
@@ -80,6 +84,8 @@ impl Node {
             key,
             up: true,
             channel,
+            coins: 0,
+            opens_at: None,
             events: VecDeque::new(),
             bills: BTreeMap::new(),
             sent: BTreeMap::new(),
@@ -116,6 +122,8 @@ impl LightningNet {
             running: node.up,
             height: self.height,
             balances: Balances {
+                onchain_spendable: msat(node.coins),
+                onchain_total: msat(node.coins),
                 lightning_total: msat(channel.local),
                 lightning_spendable: msat(channel.local),
                 lightning_receivable: msat(channel.remote),
@@ -151,6 +159,7 @@ impl LightningNet {
             None if !(JIT_LEAST..JIT_CAPACITY).contains(&amount) => {
                 return Err(Fault::Never("the LSP opens no channel for this amount".into()));
             }
+            None if !self.lsp_up => return Err(Fault::Later("the LSP does not answer".into())),
             None => order.amount.ppm(JIT_FEE_PPM).get(),
         };
         let secret = self.seed.bytes("payment-secret", &[me as u64, now]);
@@ -217,9 +226,9 @@ impl LightningNet {
         let (amount, fee) = (order.amount.get(), 1000 + order.amount.get() / 1000);
         let to = self.node_of(&read.payee);
         let mut draw = self.seed.draw("route", &[super::word(&order.hash.0), self.clockwork.now()]);
-        let trouble = self.trouble;
+        let (trouble, lsp_up) = (self.trouble, self.lsp_up);
         let channel = self.nodes[me].channel.as_mut();
-        let channel = channel.filter(|c| c.local >= amount + fee);
+        let channel = channel.filter(|c| lsp_up && c.local >= amount + fee);
         let (Some(to), Some(channel), false) =
             (to, channel, fee > order.max_fee.get() || draw.permille(trouble))
         else {
@@ -231,9 +240,7 @@ impl LightningNet {
         self.nodes[me].sent.insert(order.hash, Sent::InFlight);
         let life = u32::try_from(read.min_final_cltv).unwrap_or(u32::MAX / 2) + HOPS;
         let expires = self.height + life;
-        let (from, hash) = (me, order.hash);
-        let stage = Stage::Travelling;
-        self.launch(Htlc { from, to, hash, amount, fee, skim: 0, expires, stage });
+        self.launch(Htlc { expires, ..Htlc::new(me, to, order.hash, amount, fee) });
         Ok(PaymentState::InFlight)
     }
 }
