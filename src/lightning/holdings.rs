@@ -183,6 +183,27 @@ fn moving(channel: &ChannelDetails, flight: &Flight) -> bool {
     gap || flight.moving()
 }
 
+/// What is claimed from a closed channel while the wallet has no coin to pay a miner with. From a
+/// commitment of our own such a claim cannot pay for itself, and what is not claimed in time is the peer's;
+/// from the peer's it can, and this is over with the next block.
+fn short_of_coins(balances: &BalanceDetails) -> Option<String> {
+    if balances.total_onchain_balance_sats > 0 {
+        return None;
+    }
+    let claims = balances.lightning_balances.iter().filter_map(|balance| match balance {
+        LightningBalance::ContentiousClaimable { amount_satoshis, timeout_height, .. } => {
+            Some((*amount_satoshis, *timeout_height))
+        }
+        _ => None,
+    });
+    let (sats, by) = claims.reduce(|(a, by), (b, at)| (a.saturating_add(b), by.min(at)))?;
+    let amount = Msat::sats(sats).unwrap_or(Msat::MAX);
+    Some(format!(
+        "A channel was closed, and {amount} that were paid to you in it must be claimed on the chain before \
+         block {by}. The wallet has no coins for the fee: send some thousand satoshis to an address of its own."
+    ))
+}
+
 impl Inner {
     pub(super) fn status(&self) -> NodeStatus {
         let ldk = self.ldk.status();
@@ -209,7 +230,9 @@ impl Inner {
         let trouble = if deaf {
             Some("The chain source has given no news for some minutes.".to_owned())
         } else {
-            self.trouble.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
+            let of_peers =
+                || self.trouble.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone();
+            short_of_coins(&balances).or_else(of_peers)
         };
         let sats = |n| Msat::sats(n).unwrap_or(Msat::MAX);
         NodeStatus {

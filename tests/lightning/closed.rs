@@ -82,12 +82,17 @@ async fn close(world: &World, node: &Node, channel: &str) -> Transaction {
     tokio::time::timeout(PATIENCE, published).await.expect("no commitment was published")
 }
 
-/// Waits until what a commitment holds of this amount is taken out of it, by a transaction that waits.
-pub(crate) async fn taken(world: &World, commitment: &Transaction, amount: Msat, what: &str) {
+/// Whether what a commitment holds of this amount is taken out of it, by a transaction that may still wait.
+async fn is_taken(world: &World, commitment: &Transaction, amount: Msat) -> bool {
     let sats = Amount::from_sat(amount.get() / 1000);
     let at = commitment.output.iter().position(|out| out.value == sats).expect("it is in there");
     let point = OutPoint::new(commitment.compute_txid(), u32::try_from(at).unwrap());
-    until(what, || async { world.chain.spender_of(&point).await.unwrap().is_some() }).await;
+    world.chain.spender_of(&point).await.unwrap().is_some()
+}
+
+/// Waits until it is.
+pub(crate) async fn taken(world: &World, commitment: &Transaction, amount: Msat, what: &str) {
+    until(what, || is_taken(world, commitment, amount)).await;
 }
 
 /// What all have together, and how much of it lies in channels that are closed.
@@ -209,6 +214,59 @@ async fn closed_by_its_peer_a_worker_without_coins_is_paid_on_the_chain_all_the_
     account.settle(&world, &nodes).await;
     let got = worker.holdings().await.unwrap();
     assert!((amount.checked_sub(sats(2_000)).unwrap()..=amount).contains(&got.onchain), "{got:?}");
+    world.end(&nodes).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_worker_without_coins_that_closes_by_force_is_told_that_its_claim_needs_some() {
+    let world = World::new(10_000_000).await;
+    let requester = world.requester(2, 2_000_000).await;
+    let worker = world.worker(3).await;
+    let nodes = [&*requester, &*worker];
+    let before = requester.holdings().await.unwrap().total();
+    let (preimage, hash) = secret(84);
+    let price = sats(100_000);
+    let billed = worker.bill(&order(hash, price, Some(144))).await.unwrap();
+    requester.pay(&payment(&billed.invoice, hash, price)).await.unwrap();
+    let (amount, deadline) = claimable(&worker, hash).await;
+    world.mine(3, &nodes).await;
+    let commitment = close(&world, &worker, &channel_of(&worker).await).await;
+    world.mine(1, &nodes).await;
+    assert_eq!(worker.status().await.unwrap().trouble, None, "nothing is claimed yet");
+
+    // What it claims from its own commitment cannot pay a miner, and there is nobody else who could.
+    worker.claim(&hash, amount, &preimage).await.unwrap();
+    assert_eq!(event(&worker).await, NodeEvent::Received { hash, amount });
+    let by = format!("before block {}", deadline + 39);
+    until("it is told", || async {
+        worker.status().await.unwrap().trouble.is_some_and(|trouble| {
+            trouble.contains("99,000 sat") && trouble.contains(&by) && trouble.contains("no coins")
+        })
+    })
+    .await;
+    world.mine(6, &nodes).await;
+    assert!(!is_taken(&world, &commitment, amount).await);
+    silent(&requester).await;
+
+    // Some thousand satoshis mend it; LDK tries again by itself, every few blocks.
+    world.fund(&worker, 5_000).await;
+    assert_eq!(worker.status().await.unwrap().trouble, None);
+    until("the claim", || async {
+        world.mine(1, &nodes).await;
+        is_taken(&world, &commitment, amount).await
+    })
+    .await;
+    world.mine(1, &nodes).await;
+    assert_eq!(event(&requester).await, NodeEvent::Paid { hash, preimage, fee: Msat::ZERO });
+    assert_eq!(before.checked_sub(settled(&requester).await.total()), Some(price));
+    world.mine(144, &nodes).await;
+    until("all is home", || async {
+        world.mine(1, &nodes).await;
+        worker.status().await.unwrap().balances.closing == Msat::ZERO
+    })
+    .await;
+    let got = worker.holdings().await.unwrap().onchain.checked_sub(sats(5_000)).unwrap();
+    assert!((amount.checked_sub(sats(3_000)).unwrap()..=amount).contains(&got), "{got}");
     world.end(&nodes).await;
 }
 
