@@ -12,6 +12,8 @@ mod audit;
 mod delivery;
 #[path = "seal/fraud.rs"]
 mod fraud;
+#[path = "seal/guess.rs"]
+mod guess;
 #[path = "seal/refusals.rs"]
 mod refusals;
 
