@@ -1,6 +1,7 @@
 //! Cases and judges for eyes: what a judge sees of a case, and what a side sees of its judge.
 
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
@@ -137,6 +138,9 @@ pub struct CaseView {
     pub objection: Option<(Role, u32, Clean)>,
     /// What both signed in the job, oldest first.
     pub exhibits: Vec<ExhibitView>,
+    /// Which records of each side we were not shown, by their numbers; nothing where there are no gaps.
+    #[serde(default)]
+    pub missing: Vec<Clean>,
     /// Words to us.
     pub notes: Vec<(Role, Clean)>,
     /// What the files say, in words; absent while they are not looked at.
@@ -221,6 +225,10 @@ impl CaseView {
                     text: said_in(&e.record.draft.body),
                 })
                 .collect(),
+            missing: [Role::Requester, Role::Worker]
+                .into_iter()
+                .filter_map(|side| missing(case, side))
+                .collect(),
             notes: case.notes.iter().map(|(by, text)| (*by, words(text))).collect(),
             finding: finding.map(|said| words(&said)),
             checks: results.iter().map(check_words).collect(),
@@ -233,6 +241,32 @@ impl CaseView {
             facts: case.n,
         }
     }
+}
+
+/// Records are numbered without gaps, so a judge knows that some were not brought to it, and not what is in them. Of
+/// what came after the last that it was shown it knows nothing.
+fn missing(case: &Case, side: Role) -> Option<Clean> {
+    let shown = case.exhibits.iter().filter(|exhibit| exhibit.by == side);
+    let shown: BTreeSet<u64> = shown.map(|exhibit| exhibit.record.draft.seq).collect();
+    let (mut gaps, mut next) = (Vec::new(), 0);
+    for seq in shown {
+        match seq.checked_sub(next) {
+            None | Some(0) => {}
+            Some(1) => gaps.push(next.to_string()),
+            Some(_) => gaps.push(format!("{next} to {}", seq - 1)),
+        }
+        next = seq.saturating_add(1);
+    }
+    (!gaps.is_empty()).then(|| {
+        let gaps = gaps.join(", ");
+        words(&format!(
+            "The {side}'s records number {gaps} were not shown to you: what they say you cannot know. Either side may bring them.",
+            side = match side {
+                Role::Requester => "requester",
+                Role::Worker => "worker",
+            }
+        ))
+    })
 }
 
 /// The words in a record of a job.

@@ -172,6 +172,7 @@ mod tests {
             dispute: None,
             objection: None,
             exhibits: Vec::new(),
+            missing: Vec::new(),
             notes: Vec::new(),
             finding: None,
             checks: Vec::new(),

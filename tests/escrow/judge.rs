@@ -473,3 +473,27 @@ fn what_the_judge_does_not_answer_is_said_to_it_again() {
     to(&mut pair, t.objection());
     assert_paid(&pair);
 }
+
+#[test]
+fn a_judge_is_told_which_records_it_was_not_shown() {
+    let missing = |note: bool| {
+        let mut pair = held();
+        if note {
+            pair.ask(Worker, Ask::Note { text: "I begin.".into() }).unwrap();
+            pair.quiet();
+        }
+        pair.deliver("work.bin", 50_000).unwrap();
+        pair.quiet();
+        dispute(&mut pair, Worker).unwrap();
+        pair.quiet();
+        let view = earnest::engine::CaseView::of(&case(&pair), 0);
+        view.missing.iter().map(ToString::to_string).collect::<Vec<_>>()
+    };
+    assert_eq!(missing(false), [""; 0]);
+    let told = missing(true);
+    // The worker's bid, `fund`, `funded` and delivery are there; what it said in between is not.
+    assert!(
+        told.len() == 1 && told[0].starts_with("The worker's records number 3 were"),
+        "{told:?}"
+    );
+}

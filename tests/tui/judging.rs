@@ -42,6 +42,7 @@ fn case(n: u8, phase: CasePhase) -> CaseView {
             exhibit(1, "terms", Role::Requester, None, ""),
             exhibit(2, "deliver", Role::Worker, None, "manual.pdf, 48 KiB"),
         ],
+        missing: Vec::new(),
         notes: vec![(Role::Worker, clean("Page three is a drawing."))],
         finding: disputed.then(|| clean("It opens, and is what the worker signed.")),
         checks: vec![clean("pages: passed")],

@@ -146,6 +146,9 @@ pub(super) fn facts(snapshot: &Snapshot, case: &CaseView, width: u16) -> Sheet {
             sheet.indented("  | ", &exhibit.text, Role::Muted);
         }
     }
+    for gap in &case.missing {
+        sheet.words(gap, Role::Warn);
+    }
     if !case.notes.is_empty() {
         sheet.head("Notes to you");
         for (by, words) in &case.notes {

@@ -51,6 +51,9 @@ pub(super) fn page(case: &CaseView, out: &mut Out) -> Result<(), Failure> {
             out.line(&format!("{:<14}| {line}", ""))?;
         }
     }
+    for gap in &case.missing {
+        out.line(gap)?;
+    }
     if !case.content.is_empty() {
         out.line("\nwhat was asked for:")?;
         out.line(&case.content)?;
