@@ -2,7 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::market::{BidId, Body, Case, Checked, Fact, Job, Money, Phase, Role, Time};
+use crate::market::{
+    BidId, Body, Case, Checked, Fact, Job, Mode, Money, Phase, Role, Time, refuted,
+};
 
 /// How much it matters.
 #[derive(
@@ -326,7 +328,19 @@ impl Notice {
             }
             Fact::Checked { results, .. } if results.iter().any(Checked::failed) => {
                 let money = if job.money_moved() { Spent } else { Untouched };
-                let text = format!("What was opened for {id} does not pass a check of the terms.");
+                let provable = refuted(results).is_some();
+                let next = match job.terms().mode {
+                    Mode::Sealed if provable => {
+                        " A proof is being made; nothing more will be paid."
+                    }
+                    Mode::Sealed => {
+                        " What fails is not one record of at most 16 KiB, so there is no proof of it for others; nothing more will be paid, and this worker is awarded nothing more here."
+                    }
+                    Mode::Escrow => " The money stays locked.",
+                    Mode::Direct => "",
+                };
+                let text =
+                    format!("What was opened for {id} does not pass a check of the terms.{next}");
                 (Warn, "check-failed", money, text)
             }
             Fact::Checked { results, .. } if results.iter().any(Checked::unsure) => {

@@ -26,7 +26,7 @@ pub struct PersonView {
     pub open: u32,
     /// Jobs of either kind that ended paid and opened.
     pub settled: u32,
-    /// Jobs in which a paid key did not open what they had signed.
+    /// Jobs in which we caught them: a key that did not open what they had signed, or paid work that failed a check.
     pub cheats: u32,
     /// Jobs in which they signed two records with one number.
     pub equivocations: u32,
@@ -87,7 +87,7 @@ impl PersonView {
         }
         self.open += u32::from(!job.phase.is_over());
         self.settled += u32::from(job.phase == Phase::Settled);
-        self.cheats += u32::from(job.phase == Phase::Cheated);
+        self.cheats += u32::from(job.caught());
         self.equivocations += u32::from(job.equivocated);
         self.paid = [self.paid, job.paid()].into_iter().sum();
         self.received = [self.received, job.received()].into_iter().sum();

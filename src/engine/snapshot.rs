@@ -59,6 +59,9 @@ pub struct JobView {
     /// Since when.
     pub since: Time,
     /// The gig's title.
+    /// Requester: the worker was caught in it. In escrow the phase does not say so: the money comes back.
+    #[serde(default)]
+    pub caught: bool,
     pub title: Clean,
     /// The listing version.
     pub gig: EventId,
@@ -422,6 +425,7 @@ impl JobView {
             gig: job.gig.id,
             listing: job.gig.listing(),
             peer: job.peer(),
+            caught: job.caught(),
             heard_at: job.heard_at,
             price: match job.job.is_some() && !job.phase.is_over() {
                 true => job.terms().price,

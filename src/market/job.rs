@@ -320,6 +320,9 @@ pub struct Job {
     pub equivocated: bool,
     /// Where the proof lies that they signed two things that cannot both stand.
     pub exposed: Option<PathBuf>,
+    /// Requester: a key of theirs did not open what they had signed. It outlasts the delivery: in escrow that one
+    /// is rejected, and the phase says nothing of it.
+    pub cheated: bool,
     /// The last delivery that stands no more, as it was signed.
     pub rejected: Option<Record>,
     /// Our identity's signature on the receipt, if we gave it.
@@ -394,6 +397,7 @@ impl Job {
             seed: None,
             equivocated: false,
             exposed: None,
+            cheated: false,
             rejected: None,
             signed: None,
             countersigned: None,
@@ -430,6 +434,10 @@ impl Job {
             Role::Requester => Some(&self.worker),
             Role::Worker => self.requester.as_ref(),
         }
+    }
+    /// Whether we caught the worker in it: a key that opens something else, or paid work that fails its checks.
+    pub fn caught(&self) -> bool {
+        self.role == Role::Requester && (self.cheated || self.phase == Phase::Cheated)
     }
     /// Where the other side's endpoint is, once it is known.
     pub fn peer_address(&self) -> Option<&Address> {

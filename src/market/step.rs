@@ -9,7 +9,7 @@ mod review;
 
 use crate::market::{
     Address, Ask, Attachment, AwardParts, Body, Delivery, Digest, Effect, EventId, Fact, Input,
-    Job, Mode, Msat, Nonce, Purpose, Refusal, Verb, World, may,
+    Job, Mode, Msat, Nonce, Phase, Purpose, Refusal, Verb, World, may,
 };
 use crate::text::Raw;
 
@@ -330,7 +330,12 @@ fn tick(job: &Job, world: &World) -> Step {
     if let Some((at, what)) = job.deadline()
         && world.now >= at
     {
-        return step.fact(Fact::Lapsed { what: what.into() });
+        let step = step.fact(Fact::Lapsed { what: what.into() });
+        // Between two milestones the other side may have gone on to the next: it is not left to work for nobody.
+        return match job.phase {
+            Phase::Reached => step.say(Body::Cancel { reason: Raw(what.into()) }),
+            _ => step,
+        };
     }
     if job.resend_at().is_some_and(|at| world.now >= at) {
         step.repeats = job.unacknowledged.len();

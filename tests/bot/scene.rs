@@ -135,6 +135,7 @@ pub(crate) fn job(n: u8, on: u8, peer: u8, role: Role, phase: Phase) -> JobView 
         role,
         phase,
         since: NOW,
+        caught: role == Role::Requester && phase == Phase::Cheated,
         title: clean("Label it"),
         gig: EventId([on; 32]),
         listing: Digest([on; 32]),

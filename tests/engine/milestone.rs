@@ -351,6 +351,64 @@ fn who_never_hears_the_others_word_ends_with_what_is_paid() {
     }
 }
 
+/// Two milestones, of which the second may take a month.
+fn patient() -> Pair {
+    in_parts_with(&[Mode::Sealed; 2], |parts| parts[1].deadlines.deliver = Span::DAY.times(30))
+}
+
+fn assert_first_is_paid(pair: &Pair) {
+    assert_settled(pair);
+    assert_eq!(earned(pair), 4_000);
+    for who in BOTH {
+        let why = pair.job(who).reason.unwrap();
+        assert!(why.starts_with("1 of 2 milestones are paid"), "{who:?}: {why}");
+    }
+    assert_eq!(pair.core(Worker).store().outbox().unwrap(), (0, 0));
+}
+
+#[test]
+fn who_gives_up_waiting_tells_the_other_who_went_on_to_the_next() {
+    for (deaf, lazy) in [(Requester, "pay"), (Worker, "open")] {
+        let mut pair = patient();
+        work(&mut pair);
+        pair.side_mut(Requester).lazy = vec![lazy];
+        pair.accept().unwrap();
+        pair.quiet();
+        pair.side_mut(deaf).deaf = true;
+        pair.wake(Requester);
+        pair.quiet();
+        let other = deaf.other();
+        assert_eq!((pair.phase(deaf), pair.phase(other)), (Phase::Reached, Phase::Working));
+        assert_eq!(pair.job(other).milestone, 1, "it works, or waits for work, of the second");
+        pair.pass(Span::DAY.times(2));
+        pair.quiet();
+        pair.side_mut(deaf).deaf = false;
+        pair.quiet();
+        assert_first_is_paid(&pair);
+        assert_eq!(refused(pair.deliver("late.bin", 1000)), "wrong-phase");
+    }
+}
+
+#[test]
+fn money_that_comes_after_the_requester_gave_up_waiting_begins_no_other_milestone() {
+    let mut pair = patient();
+    work(&mut pair);
+    pair.side_mut(Worker).lazy = vec!["claim"];
+    pair.accept().unwrap();
+    pair.quiet();
+    // The worker's node takes the money and does not say so yet.
+    pair.wake(Worker);
+    let late = std::mem::take(&mut pair.side_mut(Worker).queue);
+    pair.quiet();
+    assert_eq!((pair.phase(Requester), pair.phase(Worker)), (Phase::Reached, Phase::Paying));
+    pair.pass(Span::DAY.times(2));
+    pair.quiet();
+    assert_eq!((pair.phase(Requester), pair.phase(Worker)), (Phase::Settled, Phase::Paying));
+    pair.side_mut(Worker).queue = late;
+    pair.quiet();
+    assert_first_is_paid(&pair);
+}
+
 #[test]
 fn a_word_on_an_earlier_milestone_is_nothing_to_a_later_one() {
     let mut pair = in_parts(&THREE);

@@ -2,7 +2,7 @@
 //! pair, and what liars get of them.
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use earnest::engine::Scribe as _;
+use earnest::engine::{Scribe as _, Store as _};
 use earnest::market::*;
 use earnest::seal::Cut;
 use earnest::verify::{Check, Kind, Scope, Unit};
@@ -292,6 +292,42 @@ fn what_fails_after_payment_is_not_paid_any_further() {
     assert_eq!(bend("certificate", value["manifest"].clone()), "proof.unsigned");
     value.as_object_mut().unwrap().remove("next");
     assert_eq!(invalid(&value), "proof.part");
+}
+
+/// One line that spans two chunks, as it should be but for its label.
+fn long_line(label: &str) -> Vec<u8> {
+    let mut line = format!("{{\"label\":\"{label}\",\"why\":\"").into_bytes();
+    line.extend(vec![b'x'; 20 * 1024]);
+    line.extend(b"\"}\n");
+    line
+}
+
+#[test]
+fn a_line_longer_than_a_chunk_is_checked_whole_and_told_to_be_no_proof() {
+    // Right, it passes: the check is run on the line and never on the halves of it.
+    let mut pair = awarded(labels(Scope::Chunk), 1);
+    pair.deliver_text("labels.jsonl", &long_line("cat"));
+    pair.accept().unwrap();
+    pair.quiet();
+    assert_eq!((pair.phase(Requester), pair.phase(Worker)), (Phase::Settled, Phase::Settled));
+    // Wrong, it costs what was paid and is remembered; but a proof shows one chunk, and nobody is promised one.
+    let mut pair = awarded(labels(Scope::Chunk), 1);
+    pair.side_mut(Worker).careless = true;
+    pair.deliver_text("labels.jsonl", &long_line("owl"));
+    assert_eq!(pair.job(Requester).attempt.unwrap().delivery().unwrap().manifest.n, 2);
+    pair.accept().unwrap();
+    pair.quiet();
+    let job = pair.job(Requester);
+    assert_eq!(job.phase, Phase::Cheated);
+    let work = job.attempt.clone().unwrap();
+    assert_eq!((work.review.results[0].chunk, work.proof), (None, None));
+    assert!(!pair.events.iter().any(|event| event.kind == PROOF), "nothing is published");
+    assert!(job.stuck.is_empty() && pair.core(Requester).store().outbox().unwrap() == (0, 0));
+    let checked = Fact::Checked { tranche: 0, results: work.review.results };
+    let said = earnest::engine::Notice::of(&job, &checked, pair.now()).unwrap().text;
+    assert!(said.contains("there is no proof of it for others"), "{said}");
+    let worker = pair.core(Worker).identity();
+    assert!(pair.core(Requester).standing(&worker).unwrap().convicted);
 }
 
 #[test]

@@ -288,3 +288,38 @@ fn the_worst_height_of_a_refund_is_known_before_and_holds() {
     assert!(worst >= deadline + 39 + 288 - 48, "{worst} {deadline}");
     assert!(worst <= 1006 + WINDOW + 87 + 289);
 }
+
+#[test]
+fn a_cheat_in_an_escrow_is_remembered_and_trusted_with_nothing_more() {
+    let mut pair = funded();
+    pair.side_mut(Worker).cheats = Some(0);
+    pair.deliver("rubbish.bin", 50_000).unwrap();
+    pair.quiet();
+    assert_eq!(pair.job(Requester).ours.last.unwrap().draft.body.kind(), "reject");
+    let worker = pair.core(Worker).identity();
+    let assert_convicted = |pair: &Pair| {
+        let core = pair.core(Requester);
+        assert!(core.standing(&worker).unwrap().convicted);
+        assert!(core.limits(&worker).unwrap().proven);
+        assert_eq!(core.people(Some(&worker), 1)[0].cheats, 1);
+        assert!(earnest::engine::JobView::of(&pair.job(Requester), pair.now(), None).caught);
+    };
+    assert_convicted(&pair);
+    pair.restart(Requester);
+    pair.quiet();
+    assert_convicted(&pair);
+    // What lies open is owed all the same: it mends the work, is paid for it, and is believed no more.
+    pair.side_mut(Worker).cheats = None;
+    pair.blocks(pair.nodes.height, &BOTH);
+    pair.deliver("work.bin", 50_000).unwrap();
+    pair.quiet();
+    pair.accept().unwrap();
+    pair.quiet();
+    assert_paid(&pair);
+    assert_convicted(&pair);
+    let id = pair.bid(Wish::default());
+    assert_eq!(refused(pair.core_mut(Requester).award(&id)), "proven-fraud");
+    // The worker's own book says nothing of it, and nothing against the requester.
+    let requester = pair.core(Requester).identity();
+    assert!(!pair.core(Worker).standing(&requester).unwrap().convicted);
+}

@@ -316,6 +316,7 @@ pub(crate) fn job(n: u8, role: Role, phase: Phase, title: &str, price: u64) -> J
         role,
         phase,
         since: Time(NOW.0 - 8_040),
+        caught: role == Role::Requester && phase == Phase::Cheated,
         title: clean(title),
         gig: EventId([n; 32]),
         listing: Digest([n; 32]),

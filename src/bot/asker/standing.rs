@@ -96,8 +96,10 @@ impl<'a> Standing<'a> {
         // Whatever it is for: what was promised stays promised where its line is not read again.
         let ours = asker.posts(snapshot).map(|post| post.gig.listing).collect::<BTreeSet<_>>();
         for job in snapshot.jobs.values().filter(|job| job.role == Role::Requester) {
+            if job.caught {
+                all.cheats.insert(job.peer);
+            }
             match job.phase {
-                Phase::Cheated => drop(all.cheats.insert(job.peer)),
                 Phase::Settled => *all.did.entry(job.peer).or_default() += 1,
                 _ => {}
             }

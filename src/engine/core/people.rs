@@ -147,8 +147,7 @@ impl<S: Store> Core<S> {
 
 /// How often they were caught in this job.
 fn caught(job: &Job) -> u32 {
-    let cheated = job.phase == Phase::Cheated && job.role == Role::Requester;
-    u32::from(cheated) + u32::from(job.exposed.is_some())
+    u32::from(job.caught()) + u32::from(job.exposed.is_some())
 }
 
 fn capital(text: &str) -> String {

@@ -357,6 +357,7 @@ impl Job {
             Fact::Cheated { tranche, chunk } => {
                 if let Some(work) = &mut self.attempt {
                     work.cheat = Some((*tranche, *chunk));
+                    self.cheated = true;
                 }
             }
             _ => return false,

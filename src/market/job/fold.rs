@@ -169,6 +169,13 @@ impl Job {
         {
             return self.stop(&reason.0, at);
         }
+        if matches!(record.draft.body, Body::Cancel { .. })
+            && (author, self.role) == (Role::Requester, Role::Worker)
+            && self.words.accepted.is_some()
+        {
+            // It took the delivery and then gave up waiting. The money on its way still comes.
+            self.words.stopped = true;
+        }
         if self.spoken_in_escrow(record, author, at) {
             return;
         }
@@ -350,6 +357,7 @@ impl Job {
             }
             Fact::Cheated { tranche, chunk } => {
                 work.cheat = Some((*tranche, *chunk));
+                self.cheated = true;
                 phase = Some(Phase::Cheated);
             }
             Fact::Proven { path } => work.proof = Some(path.clone()),

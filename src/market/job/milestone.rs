@@ -39,6 +39,8 @@ pub struct Words {
     pub accepted: Option<Time>,
     /// The worker was paid: the date of its `settled`.
     pub settled: Option<Time>,
+    /// The other side stopped after it took the delivery and before its money was here: no next one begins.
+    pub stopped: bool,
 }
 
 impl Job {
@@ -161,6 +163,9 @@ impl Job {
     /// The next milestone begins once this one is paid and both have said so. Each hears the other's word before
     /// anything that the other says of the next one: a chain has an order (!).
     pub(super) fn go_on(&mut self, at: Time) {
+        if self.phase == Phase::Reached && self.words.stopped {
+            return self.stop("the requester goes no further", at);
+        }
         let (Phase::Reached, Some(accepted), Some(settled)) =
             (self.phase, self.words.accepted, self.words.settled)
         else {

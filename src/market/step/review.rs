@@ -1,8 +1,8 @@
 //! The review of a delivery: the audit before payment, and the checks of what was opened.
 
 use crate::market::{
-    AUDIT_WAIT, Attempt, Audited, Body, CheckVerdict, Checked, Effect, EventId, Fact, Job, Outcome,
-    Phase, Preimage, Refusal, Role, Say, Step, World, refuted,
+    AUDIT_WAIT, Attempt, Audited, Body, CheckVerdict, Checked, Effect, EventId, Fact, Job, Mode,
+    Outcome, Phase, Preimage, Refusal, Role, Say, Step, World, refuted,
 };
 use crate::text::Raw;
 
@@ -156,7 +156,7 @@ fn checked(job: &Job, tranche: u32, results: Vec<Checked>, step: Step) -> Step {
     let unsure = results.iter().any(Checked::unsure);
     let refuted = refuted(&results);
     let step = step.fact(Fact::Checked { tranche, results });
-    if let Some((check, chunk)) = refuted.filter(|_| job.escrow.is_none()) {
+    if let Some((check, chunk)) = refuted.filter(|_| job.terms().mode == Mode::Sealed) {
         return step.effect(Effect::Prove { tranche, chunk, check: Some(check) });
     }
     if results_fail || job.escrow.is_some() {

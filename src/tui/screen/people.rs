@@ -30,6 +30,7 @@ struct Past {
 fn past<'a>(jobs: impl Iterator<Item = &'a JobView>) -> Past {
     let mut past = Past::default();
     for job in jobs {
+        past.cheated += usize::from(job.caught);
         match job.phase {
             Phase::Settled => {
                 past.settled += 1;
@@ -39,7 +40,7 @@ fn past<'a>(jobs: impl Iterator<Item = &'a JobView>) -> Past {
                 };
                 *sum = [*sum, job.settled_price()].into_iter().sum();
             }
-            Phase::Cheated => past.cheated += 1,
+            Phase::Cheated => {}
             phase if phase.is_over() || phase == Phase::Declined => past.ended += 1,
             _ => past.open += 1,
         }
