@@ -5,6 +5,7 @@
 //! blocking threads, in memory that does not grow with the file.
 
 mod adopt;
+mod bundle;
 mod check;
 mod deliver;
 mod fault;
@@ -33,7 +34,7 @@ use place::Folder;
 /// ours/     copies of what we hand over: inputs, deliverables
 /// inputs/   what the other side handed over to work on
 /// sealed/   ciphertext and vector files, of either side, and what is being opened
-/// out/      what was paid for and opened, under its own name
+/// out/      what was paid for and opened, under its own name; a folder where the terms cut by files
 /// fraud-proof-0.json
 /// ```
 #[derive(Debug, Clone)]
@@ -112,6 +113,16 @@ impl Files for JobFiles {
         blocking(move || adopt::adopt(&folder, &source, most)).await
     }
 
+    async fn adopt_folder(
+        &self,
+        log: &EventId,
+        source: &Path,
+        most: u64,
+    ) -> Result<(Attachment, PathBuf), Fault> {
+        let (folder, source) = (self.of(log), source.to_owned());
+        blocking(move || adopt::adopt_folder(&folder, &source, most)).await
+    }
+
     fn place(&self, log: &EventId, purpose: Purpose, file: &Attachment) -> PathBuf {
         self.of(log).place(purpose, file)
     }
@@ -173,6 +184,9 @@ impl Files for JobFiles {
         blocking(move || {
             let chunks = at.manifest.chunks_of(t).unwrap_or(0..0);
             let last = t + 1 == at.manifest.tranches();
+            if last && let Some(failed) = check::no_folder(&output, &at.manifest, &checks)? {
+                return Ok(failed);
+            }
             check::run(&output, &at.vector, &at.manifest, chunks, last, &checks)
         })
         .await

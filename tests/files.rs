@@ -21,6 +21,9 @@ use earnest::market::{
 use earnest::seal::{FraudProof, Hash32, Signed, Verdict, verify};
 use earnest::text::Raw;
 
+#[path = "files/folder.rs"]
+mod folder;
+
 const LOG: EventId = EventId([9; 32]);
 const JOB: JobId = JobId([7; 32]);
 
@@ -31,6 +34,7 @@ struct Pair {
     requester: JobFiles,
     mode: Mode,
     tranches: u32,
+    quality: Quality,
 }
 
 fn key(t: u32) -> Preimage {
@@ -49,13 +53,13 @@ impl Pair {
         let dir = tempfile::tempdir().unwrap();
         let worker = JobFiles::new(&dir.path().join("worker")).unwrap();
         let requester = JobFiles::new(&dir.path().join("requester")).unwrap();
-        Self { dir, worker, requester, mode, tranches }
+        Self { dir, worker, requester, mode, tranches, quality: Quality::default() }
     }
 
     fn terms(&self) -> SealTerms {
         let terms = Terms {
             milestones: Vec::new(),
-            quality: Quality::default(),
+            quality: self.quality.bare(),
             v: 1,
             work: Work::File,
             mode: self.mode,
@@ -81,11 +85,14 @@ impl Pair {
         let (file, copy) = self.worker.adopt(&LOG, &source, 10_000_000).await?;
         assert_eq!(file.blob, Digest(*blake3::hash(body).as_bytes()));
         assert_eq!(file.size, body.len() as u64);
+        self.seal_copy(copy).await
+    }
+
+    async fn seal_copy(&self, source: PathBuf) -> Result<SealedFiles, Fault> {
         let keys = (0..self.tranches).map(key).collect();
-        let nonce = Nonce([3; 32]);
-        self.worker
-            .seal(&SealOrder { terms: self.terms(), source: copy, nonce, keys, checks: Vec::new() })
-            .await
+        let (terms, nonce) = (self.terms(), Nonce([3; 32]));
+        let checks = self.quality.checks.clone();
+        self.worker.seal(&SealOrder { terms, source, nonce, keys, checks }).await
     }
 
     /// The delivery as it arrives at the requester.

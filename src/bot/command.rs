@@ -72,8 +72,19 @@ impl Scratch {
     /// What the disk says.
     pub fn give(&self, from: &Path, name: &str) -> io::Result<PathBuf> {
         let to = self.folder.join("in").join(crate::text::file_name(&name.into()).as_str());
-        std::fs::copy(from, &to)?;
+        copy(from, &to)?;
         Ok(to)
+    }
+
+    /// `out/` itself, if it left anything there.
+    ///
+    /// # Errors
+    /// What the disk says, for the person.
+    pub fn output_folder(&self) -> Result<Option<PathBuf>, String> {
+        let out = self.folder.join("out");
+        let any = std::fs::read_dir(&out).map(|mut entries| entries.next().is_some());
+        let any = any.map_err(|why| format!("the folder out/ cannot be read: {why}"))?;
+        Ok(any.then_some(out))
     }
 
     /// What it left in `out/`: exactly one file, no link, of at most `most` bytes.
@@ -111,6 +122,24 @@ impl Scratch {
     pub fn remove(self) {
         let _ = std::fs::remove_dir_all(&self.folder);
     }
+}
+
+/// A copy of a file, or of a folder and all that is in it: a delivery that is opened is either.
+pub(super) fn copy(from: &Path, to: &Path) -> io::Result<()> {
+    let mut ahead = vec![(from.to_owned(), to.to_owned())];
+    while let Some((from, to)) = ahead.pop() {
+        if !std::fs::symlink_metadata(&from)?.is_dir() {
+            std::fs::copy(from, &to)?;
+            std::fs::File::open(&to)?.sync_all()?;
+            continue;
+        }
+        std::fs::create_dir_all(&to)?;
+        for entry in std::fs::read_dir(from)? {
+            let entry = entry?;
+            ahead.push((entry.path(), to.join(entry.file_name())));
+        }
+    }
+    Ok(())
 }
 
 /// What is run.

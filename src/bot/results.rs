@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 use serde_json::Value;
 
+use super::command::copy;
 use crate::market::{Digest, EventId, Msat, Pubkey};
 
 /// One result.
@@ -99,8 +100,13 @@ impl Results {
             std::fs::create_dir_all(parent)?;
         }
         let part = to.with_extension("part");
-        std::fs::copy(from, &part)?;
-        File::open(&part)?.sync_all()?;
+        // Of a folder that was not listed yet, what an earlier try left is in the way.
+        if from.is_dir() {
+            for left in [&part, &to].into_iter().filter(|left| left.is_dir()) {
+                std::fs::remove_dir_all(left)?;
+            }
+        }
+        copy(from, &part)?;
         std::fs::rename(&part, &to)?;
         let id = line.id.to_owned();
         let mut text = serde_json::to_vec(&Line { file, ..line })?;
@@ -152,5 +158,19 @@ mod tests {
         assert!(text.lines().all(|line| serde_json::from_str::<Value>(line).is_ok()));
         std::fs::write(&list, "not ours\n").unwrap();
         assert!(Results::open(&out).is_err());
+    }
+
+    #[test]
+    fn a_folder_is_put_away_with_all_that_is_in_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let (out, site) = (dir.path().join("out"), dir.path().join("site"));
+        std::fs::create_dir_all(site.join("img")).unwrap();
+        std::fs::write(site.join("img/a.svg"), "A").unwrap();
+        // Killed before it was listed: what lies there is of that try.
+        std::fs::create_dir_all(out.join("files/1/site/old")).unwrap();
+        Results::open(&out).unwrap().add(line("1"), &site).unwrap();
+        assert_eq!(std::fs::read(out.join("files/1/site/img/a.svg")).unwrap(), b"A");
+        assert!(!out.join("files/1/site/old").exists());
+        assert_eq!(std::fs::read_dir(out.join("files/1")).unwrap().count(), 1);
     }
 }

@@ -117,6 +117,19 @@ pub trait Files: Send + Sync {
         source: &std::path::Path,
         most: u64,
     ) -> Result<(Attachment, PathBuf), Fault>;
+    /// The same of a folder whose files are handed over one by one (cut `files`), or of a file in place of one:
+    /// one file with a list before it. `Never` for a folder that holds a link, or anything but files.
+    async fn adopt_folder(
+        &self,
+        _log: &EventId,
+        source: &std::path::Path,
+        _most: u64,
+    ) -> Result<(Attachment, PathBuf), Fault> {
+        let name = source.display();
+        Err(Fault::Never(format!(
+            "No folder is handed over from here: `{name}`. Nothing was sent."
+        )))
+    }
     /// Where a file of the other side's is to be put: a name of our own making from theirs.
     fn place(&self, log: &EventId, purpose: Purpose, file: &Attachment) -> PathBuf;
     /// Seals (mode sealed) or only commits to (mode direct) a file.
@@ -124,7 +137,8 @@ pub trait Files: Send + Sync {
     /// Recomputes everything that can be checked without the keys (PROTOCOL.md 5.5).
     async fn inspect(&self, at: &SealedAt) -> Result<Inspection, Fault>;
     /// Opens tranche `t` with its key; after the last, the plaintext lies under a safe name made from
-    /// `name`, beside what is there already.
+    /// `name`, beside what is there already: a folder where it is cut by files. A folder that lies about itself
+    /// stays one file, `.names-refused`.
     async fn open(
         &self,
         at: &SealedAt,

@@ -59,11 +59,15 @@ impl Local {
             }
             Command::Deliver { job, file, message } => {
                 let snapshot = self.snapshot.borrow().clone();
-                if !snapshot.jobs.contains_key(&job) {
+                let Some(view) = snapshot.jobs.get(&job) else {
                     return Err(Trouble::NotFound { what: "job".into(), id: job.to_string() });
-                }
+                };
                 // The terms' own limit is the market's to judge; this one is only sanity.
-                let (file, source) = self.files.adopt(&job, &file, crate::seal::MAX_TOTAL).await?;
+                let most = crate::seal::MAX_TOTAL;
+                let (file, source) = match view.by_files {
+                    true => self.files.adopt_folder(&job, &file, most).await?,
+                    false => self.files.adopt(&job, &file, most).await?,
+                };
                 Ready::Deliver { job, source, file, message }
             }
             other => Ready::Plain(Box::new(other)),

@@ -13,6 +13,7 @@ use crate::market::{
     JudgeTerms, Mode, Msat, Network, Phase, Post, Pubkey, Refusal, Role, Side, Status, Time, Verb,
     Work, at_stake, largest_loss, legal, risk_of,
 };
+use crate::seal::Cut;
 use crate::text::{Clean, Limit};
 use crate::verify::{Choices, LONGEST_ANSWER};
 
@@ -58,10 +59,10 @@ pub struct JobView {
     pub phase: Phase,
     /// Since when.
     pub since: Time,
-    /// The gig's title.
     /// Requester: the worker was caught in it. In escrow the phase does not say so: the money comes back.
     #[serde(default)]
     pub caught: bool,
+    /// The gig's title.
     pub title: Clean,
     /// The listing version.
     pub gig: EventId,
@@ -77,6 +78,9 @@ pub struct JobView {
     pub mode: Mode,
     /// In how many parts.
     pub tranches: u32,
+    /// Whether a folder is handed over, file by file: the terms cut it so.
+    #[serde(default)]
+    pub by_files: bool,
     /// The most that a requester can lose to a worker who signs its own conviction.
     #[serde(default)]
     pub largest_loss: Msat,
@@ -421,11 +425,11 @@ impl JobView {
             role: job.role,
             phase: job.phase,
             since: job.since,
+            caught: job.caught(),
             title: job.gig.title.clean(LINE),
             gig: job.gig.id,
             listing: job.gig.listing(),
             peer: job.peer(),
-            caught: job.caught(),
             heard_at: job.heard_at,
             price: match job.job.is_some() && !job.phase.is_over() {
                 true => job.terms().price,
@@ -434,6 +438,7 @@ impl JobView {
             milestones: MilestoneView::all(job),
             mode: job.terms().mode,
             tranches: job.terms().tranches,
+            by_files: job.terms().quality.cut == Some(Cut::Files),
             largest_loss: largest_loss(job.terms()),
             stake: at_stake(job),
             message: job.bid.message.clean(BLOCK),

@@ -1,18 +1,19 @@
 //! Checking: the checks of the terms on a file, record by record or whole, and the sample of an audit.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, BufReader, Read as _};
 use std::ops::Range;
 use std::path::Path;
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 
+use super::bundle;
 use super::fault::{NOTHING_PAID, disk};
 use super::{hash, tranche_keys};
 use crate::engine::{Fault, SealedAt};
 use crate::market::{Audited, CheckVerdict, Checked, Digest, EventId, Pinned, Preimage};
 use crate::seal::{
-    self, AuditError, AuditSeed, ChunkKey, ENTRY, Entry, Manifest, Opening, Request, Sampled,
+    self, AuditError, AuditSeed, ChunkKey, Cut, ENTRY, Entry, Manifest, Opening, Request, Sampled,
 };
 use crate::verify::{Checker, MAX_FUEL, Run, Scope, Verdict};
 
@@ -25,16 +26,24 @@ struct Loaded {
     ready: Result<Checker, String>,
     /// Fuel of all looks together: a check of many records may not keep anybody busy for ever.
     fuel: u64,
+    /// It looks at every record by itself.
+    each: bool,
     verdict: Option<Checked>,
 }
 
 impl Loaded {
-    fn of(pinned: &Pinned) -> Self {
+    fn of(pinned: &Pinned, cut: Cut) -> Self {
         let ready = match &pinned.body {
             None => Err("the check is not here".to_owned()),
             Some(body) => Checker::from_json(body.as_bytes()).map_err(|why| why.to_string()),
         };
-        Self { check: pinned.hash, ready, fuel: 2 * MAX_FUEL, verdict: None }
+        let scope = ready.as_ref().ok().map(Checker::scope);
+        // A delivery that is not cut by files is one file, so a file is the whole.
+        let each = match scope {
+            Some(Scope::File) => cut == Cut::Files,
+            scope => scope == Some(Scope::Chunk),
+        };
+        Self { check: pinned.hash, ready, fuel: 2 * MAX_FUEL, each, verdict: None }
     }
 
     /// The first failure stands; having nothing to say stands unless there is one.
@@ -61,13 +70,14 @@ impl Loaded {
         })
     }
 
-    /// Whether there is anything left to look for.
-    fn looks(&self, scope: Scope) -> bool {
-        let scoped = self.ready.as_ref().is_ok_and(|checker| match scope {
-            Scope::Chunk => checker.scope() == Scope::Chunk,
-            // A delivery is one file today, so a file is the whole.
-            _ => checker.scope() != Scope::Chunk,
-        });
+    /// The chunk that a proof can show: one that looks at files proves nothing of a chunk.
+    fn shown(&self, only: Option<u64>) -> Option<u64> {
+        only.filter(|_| self.ready.as_ref().is_ok_and(|checker| checker.scope() == Scope::Chunk))
+    }
+
+    /// Whether there is anything left to look for, in each record or in the whole.
+    fn looks(&self, each: bool) -> bool {
+        let scoped = self.ready.is_ok() && self.each == each;
         scoped && !self.verdict.as_ref().is_some_and(Checked::failed) && self.fuel > 0
     }
 
@@ -78,6 +88,30 @@ impl Loaded {
             self.say(Verdict::None { reason: "the check is too much work".into() }, None);
         }
     }
+}
+
+/// Whether this record is the list of a folder's files, and no work of anybody's (PROTOCOL.md 5.1).
+fn is_list(manifest: &Manifest, record: u64) -> bool {
+    manifest.cut == Cut::Files && record == 0
+}
+
+/// What a folder was asked for and none was handed over passes no check: nobody can look at its files.
+pub(super) fn no_folder(
+    opened: &Path,
+    manifest: &Manifest,
+    checks: &[Pinned],
+) -> Result<Option<Vec<Checked>>, Fault> {
+    let about = fs::symlink_metadata(opened);
+    let about = about.map_err(|why| disk(opened, why, "Whatever was paid is safe."))?;
+    if manifest.cut != Cut::Files || about.is_dir() {
+        return Ok(None);
+    }
+    let reason =
+        "it is no folder: its list of files is none, or has names that are not for every disk";
+    let verdict = CheckVerdict::Fail { reason: reason.into() };
+    let failed =
+        |pinned: &Pinned| Checked { check: pinned.hash, verdict: verdict.clone(), chunk: None };
+    Ok(Some(checks.iter().map(failed).collect()))
 }
 
 /// Runs the checks on a file that is there up to the end of `chunks`: those of scope `chunk` on every
@@ -91,14 +125,15 @@ pub(super) fn run(
     whole: bool,
     checks: &[Pinned],
 ) -> Result<Vec<Checked>, Fault> {
-    let mut loaded: Vec<Loaded> = checks.iter().map(Loaded::of).collect();
+    let mut loaded: Vec<Loaded> =
+        checks.iter().map(|pinned| Loaded::of(pinned, manifest.cut)).collect();
     let failed = |why| disk(file, why, "Whatever was paid is safe.");
-    if loaded.iter().any(|one| one.looks(Scope::Chunk)) {
+    if loaded.iter().any(|one| one.looks(true)) {
         for_records(file, vector, manifest, &chunks, &mut loaded).map_err(failed)?;
     }
-    for one in loaded.iter_mut().filter(|one| whole && one.looks(Scope::Whole)) {
+    for one in loaded.iter_mut().filter(|one| whole && one.looks(false)) {
         let Ok(checker) = &one.ready else { continue };
-        let from = File::open(file).map_err(failed)?;
+        let from = bundle::reader(file, 0).map_err(failed)?;
         let verdict = checker.read(BufReader::with_capacity(BUFFER, from)).map_err(failed)?;
         let only = (manifest.n == 1).then_some(0);
         one.say(verdict, only);
@@ -133,8 +168,7 @@ fn for_records(
         }
         offset += u64::from(entry.len);
     }
-    let mut from = BufReader::with_capacity(BUFFER, File::open(file)?);
-    io::Seek::seek(&mut from, io::SeekFrom::Start(begins_at))?;
+    let mut from = BufReader::with_capacity(BUFFER, bundle::reader(file, begins_at)?);
     let mut next = entries(vector)?;
     for _ in 0..begins {
         next()?;
@@ -148,7 +182,9 @@ fn for_records(
         let mut runs: Vec<Option<Run<'_>>> = loaded
             .iter()
             .map(|one| match &one.ready {
-                Ok(checker) if one.looks(Scope::Chunk) => Some(checker.begin()),
+                Ok(checker) if one.looks(true) && !is_list(manifest, begin) => {
+                    Some(checker.begin())
+                }
                 _ => None,
             })
             .collect();
@@ -176,7 +212,7 @@ fn for_records(
             runs.into_iter().map(|run| run.map(|run| (run.fuel_used(), run.end()))).collect();
         for (one, ended) in loaded.iter_mut().zip(ended) {
             if let Some((fuel, verdict)) = ended.filter(|_| ends_in(i)) {
-                one.ended(fuel, verdict, only);
+                one.ended(fuel, verdict, one.shown(only));
             }
         }
         if i >= chunks.end {
@@ -244,7 +280,8 @@ pub(super) fn audit(
     }
     let openings: Vec<Opening> =
         chunks.zip(keys).map(|(i, key)| Opening { i, key: ChunkKey::new(*key) }).collect();
-    let mut loaded: Vec<Loaded> = checks.iter().map(Loaded::of).collect();
+    let mut loaded: Vec<Loaded> =
+        checks.iter().map(|pinned| Loaded::of(pinned, at.manifest.cut)).collect();
     let blob = File::open(&at.blob).map_err(|why| disk(&at.blob, why, NOTHING_PAID))?;
     let vector = File::open(&at.vector).map_err(|why| disk(&at.vector, why, NOTHING_PAID))?;
     // Opened first and looked at after: no check sees a record that is not what was promised.
@@ -266,20 +303,19 @@ pub(super) fn audit(
         }
         Err(why) => return Err(Fault::Never(why.to_string())),
     }
-    for (sampled, text) in sample.iter().zip(&opened) {
+    let work = |(sampled, _): &(&Sampled, &Vec<u8>)| !is_list(&at.manifest, sampled.record);
+    for (sampled, text) in sample.iter().zip(&opened).filter(work) {
         let only = (sampled.chunks.end == sampled.chunks.start + 1).then_some(sampled.chunks.start);
-        for one in loaded.iter_mut().filter(|one| one.looks(Scope::Chunk)) {
+        for one in loaded.iter_mut().filter(|one| one.looks(true)) {
             let Ok(checker) = &one.ready else { continue };
             let mut run = checker.begin();
             run.feed(text);
             let fuel = run.fuel_used();
             let verdict = run.end();
-            one.ended(fuel, verdict, only);
+            one.ended(fuel, verdict, one.shown(only));
         }
     }
-    let chunk_scoped =
-        |one: &Loaded| one.ready.as_ref().is_ok_and(|checker| checker.scope() == Scope::Chunk);
-    let results = loaded.into_iter().filter(chunk_scoped).map(Loaded::end).collect();
+    let results = loaded.into_iter().filter(|one| one.each).map(Loaded::end).collect();
     Ok((audited, None, results))
 }
 

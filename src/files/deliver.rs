@@ -1,9 +1,11 @@
 //! Delivering: the worker's half, one pass over the deliverable.
 
 use std::fs::File;
-use std::io::{BufWriter, Read as _, Seek as _, SeekFrom};
+use std::io::{BufReader, BufWriter, Read as _, Seek as _, SeekFrom};
 use std::num::NonZeroUsize;
+use std::path::Path;
 
+use super::bundle::List;
 use super::fault::{NOTHING_PAID, disk};
 use super::place::{Folder, half, put};
 use super::{hash, tranche_keys};
@@ -48,13 +50,17 @@ pub(super) fn seal_file(
         Some(cut) => cut,
         None => cut_of(&source).map_err(|why| disk(&order.source, why, NOTHING_PAID))?,
     };
+    let starts = match cut {
+        Cut::Files => starts_of(&source, total, &order.source)?,
+        _ => Vec::new(),
+    };
     let pinned = &terms.terms.quality.checks;
     let plan = Plan {
         job: hash(terms.job.0),
         delivery: terms.delivery,
         total,
         cut,
-        starts: &[],
+        starts: &starts,
         mode,
         checks: pinned.iter().map(|c| hash(c.hash.0)).collect(),
         nonce: hash(order.nonce.0),
@@ -112,6 +118,18 @@ fn cut_of(mut source: &File) -> std::io::Result<Cut> {
     };
     let lines = text.is_some() && !head.contains(&0) && head.contains(&b'\n');
     Ok(if lines { Cut::Lines } else { Cut::Bytes })
+}
+
+/// Where the files of a folder start in the one file that was made of it.
+fn starts_of(mut source: &File, total: u64, path: &Path) -> Result<Vec<u64>, Fault> {
+    let failed = |why| disk(path, why, NOTHING_PAID);
+    let list = List::read(&mut BufReader::new(source)).map_err(failed)?;
+    source.seek(SeekFrom::Start(0)).map_err(failed)?;
+    let whole = list.filter(|list| list.total() == Some(total));
+    whole.and_then(|list| list.starts()).ok_or_else(|| {
+        let said = "The terms ask for a folder, file by file: hand over the folder itself. Nothing was sent or paid.";
+        Fault::Never(said.into())
+    })
 }
 
 /// The market's word for a mode in the seal's.

@@ -10,7 +10,7 @@ use crate::market::{Attachment, Purpose};
 use crate::text::file_name;
 
 /// What a half-written file is called; whatever is called so at start is what a crash left.
-const HALF: &str = ".half-";
+pub(super) const HALF: &str = ".half-";
 
 /// One job's folder.
 #[derive(Debug, Clone)]
@@ -92,7 +92,10 @@ pub(super) fn sweep(jobs: &Path) {
         for room in entries(&job.path()) {
             for file in entries(&room.path()) {
                 if file.file_name().to_string_lossy().starts_with(HALF) {
-                    let _ = fs::remove_file(file.path());
+                    let _ = match file.file_type() {
+                        Ok(kind) if kind.is_dir() => fs::remove_dir_all(file.path()),
+                        _ => fs::remove_file(file.path()),
+                    };
                 }
             }
         }

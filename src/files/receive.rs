@@ -5,6 +5,9 @@ use std::io::{self, BufReader, BufWriter, Read as _, Seek as _, SeekFrom, Write 
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
+use tempfile::TempDir;
+
+use super::bundle;
 use super::deliver::{seal_mode, sentence};
 use super::fault::{KEY_KEPT, NOTHING_PAID, disk};
 use super::place::{Folder, free_names, half, make_dir, put, sync_parent};
@@ -16,6 +19,9 @@ use crate::seal::{
 };
 use crate::text::{Raw, file_name};
 
+/// What is added to the name of a delivery by files that is no folder: a list that is none, or names that are not
+/// for every disk.
+const NO_FOLDER: &str = ".names-refused";
 /// Bytes read or written at a time.
 const BUFFER: usize = 1 << 18;
 /// What each of several tranches is worth at least (PROTOCOL.md 5.7).
@@ -137,7 +143,18 @@ pub(super) fn open_tranche(
         return Ok(OpenedTranche::Right { path: part, digest: None });
     }
     let digest = digest_of(&part).map_err(failed)?;
-    let path = finish(&part, &note, &dir, &file_name(name), digest).map_err(failed)?;
+    let unpacked = match at.manifest.cut {
+        Cut::Files => Some(bundle::unpack(&part, &at.vector, &sealed).map_err(failed)?),
+        _ => None,
+    };
+    let name = file_name(name);
+    let path = match unpacked {
+        None => finish(&part, &note, &dir, &name, digest),
+        Some(Some(folder)) => finish_folder(&folder, &part, &note, &dir, &name, digest),
+        // It is paid and it is theirs: all its bytes are kept, and no name in it is believed.
+        Some(None) => finish(&part, &note, &dir, &format!("{name}{NO_FOLDER}"), digest),
+    };
+    let path = path.map_err(failed)?;
     Ok(OpenedTranche::Right { path, digest: Some(digest) })
 }
 
@@ -209,9 +226,33 @@ fn finish(part: &Path, note: &Path, dir: &Path, name: &str, digest: Digest) -> i
     Err(io::Error::other("no name is free"))
 }
 
+/// The same for a folder whose files were written beside; what they were opened from goes.
+fn finish_folder(
+    folder: &TempDir,
+    part: &Path,
+    note: &Path,
+    dir: &Path,
+    name: &str,
+    digest: Digest,
+) -> io::Result<PathBuf> {
+    for name in free_names(name) {
+        let path = dir.join(&name);
+        // A rename would take the place of an empty folder.
+        if fs::symlink_metadata(&path).is_ok() {
+            continue;
+        }
+        Finished::write(note, &name, digest)?;
+        fs::rename(folder.path(), &path)?;
+        sync_parent(&path)?;
+        fs::remove_file(part)?;
+        return Ok(path);
+    }
+    Err(io::Error::other("no name is free"))
+}
+
 fn digest_of(path: &Path) -> io::Result<Digest> {
     let mut hasher = blake3::Hasher::new();
-    hasher.update_reader(File::open(path)?)?;
+    hasher.update_reader(bundle::reader(path, 0)?)?;
     Ok(Digest(*hasher.finalize().as_bytes()))
 }
 

@@ -143,6 +143,7 @@ pub(crate) fn job(n: u8, on: u8, peer: u8, role: Role, phase: Phase) -> JobView 
         price: sats(1_000),
         mode: Mode::Sealed,
         tranches: 1,
+        by_files: false,
         largest_loss: sats(1_000),
         stake: None,
         message: Clean::default(),

@@ -343,6 +343,50 @@ fn an_opened_sample_that_fails_a_check_is_refused_unpaid() {
 }
 
 #[test]
+fn a_gig_that_is_cut_by_files_is_delivered_as_a_folder_and_comes_out_as_one() {
+    for (mode, tranches) in [(Mode::Sealed, 2), (Mode::Direct, 1), (Mode::Escrow, 1)] {
+        let mut pair = Pair::new();
+        pair.blocks(1000, &[Requester, Worker]);
+        let quality = Quality { cut: Some(Cut::Files), audit: 5, ..Quality::default() };
+        let gig = pair.posted(|draft| {
+            draft.quality = quality;
+            draft.modes = vec![mode];
+            draft.escrow = (mode == Mode::Escrow).then(EscrowTerms::default);
+        });
+        let wish = Wish { tranches: Some(tranches), ..Wish::default() };
+        let id = pair.core_mut(Worker).bid(&gig, wish, "I can.").unwrap();
+        pair.quiet();
+        pair.core_mut(Requester).award(&id).unwrap();
+        pair.quiet();
+        if mode == Mode::Escrow {
+            pair.core_mut(Requester).fund(&id, sats(100)).unwrap();
+            pair.quiet();
+        }
+        let view = earnest::engine::JobView::of(&pair.job(Worker), pair.now(), None);
+        assert!(view.by_files, "every front end takes a folder for it");
+        let pages: Vec<Vec<u8>> = (0..40).map(|n| vec![n; 2_000]).collect();
+        let names: Vec<String> = (0..40).map(|n| format!("chapter-{}/page-{n}", n / 10)).collect();
+        let files: Vec<(&str, &[u8])> =
+            names.iter().zip(&pages).map(|(name, page)| (name.as_str(), page.as_slice())).collect();
+        pair.deliver_folder("book", &files);
+        if mode == Mode::Sealed {
+            // Every file is a record, and the list of them is one.
+            let seen = review(&pair, Requester).audited.unwrap();
+            assert_eq!((seen.records, seen.sampled), (41, 4));
+        }
+        pair.accept().unwrap();
+        pair.quiet();
+        let job = pair.job(Requester);
+        assert_eq!((job.phase, pair.phase(Worker)), (Phase::Settled, Phase::Settled), "{mode:?}");
+        let output = job.attempt.unwrap().output.unwrap();
+        assert_eq!(output.file_name().unwrap(), "book");
+        for (name, page) in files {
+            assert_eq!(std::fs::read(output.join(name)).unwrap(), page, "{mode:?} {name}");
+        }
+    }
+}
+
+#[test]
 fn cut_and_checks_of_the_terms_stand_in_the_manifest() {
     let mut pair = awarded(labels(Scope::Chunk), 1);
     pair.deliver_text("labels.jsonl", &lines(5_000, None));

@@ -120,8 +120,9 @@ fn refute_chunk(delivery: &Delivery, body: &str, i: u64) -> Result<CheckProof, P
 fn a_record_that_the_pinned_check_refuses_convicts_and_nothing_else_does() {
     const BODY: &str = "a check";
     let pinned = Hash32::from(blake3::hash(BODY.as_bytes()));
-    let text = work(3 * MAX_CHUNK + 100);
-    let starts = [0, MAX_CHUNK as u64, 3 * MAX_CHUNK as u64];
+    let text = work(3 * MAX_CHUNK + 200);
+    // A list of files, a file of one chunk, one of two, and a short one.
+    let starts = [0, 100, 100 + MAX_CHUNK as u64, 100 + 3 * MAX_CHUNK as u64];
     let plan = Plan {
         cut: earnest::seal::Cut::Files,
         starts: &starts,
@@ -133,20 +134,25 @@ fn a_record_that_the_pinned_check_refuses_convicts_and_nothing_else_does() {
         let read = CheckProof::from_json(&proof.to_json()).unwrap();
         verify_check(&read, resolve(delivery.manifest()), |body, record, whole| {
             assert_eq!((body, whole), (BODY, false));
-            assert_eq!(record, &text[..MAX_CHUNK]);
+            assert_eq!(record, &text[100..100 + MAX_CHUNK]);
             says
         })
         .map(|signed| signed.identity)
     };
-    let proof = refute_chunk(&delivery, BODY, 0).unwrap();
+    let proof = refute_chunk(&delivery, BODY, 1).unwrap();
     assert_eq!(judge(&proof, Looked::Fails), Ok(hash(70)));
     assert_eq!(judge(&proof, Looked::Passes), Err(Flaw::Passes));
     // A trap or exhausted fuel is no verdict, and proves nothing.
     assert_eq!(judge(&proof, Looked::Nothing), Err(Flaw::NoVerdict));
-    // The second record spans two chunks: no proof shows it, and half of it is not it.
-    assert!(matches!(refute_chunk(&delivery, BODY, 1), Err(ProveError::Chunk(1))));
+    // The list that a folder begins with is no work of anybody's: no check is even asked about it.
+    let list = refute_chunk(&delivery, BODY, 0).unwrap();
+    let never = |_: &str, _: &[u8], _: bool| -> Looked { panic!("the check was asked") };
+    let judged = verify_check(&list, resolve(delivery.manifest()), never);
+    assert_eq!(judged.map(|signed| signed.identity), Err(Flaw::NoVerdict));
+    // The second file spans two chunks: no proof shows it, and half of it is not it.
     assert!(matches!(refute_chunk(&delivery, BODY, 2), Err(ProveError::Chunk(2))));
-    assert!(refute_chunk(&delivery, BODY, 3).unwrap().next.is_none());
+    assert!(matches!(refute_chunk(&delivery, BODY, 3), Err(ProveError::Chunk(3))));
+    assert!(refute_chunk(&delivery, BODY, 4).unwrap().next.is_none());
 
     let bent = |bend: &dyn Fn(&mut CheckProof)| {
         let mut proof = proof.clone();
@@ -155,7 +161,7 @@ fn a_record_that_the_pinned_check_refuses_convicts_and_nothing_else_does() {
         verify_check(&proof, resolve(delivery.manifest()), never).unwrap_err()
     };
     assert_eq!(bent(&|p| p.check.push(' ')), Flaw::Unpinned);
-    assert_eq!(bent(&|p| p.i = 1), Flaw::Path);
+    assert_eq!(bent(&|p| p.i = 2), Flaw::Path);
     assert_eq!(bent(&|p| p.i = 9), Flaw::NoChunk(9));
     assert_eq!(bent(&|p| p.starts_record = false), Flaw::Path);
     assert_eq!(bent(&|p| p.next = None), Flaw::Part);
@@ -168,7 +174,7 @@ fn a_record_that_the_pinned_check_refuses_convicts_and_nothing_else_does() {
         Flaw::Unsigned("its author is the requester".into())
     });
     // A chunk that goes on with a record does not end the one before.
-    let within = refute_chunk(&delivery, BODY, 3).unwrap();
+    let within = refute_chunk(&delivery, BODY, 4).unwrap();
     assert_eq!(bent(&|p| p.path.clone_from(&within.path)), Flaw::Path);
 }
 

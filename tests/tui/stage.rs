@@ -324,6 +324,7 @@ pub(crate) fn job(n: u8, role: Role, phase: Phase, title: &str, price: u64) -> J
         price: sats(price),
         mode: Mode::Sealed,
         tranches: 1,
+        by_files: false,
         largest_loss: sats(price),
         stake: match role {
             _ if phase.is_over() => None,

@@ -220,6 +220,12 @@ async fn work(
     if let Some(why) = run_command(program, scratch, feed).await.failure() {
         return Err(why);
     }
+    // Where the terms cut by files, all that is there is handed over, as a folder; the engine looks at it.
+    if job.by_files
+        && let Some(folder) = scratch.output_folder()?
+    {
+        return Ok(folder);
+    }
     if let Some(file) = scratch.output(most)? {
         return Ok(file);
     }

@@ -10,7 +10,7 @@ use crate::cli::{Exit, Failure, Out, name};
 use crate::engine::{Command, JobView};
 use crate::market::{Mode, Phase, Verb};
 
-/// Hand the work over: one file.
+/// Hand the work over: one file, or a folder where the gig asks for one file by file.
 ///
 /// The file is copied, sealed and announced; the requester fetches it from this machine while earnest
 /// runs. In mode sealed nobody can read it before it is paid.
@@ -19,7 +19,7 @@ pub(crate) struct Deliver {
     /// The job, or the beginning of its id
     #[arg(add = complete::jobs())]
     job: String,
-    /// The file; pack several into one
+    /// The file, pack several into one; the folder, where the gig cuts by files
     file: PathBuf,
     /// Words for the requester; repeat for more lines
     #[arg(long, value_name = "TEXT")]

@@ -91,6 +91,22 @@ impl Pair {
         self.core_mut(Worker).ask(&id, Ask::Deliver { source, size, name, message, nonce })
     }
 
+    /// Delivers a folder of these files, where the terms cut by files.
+    pub(crate) fn deliver_folder(&mut self, name: &str, files: &[(&str, &[u8])]) {
+        let root = self.dir.path().join(name);
+        for (name, body) in files {
+            let path = root.join(name);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, body).unwrap();
+        }
+        let (id, sealer) = (self.id(), self.side(Worker).files.clone());
+        let (file, source) = self.rt.block_on(sealer.adopt_folder(&id, &root, u64::MAX)).unwrap();
+        let nonce = self.core(Worker).nonce();
+        let (size, name, message) = (file.size, file.name.0, "Here.".into());
+        self.ask(Worker, Ask::Deliver { source, size, name, message, nonce }).unwrap();
+        self.quiet();
+    }
+
     /// Delivers exactly this.
     pub(crate) fn deliver_text(&mut self, name: &str, text: &[u8]) {
         let source = self.dir.path().join(name);

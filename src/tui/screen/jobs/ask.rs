@@ -147,7 +147,7 @@ fn form(job: &JobView, verb: Verb) -> Form {
         Verb::Deliver => Form::new(Purpose::Deliver(id), "Deliver the work", hand_over(job.mode))
             .intro(who_reads(job), Role::Muted)
             .intro("What you sign here is what you are held to.", Role::Warn)
-            .field("file", "where it lies", "")
+            .field(if job.by_files { "folder" } else { "file" }, "where it lies", "")
             .text("message", "for the requester, private"),
         Verb::Reject => Form::new(Purpose::Reject(id), "Send this delivery back", "Reject")
             .intro("Nothing is paid. The worker may deliver again until the deadline.", Role::Muted)
