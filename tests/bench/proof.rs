@@ -1,12 +1,17 @@
 //! Fraud proofs about a delivery of as many chunks as a gibibyte has: how large they are, and how long a judge
-//! of them takes; the two signatures in them are beside.
+//! of them takes, with the two signatures in them and without.
 
 use std::io::Cursor;
 
-use earnest::seal::{
-    ChannelSecret, Cut, FraudProof, Hash32, MAX_CHUNK, Mode, Plan, Signed, TrancheKey, TrancheKeys,
-    Verdict, prove, seal, verify,
+use earnest::market::{
+    Body, Delivery, Digest, Draft, EndpointId, EventId, JobId, Network, Nonce, Role, Time,
 };
+use earnest::seal::{
+    ChannelSecret, Cut, FraudProof, Hash32, MAX_CHUNK, Manifest, Mode, Plan, Signed, TrancheKey,
+    TrancheKeys, Verdict, prove, seal, verify,
+};
+use earnest::text::Raw;
+use earnest::wire::{Certifying, Judgement, SigningKey, certify, sign_record, verify_proof};
 
 use crate::{Row, Samples, timed};
 
@@ -44,7 +49,55 @@ pub(crate) fn measure(tell: &mut dyn FnMut(Row)) {
         }
         tell(size.row(size_name, "bytes"));
         tell(time.row(time_name, "ms"));
+        let whole = signed_proof(&json, signed.manifest);
+        let mut time = Samples::default();
+        for _ in 0..ROUNDS {
+            let (verdict, took) = timed(|| verify_proof(&whole).unwrap());
+            assert!(matches!(verdict, Judgement::Guilty { .. }), "{verdict:?}");
+            time.millis(took);
+        }
+        tell(time.row("judging it, its two signatures too", "ms"));
     }
+}
+
+/// The same proof with a certificate and a record that are signed, as anybody gets it.
+fn signed_proof(json: &[u8], manifest: Manifest) -> Vec<u8> {
+    let key = |n| SigningKey::new(&[n; 32]).unwrap();
+    let (worker, session, requester) = (key(1), key(2), key(3));
+    let at = Time(1_790_000_000);
+    let certificate = certify(
+        &worker,
+        &Certifying {
+            session: session.pubkey(),
+            role: Role::Worker,
+            counterparty: requester.pubkey(),
+            terms: Digest([5; 32]),
+            nonce: Nonce([6; 32]),
+            // The generator point of secp256k1.
+            node: "0279be667ef9dcbbac55a06295ce870b07029bfcdb2dce28d959f2815b16f81798"
+                .parse()
+                .unwrap(),
+            endpoint: EndpointId([4; 32]),
+            network: Network::Regtest,
+            at,
+        },
+    )
+    .unwrap();
+    let (job, vector_size) = (JobId(*manifest.job.as_bytes()), manifest.vector_len());
+    let delivery = Delivery {
+        manifest,
+        name: Raw::from("work.bin"),
+        vector_size,
+        message: Raw::default(),
+        keys: Vec::new(),
+    };
+    let (prev, seen) = (Some(EventId([1; 32])), Some(EventId([2; 32])));
+    let draft = Draft { job: Some(job), seq: 1, prev, seen, at, body: Body::Deliver(delivery) };
+    let record = sign_record(&session, &draft).unwrap();
+    let mut proof: serde_json::Value = serde_json::from_slice(json).unwrap();
+    proof["certificate"] = certificate.event.into();
+    proof["manifest"] = record.event.into();
+    serde_json::to_vec(&proof).unwrap()
 }
 
 /// A proof about the first chunk, of this length, of a delivery whose other chunks have one byte each: paths
