@@ -14,11 +14,12 @@ use tokio::time::Instant;
 use self::job::Job;
 use self::process::Process;
 use crate::engine::Command;
-use crate::market::{GigDraft, JudgeTerms, Mode, Msat, Phase};
+use crate::market::{GigDraft, JudgeTerms, Mode, Msat, Phase, Quality};
 use crate::sandbox::Point;
 use crate::sandbox::story::first_job::{account, sha256_file};
 use crate::sandbox::story::{FileSummary, Play, Story, Teller, judging};
 use crate::sandbox::world::{World, WorldSetup, sats};
+use crate::seal::Cut;
 
 /// What it shows.
 pub(super) const STORY: Story = Story {
@@ -65,6 +66,8 @@ impl Who {
 enum Course {
     /// Sealed, and paid.
     Sealed,
+    /// Sealed, a sample seen before it is paid.
+    Audited,
     /// In the open, and paid.
     Direct,
     /// Locked before a judge, delivered, released.
@@ -73,27 +76,37 @@ enum Course {
     GivenBack,
     /// Locked before a judge, delivered and rejected; the judge gives it back.
     Ruled,
+    /// Locked before a judge and delivered; the requester says nothing, and the judge pays the worker.
+    Granted,
 }
 
 impl Course {
     fn mode(self) -> Mode {
         match self {
-            Self::Sealed => Mode::Sealed,
+            Self::Sealed | Self::Audited => Mode::Sealed,
             Self::Direct => Mode::Direct,
-            Self::Escrow | Self::GivenBack | Self::Ruled => Mode::Escrow,
+            Self::Escrow | Self::GivenBack | Self::Ruled | Self::Granted => Mode::Escrow,
         }
     }
 
     fn end(self) -> Phase {
         match self {
-            Self::Sealed | Self::Direct | Self::Escrow => Phase::Settled,
             Self::GivenBack | Self::Ruled => Phase::Refunded,
+            _ => Phase::Settled,
+        }
+    }
+
+    /// What is asked beyond the file.
+    fn quality(self) -> Quality {
+        match self {
+            Self::Audited => Quality { audit: 20, cut: Some(Cut::Lines), ..Quality::default() },
+            _ => Quality::default(),
         }
     }
 }
 
 /// What is done, who is killed, and where: one job each.
-const KILLS: [(Course, Who, &str); 32] = [
+const KILLS: [(Course, Who, &str); 36] = [
     (Course::Sealed, Who::Requester, "publish:1:before"),
     (Course::Sealed, Who::Requester, "publish:2:after"),
     (Course::Direct, Who::Requester, "fetch:1:before"),
@@ -126,6 +139,10 @@ const KILLS: [(Course, Who, &str); 32] = [
     (Course::Ruled, Who::Judge, "fetch:1:after"),
     (Course::Ruled, Who::Judge, "publish:2:before"),
     (Course::Ruled, Who::Requester, "publish:4:after"),
+    (Course::Audited, Who::Requester, "publish:3:after"),
+    (Course::Audited, Who::Worker, "publish:3:before"),
+    (Course::Granted, Who::Judge, "publish:2:after"),
+    (Course::Granted, Who::Worker, "claim:1:after"),
 ];
 
 /// Where somebody is killed for good, or loses what it wrote down.
@@ -294,7 +311,9 @@ async fn all(
             judge,
             lost: play.break_way.as_deref(),
         };
-        std::fs::write(&job.file, format!("the work of job {n}\n").repeat(2_000))?;
+        // A tenth of it is a sample only where it has a few records.
+        let lines = if *course == Course::Audited { 20_000 } else { 2_000 };
+        std::fs::write(&job.file, format!("the work of job {n}\n").repeat(lines))?;
         job.run(world, cast, told).await?;
         let how = if course.end() == Phase::Settled { "paid" } else { "given back" };
         teller.step(format!(

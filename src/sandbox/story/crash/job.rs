@@ -126,6 +126,7 @@ impl Job<'_> {
             tags: vec!["crash".into()],
             modes: vec![mode],
             escrow: (mode == Mode::Escrow).then_some(escrow),
+            quality: self.course.quality(),
             pow: 0,
             ..gig(&self.title, self.price)
         };
@@ -177,9 +178,12 @@ impl Job<'_> {
             (Role::Requester, Phase::Delivered, Course::Escrow) if opened => {
                 Command::Accept { job, max_fee }
             }
-            (Role::Requester, Phase::Delivered, Course::Sealed | Course::Direct) if inspected => {
-                Command::Accept { job, max_fee }
-            }
+            (
+                Role::Requester,
+                Phase::Delivered,
+                Course::Sealed | Course::Audited | Course::Direct,
+            ) if inspected => Command::Accept { job, max_fee },
+            (Role::Worker, Phase::Delivered, Course::Granted) => Command::Dispute { job, reason },
             (Role::Worker, Phase::Working, Course::GivenBack) => Command::Cancel { job, reason },
             (Role::Worker, Phase::Working, Course::Ruled) if view.reason.is_some() => {
                 Command::Dispute { job, reason }
@@ -194,7 +198,7 @@ impl Job<'_> {
         Some(view)
     }
 
-    /// The judge gives the money back, whatever it sees: it is a story. It hears the other side first.
+    /// The judge decides as the course has it, whatever it sees: it is a story. It hears the other side first.
     async fn judge(&self, judge: &Process) {
         let Some(snapshot) = judge.snapshot() else { return };
         let called = snapshot.cases.values().find(|case| {
@@ -205,7 +209,11 @@ impl Job<'_> {
         });
         if let Some(case) = called {
             let reason = "So that somebody is killed.".into();
-            judge.ask(Command::Rule { case: case.id, whose: Role::Requester, reason }).await;
+            let whose = match self.course {
+                Course::Granted => Role::Worker,
+                _ => Role::Requester,
+            };
+            judge.ask(Command::Rule { case: case.id, whose, reason }).await;
         }
     }
 
