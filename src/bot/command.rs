@@ -76,14 +76,28 @@ impl Scratch {
         Ok(to)
     }
 
-    /// `out/` itself, if it left anything there.
+    /// `out/` itself, if it left any file in it, and nothing but files and folders.
     ///
     /// # Errors
-    /// What the disk says, for the person.
+    /// Why that is not so, for the person.
     pub fn output_folder(&self) -> Result<Option<PathBuf>, String> {
+        let unreadable = |why: io::Error| format!("the folder out/ cannot be read: {why}");
         let out = self.folder.join("out");
-        let any = std::fs::read_dir(&out).map(|mut entries| entries.next().is_some());
-        let any = any.map_err(|why| format!("the folder out/ cannot be read: {why}"))?;
+        let (mut any, mut ahead) = (false, vec![out.clone()]);
+        while let Some(folder) = ahead.pop() {
+            for entry in std::fs::read_dir(folder).map_err(unreadable)? {
+                let path = entry.map_err(unreadable)?.path();
+                let about = std::fs::symlink_metadata(&path).map_err(unreadable)?;
+                if about.is_dir() {
+                    ahead.push(path);
+                } else if about.is_file() && about.nlink() == 1 {
+                    any = true;
+                } else {
+                    let name = path.strip_prefix(&self.folder).unwrap_or(&path).display();
+                    return Err(format!("{name} is no file of its own: links are not handed over"));
+                }
+            }
+        }
         Ok(any.then_some(out))
     }
 

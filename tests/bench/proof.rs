@@ -50,12 +50,14 @@ pub(crate) fn measure(tell: &mut dyn FnMut(Row)) {
         tell(size.row(size_name, "bytes"));
         tell(time.row(time_name, "ms"));
         let whole = signed_proof(&json, signed.manifest);
-        let mut time = Samples::default();
+        let (mut size, mut time) = <(Samples, Samples)>::default();
+        size.push(whole.len() as f64);
         for _ in 0..ROUNDS {
             let (verdict, took) = timed(|| verify_proof(&whole).unwrap());
             assert!(matches!(verdict, Judgement::Guilty { .. }), "{verdict:?}");
             time.millis(took);
         }
+        tell(size.row("it with the two texts that are signed", "bytes"));
         tell(time.row("judging it, its two signatures too", "ms"));
     }
 }

@@ -242,6 +242,25 @@ async fn finished_work_is_kept_until_it_is_handed_over() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn where_the_terms_cut_by_files_all_that_was_made_is_handed_over_as_a_folder() {
+    let dir = tempfile::tempdir().unwrap();
+    let job = JobView { by_files: true, ..job(11, 1, 60, Role::Worker, Phase::Working) };
+    let stage = Stage::new(sees(vec![], vec![job]), move |_, command| {
+        let Command::Deliver { job, file, .. } = command else { panic!("{command:?}") };
+        assert_eq!(std::fs::read_to_string(file.join("a")).unwrap(), "A\n");
+        assert_eq!(std::fs::read_to_string(file.join("b/c")).unwrap(), "C\n");
+        Ok(Receipt { log: *job, facts: 5 })
+    });
+    let command = "mkdir out/b; echo A > out/a; echo C > out/b/c";
+    let policy = policy(None, Some(Working { tries: 1, ..working(command) }));
+    let running = ran(&stage, policy, options(&dir.path().join("home")));
+    tokio::select! {
+        (ran, _) = running => panic!("{ran:?}"),
+        () = until("it is handed over", || stage.count(|_| true) == 1) => {}
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_happens_last_is_told_before_the_end() {
     let dir = tempfile::tempdir().unwrap();
     let list = dir.path().join("list");
