@@ -7,6 +7,7 @@ mod budget;
 mod cases;
 mod changed;
 mod hear;
+mod keep;
 mod listen;
 mod listings;
 mod outbox;
@@ -118,9 +119,16 @@ pub struct Core<S> {
     me: Me,
     jobs: BTreeMap<BidId, Job>,
     posts: BTreeMap<EventId, Post>,
-    /// Jobs that may still do something: all that is looked at again and again. What is over stays a job,
-    /// and costs nothing.
-    live: BTreeSet<BidId>,
+    /// What all of them add up to: what is over stays a job, and costs nothing.
+    sums: sums::Sums,
+    /// Jobs to which a block may mean something.
+    watchers: BTreeSet<BidId>,
+    /// Bids of ours that hold a gig of somebody else's, by its `d`.
+    holding: BTreeMap<String, BTreeSet<BidId>>,
+    /// Jobs whose other side is listened to, and gigs of ours that somebody may still write to, as long as it is
+    /// not too late: of all others relays are asked nothing.
+    voices: BTreeSet<BidId>,
+    inboxes: BTreeSet<EventId>,
     /// The last jobs that ended and bids that were declined, and when: whose other side is still listened to.
     ended: BTreeSet<(Time, BidId)>,
     /// Every session key that a worker ever bid with.
@@ -196,7 +204,11 @@ impl<S: Store> Core<S> {
             me,
             jobs: BTreeMap::new(),
             posts: BTreeMap::new(),
-            live: BTreeSet::new(),
+            sums: sums::Sums::default(),
+            watchers: BTreeSet::new(),
+            holding: BTreeMap::new(),
+            voices: BTreeSet::new(),
+            inboxes: BTreeSet::new(),
             ended: BTreeSet::new(),
             sessions: BTreeSet::new(),
             by_hash: BTreeMap::new(),
@@ -275,78 +287,6 @@ impl<S: Store> Core<S> {
         std::mem::take(&mut self.notices)
     }
 
-    fn keep(&mut self, job: Job) {
-        let id = job.id;
-        if let Some(attempt) = &job.attempt {
-            for hash in &attempt.hashes {
-                self.by_hash.insert(*hash, id);
-            }
-        }
-        if let Some(escrow) = &job.escrow {
-            self.by_hash.insert(escrow.lock.hash, id);
-        }
-        for hash in &job.former {
-            self.by_hash.entry(*hash).or_insert(id);
-        }
-        if let Some((nonce, peer, j)) = job.channel()
-            && self.author_of(&Ear::Peer(id)).is_none()
-        {
-            let author = self.scribe.channel_author(&Channel { nonce, peer, job: j });
-            self.listen(Ear::Peer(id), author);
-        }
-        if let Some((nonce, peer, case)) = job.judge_channel() {
-            let channel = Channel { nonce, peer, job: JobId(case.0) };
-            let known = |of: &Job| of.judge_channel() == Some((nonce, peer, case));
-            if !self.jobs.get(&id).is_some_and(known) {
-                self.listen(Ear::Judge(id), self.scribe.channel_author(&channel));
-            }
-        }
-        if let (Role::Worker, Some(nonce)) = (job.role, job.nonce) {
-            self.by_key.insert(job.worker.session, WrapKeyOf::Job(id, nonce));
-        }
-        if let (Role::Requester, Some(nonce), Some(_)) = (job.role, job.nonce, job.judge()) {
-            // The judge's first word comes to our session key.
-            self.by_key.insert(self.scribe.session(&nonce), WrapKeyOf::Job(id, nonce));
-        }
-        if job.role == Role::Requester && !self.jobs.contains_key(&id) {
-            self.bids_on.entry(job.gig.d.clone()).or_default().insert(id);
-        }
-        self.sessions.insert(job.worker.session);
-        let wake = job.wake_at();
-        let rests = job.phase.is_over() && job.payments().is_empty() && !job.watches_height();
-        match rests && wake.is_none() {
-            true => self.live.remove(&id),
-            false => self.live.insert(id),
-        };
-        self.wakes(id, wake);
-        if job.phase.is_over() || job.phase == Phase::Declined {
-            self.ends(&job);
-        }
-        self.changed.logs.insert(id);
-        self.jobs.insert(id, job);
-    }
-
-    /// A job is over, or our bid was declined: whom we listen to may be others from now on.
-    fn ends(&mut self, job: &Job) {
-        if let Some(old) = self.jobs.get(&job.id) {
-            self.ended.remove(&(old.since, old.id));
-        }
-        if job.awarded_at.is_some() || job.phase == Phase::Declined {
-            self.ended.insert((job.since, job.id));
-        }
-        if self.ended.len() > MOST_ENDED
-            && let Some((_, oldest)) = self.ended.pop_first()
-        {
-            self.changed.logs.insert(oldest);
-        }
-        self.changed.logs.extend(self.post_of(&job.gig).filter(|_| job.role == Role::Requester));
-    }
-
-    /// Jobs that may still do something.
-    fn live(&self) -> impl Iterator<Item = &Job> {
-        self.live.iter().filter_map(|id| self.jobs.get(id))
-    }
-
     fn author_of(&self, ear: &Ear) -> Option<Pubkey> {
         self.ears.get(ear).copied()
     }
@@ -400,7 +340,9 @@ impl<S: Store> Core<S> {
             false => self.automated.remove(&post.id),
         };
         self.changed.logs.insert(post.id);
-        self.posts.insert(post.id, post);
+        let id = post.id;
+        self.posts.insert(id, post);
+        self.note_inbox(&id);
     }
 
     fn slots_left(&self, gig: &Gig) -> u32 {

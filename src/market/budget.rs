@@ -252,6 +252,13 @@ impl Charge {
     }
 }
 
+impl Job {
+    /// What automation still promises for it.
+    pub fn promised(&self) -> Msat {
+        open(self, self.charge.most)
+    }
+}
+
 /// What a job still counts as a promise.
 fn open(job: &Job, most: Msat) -> Msat {
     if job.phase.is_over() && job.payments().is_empty() {
@@ -283,7 +290,7 @@ impl Spent {
     ) -> Self {
         let mut spent = Self::default();
         for job in jobs.filter(|job| job.charge.by.is_some() && Some(&job.id) != except) {
-            spent.add(job, open(job, job.charge.most), person, now);
+            spent.add(job, job.promised(), person, now);
         }
         spent
     }

@@ -38,6 +38,8 @@ pub(super) struct Peer {
     /// The jobs as they were when the machine went down, if that was at a whole commit.
     pub(super) before: Option<(BTreeMap<BidId, Job>, BTreeMap<EventId, Post>)>,
     pub(super) core: Option<Core<Brittle>>,
+    /// What was added up job by job was not what all jobs add up to.
+    odd: bool,
     lanes: BTreeMap<LaneKey, VecDeque<(EffectRow, Effect)>>,
     busy: BTreeMap<u64, (EffectRow, Effect)>,
     pub(super) told: BTreeMap<u64, Result<Done, Fault>>,
@@ -89,6 +91,7 @@ impl Peer {
             epoch: 0,
             before: None,
             core: None,
+            odd: false,
             lanes: BTreeMap::new(),
             busy: BTreeMap::new(),
             told: BTreeMap::new(),
@@ -104,6 +107,9 @@ impl Peer {
 
     /// Folds the store and asks the node what the runner asks it at start.
     pub(super) fn start(&mut self) -> Result<(), Broken> {
+        if self.odd {
+            return Err("the sums were not those of the jobs".into());
+        }
         self.fuse.renew();
         self.epoch += 1;
         let db = self.ram.open().map_err(|e| e.to_string())?;
@@ -152,6 +158,7 @@ impl Peer {
     /// What a crash leaves: the store. `whole` if memory and store agree.
     pub(super) fn stop(&mut self) {
         let Some(core) = self.core.take() else { return };
+        self.odd |= !core.adds_up();
         let torn = self.fuse.blown() == Some(true);
         self.before = (!torn).then(|| (core.jobs().clone(), core.posts().clone()));
         drop(core.into_store());

@@ -297,6 +297,14 @@ impl Watch {
             at_risk = at_risk.checked_add(job.terms().price.saturating_sub(paid)).unwrap();
         }
         assert!(at_risk <= self.limits.at_risk, "{at_risk} at risk");
+        // What is kept added up is what adding up all jobs gives, whoever asks and whichever is left out.
+        let (core, person) = (pair.core(Requester), pair.core(Worker).identity());
+        for except in core.jobs().keys().map(Some).chain([None]) {
+            for who in [Some(&person), Some(&core.identity()), None] {
+                let all = Spent::of(core.jobs().values(), except, who, pair.now());
+                assert_eq!(core.spent(except, who), all);
+            }
+        }
     }
 }
 

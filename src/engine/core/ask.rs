@@ -181,7 +181,7 @@ impl<S: Store> Core<S> {
             me: self.scribe.identity(),
             network: self.me.network,
             now,
-            open: self.live().any(|job| holds_gig(job, &gig)),
+            open: self.holds(&gig),
             least_first: self.me.least_first,
             receivable: self.me.receivable,
             expected: self.expected(),

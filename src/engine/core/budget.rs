@@ -4,8 +4,7 @@
 use super::*;
 use crate::engine::BudgetView;
 use crate::market::{
-    Actor, Charge, LONGEST_HALT, LONGEST_KEY, Pinned, Quality, SWITCH_LOG, Spent, Switch,
-    allow_checks,
+    Actor, Charge, LONGEST_HALT, LONGEST_KEY, Pinned, Quality, SWITCH_LOG, Switch, allow_checks,
 };
 use crate::verify::Check;
 
@@ -62,7 +61,7 @@ impl<S: Store> Core<S> {
             let parts = job.agreed().parts().map(|part| kinds(&part.quality, &pinned));
             allow_checks(&self.leash.budget, &parts.collect::<Vec<_>>())?;
         }
-        let spent = || Spent::of(self.jobs.values(), Some(&job.id), Some(&job.peer()), now);
+        let spent = || self.spent(Some(&job.id), Some(&job.peer()));
         match crate::market::allow(job, &by, ask, &self.leash.budget, spent, now) {
             Ok(fact) => {
                 decided.facts.insert(0, fact);
@@ -155,15 +154,14 @@ impl<S: Store> Core<S> {
 
     /// The budget, and what is spent of it.
     pub fn budget(&self) -> BudgetView {
-        let spent = Spent::of(self.jobs.values(), None, None, self.clock.now());
-        let waits = |job: &&Job| job.charge.asked.is_some() && !job.phase.is_over();
+        let spent = self.spent(None, None);
         BudgetView {
             budget: self.leash.budget.clone(),
             at_risk: spent.at_risk,
             hour: spent.hour,
             day: spent.day,
             halted: self.halted().cloned(),
-            waiting: self.live().filter(waits).map(|job| job.id).collect(),
+            waiting: self.sums.asked().copied().collect(),
         }
     }
 

@@ -297,9 +297,7 @@ impl<S: Store> Core<S> {
     /// The node knows a new block: held payments are watched by height, not by the clock.
     pub fn height(&mut self, height: u32) -> Result<(), Fault> {
         self.height = height;
-        let held = |job: &&Job| job.watches_height();
-        let ids: Vec<BidId> = self.live().filter(held).map(|job| job.id).collect();
-        for id in ids {
+        for id in self.watchers.clone() {
             let input = Input::Height(height);
             if let Err(Trouble::Failed(fault)) = self.advance(&id, &input, None, Vec::new()) {
                 return Err(fault);
@@ -311,9 +309,9 @@ impl<S: Store> Core<S> {
     /// Everything whose time has come.
     pub fn tick(&mut self) -> Result<(), Fault> {
         let now = self.clock.now();
-        let due = |job: &&Job| job.wake_at().is_some_and(|at| at <= now);
-        let ids: Vec<BidId> = self.live().filter(due).map(|job| job.id).collect();
-        for id in ids {
+        let due = self.wakes_by_time.iter().take_while(|(at, _)| *at <= now);
+        let due: BTreeSet<EventId> = due.map(|(_, log)| *log).collect();
+        for id in due.into_iter().filter(|log| self.jobs.contains_key(log)).collect::<Vec<_>>() {
             if let Err(Trouble::Failed(fault)) = self.advance(&id, &Input::Tick, None, Vec::new()) {
                 return Err(fault);
             }

@@ -14,7 +14,7 @@ impl<S: Store> Core<S> {
             since,
             reader: None,
         }];
-        for post in self.posts.values() {
+        for post in self.inboxes.iter().filter_map(|id| self.posts.get(id)) {
             self.post_wants(post, now, &mut all);
         }
         // Asking tells a relay whom we ask about: only whom somebody looks at, and while it does.
@@ -26,7 +26,7 @@ impl<S: Store> Core<S> {
             let want = Want::Follows(self.scribe.identity());
             all.push(Subscription { want, relays: Vec::new(), since: Time(0), reader: None });
         }
-        for job in self.jobs.values() {
+        for job in self.voices.iter().filter_map(|id| self.jobs.get(id)) {
             self.job_wants(job, now, &mut all);
         }
         self.case_subscriptions(&mut all);
@@ -48,15 +48,38 @@ impl<S: Store> Core<S> {
         all
     }
 
-    fn post_wants(&self, post: &Post, now: Time, all: &mut Vec<Subscription>) {
-        let Some(gig) = post.gig() else { return };
-        // Whose slots are all taken hears no bid, and nobody's word once the work is done; should a slot come
-        // free, everything since is read. Bids on what was closed may still be awarded, or withdrawn.
+    /// Notes whether a job has somebody to listen to, but for the time: see [`Core::job_wants`].
+    pub(super) fn note_voice(&mut self, job: &Job) {
+        let open = !job.phase.is_over()
+            && (job.awarded_at.is_some()
+                || job.role == Role::Worker && job.phase != Phase::Declined);
+        match open || self.ended.contains(&(job.since, job.id)) {
+            true => self.voices.insert(job.id),
+            false => self.voices.remove(&job.id),
+        };
+    }
+
+    /// Notes whether somebody may write to a gig of ours, but for the time: see [`Core::post_wants`].
+    pub(super) fn note_inbox(&mut self, id: &EventId) {
+        let gig = self.posts.get(id).and_then(Post::gig);
+        match gig.is_some_and(|gig| self.is_heard(gig)) {
+            true => self.inboxes.insert(*id),
+            false => self.inboxes.remove(id),
+        };
+    }
+
+    /// Whose slots are all taken hears no bid, and nobody's word once the work is done; should a slot come free,
+    /// everything since is read. Bids on what was closed may still be awarded, or withdrawn.
+    fn is_heard(&self, gig: &Gig) -> bool {
         let alive =
             |job: &Job| !job.phase.is_over() && (gig.status == Status::Closed || job.job.is_some());
-        let heard = gig.status == Status::Open || self.bids_on(gig).any(alive);
+        gig.status == Status::Open || self.bids_on(gig).any(alive)
+    }
+
+    fn post_wants(&self, post: &Post, now: Time, all: &mut Vec<Subscription>) {
+        let Some(gig) = post.gig() else { return };
         // A little longer than it takes bids: a withdrawal may come late.
-        if heard && now < gig.expires_at.after(Span::DAY) {
+        if self.is_heard(gig) && now < gig.expires_at.after(Span::DAY) {
             all.push(Subscription {
                 want: Want::Wraps(gig.offer.inbox.key),
                 relays: gig.offer.inbox.relays.clone(),

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::engine::{MOST_MUTED, MuteView, PersonView};
-use crate::market::{Exposure, Limits, Past, Standing, Testimony, standing};
+use crate::market::{Limits, Standing, Testimony, standing};
 
 /// How long relays are asked about somebody whom a person looks at.
 const LOOKS: Span = Span::MINUTE.times(10);
@@ -89,21 +89,10 @@ impl<S: Store> Core<S> {
 
     /// What this person's record is worth to us.
     pub fn standing(&self, who: &Pubkey) -> Result<Standing, Fault> {
-        let mut own: BTreeMap<Pubkey, Past> = BTreeMap::new();
-        for job in self.jobs.values().filter(|job| job.job.is_some()) {
-            let past = own.entry(job.peer()).or_default();
-            past.caught += caught(job);
-            if job.phase == Phase::Settled {
-                let fresh = past.settled == 0;
-                past.first = if fresh { job.since } else { past.first.min(job.since) };
-                past.last = past.last.max(job.since);
-                past.settled += 1;
-                past.sats = past.sats.saturating_add(job.worth().whole_sats());
-            }
-        }
+        let own = |who: &Pubkey| self.past(who);
         let said = self.store.testimonies(who)?;
         let now = self.clock.now();
-        Ok(standing(who, &self.identity(), &own, &self.follows, &said, now))
+        Ok(standing(who, &self.identity(), own, &self.follows, &said, now))
     }
 
     /// How much of ours this person may hold.
@@ -111,16 +100,9 @@ impl<S: Store> Core<S> {
         Ok(self.me.policy.limits(&self.standing(who)?))
     }
 
-    /// What this person holds of ours by what is open with it.
-    pub(super) fn open_with(&self, who: &Pubkey) -> Exposure {
-        Exposure::of(self.live().filter(|job| job.peer() == *who))
-    }
-
-    /// Whether something is proven against this person: its standing without the points, which would be read of
-    /// everybody's jobs for each bill.
+    /// Whether something is proven against this person: its standing without the points.
     pub(super) fn is_proven(&self, who: &Pubkey) -> Result<bool, Fault> {
-        let by_us = |job: &Job| job.job.is_some() && job.peer() == *who && caught(job) > 0;
-        if self.jobs.values().any(by_us) {
+        if self.past(who).is_some_and(|past| past.caught > 0) {
             return Ok(true);
         }
         let against =
@@ -143,11 +125,6 @@ impl<S: Store> Core<S> {
         let Some(who) = testimony.about().first().copied() else { return Ok(true) };
         Ok(self.store.testimonies(&who)?.iter().any(|known| known.name() == name))
     }
-}
-
-/// How often they were caught in this job.
-fn caught(job: &Job) -> u32 {
-    u32::from(job.caught()) + u32::from(job.exposed.is_some())
 }
 
 fn capital(text: &str) -> String {

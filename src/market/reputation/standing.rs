@@ -115,13 +115,13 @@ fn weight(past: Option<&Past>, followed: bool) -> u64 {
 pub fn standing(
     who: &Pubkey,
     me: &Pubkey,
-    own: &BTreeMap<Pubkey, Past>,
+    own: impl Fn(&Pubkey) -> Option<Past>,
     follows: &BTreeSet<Pubkey>,
     said: &[Testimony],
     now: Time,
 ) -> Standing {
     let mut of = Standing::default();
-    let past = own.get(who).copied().unwrap_or_default();
+    let past = own(who).unwrap_or_default();
     let mut milli = 0;
     let mut add = |points: u64, why: String, reasons: &mut Vec<Points>| {
         milli += points;
@@ -155,7 +155,7 @@ pub fn standing(
     of.counterparties = u32::try_from(by.len()).unwrap_or(u32::MAX);
     let mut others = 0;
     for (other, (sats, first, last)) in by {
-        let weight = weight(own.get(&other), follows.contains(&other));
+        let weight = weight(own(&other).as_ref(), follows.contains(&other));
         if weight == 0 {
             continue;
         }
@@ -239,9 +239,10 @@ mod tests {
     const FRIEND: u16 = 2;
 
     fn score(own: &[(u16, Past)], follows: &[u16], said: &[Testimony]) -> Standing {
-        let own = own.iter().map(|(n, past)| (key(*n), *past)).collect();
+        let own: BTreeMap<_, _> = own.iter().map(|(n, past)| (key(*n), *past)).collect();
+        let own = |who: &Pubkey| own.get(who).copied();
         let follows = follows.iter().map(|n| key(*n)).collect();
-        standing(&key(WHO), &key(ME), &own, &follows, said, NOW)
+        standing(&key(WHO), &key(ME), own, &follows, said, NOW)
     }
 
     #[test]
