@@ -7,7 +7,9 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::engine::{CaseView, EscrowView, MilestoneView, NodeStatus, PendingRow, RelayHealth};
+use crate::engine::{
+    CaseView, EscrowView, MilestoneView, NodeStatus, PendingRow, Posts, RelayHealth, Shelf,
+};
 use crate::market::{
     Actor, Attempt, BidId, CaseId, CheckVerdict, Checked, Digest, EventId, Gig, Job, JobId,
     JudgeTerms, Mode, Msat, Network, Phase, Post, Pubkey, Refusal, Role, Side, Status, Time, Verb,
@@ -34,12 +36,12 @@ pub struct Snapshot {
     /// Each relay.
     pub relays: Vec<RelayHealth>,
     /// Each job.
-    pub jobs: BTreeMap<BidId, Arc<JobView>>,
+    pub jobs: Shelf<JobView>,
     /// Each case that we judge.
     #[serde(default)]
     pub cases: BTreeMap<CaseId, Arc<CaseView>>,
     /// Each gig of ours.
-    pub posts: Vec<Arc<PostView>>,
+    pub posts: Posts,
     /// Effects that wait.
     pub waiting: u64,
     /// Effects that were given up.

@@ -3,18 +3,20 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use crate::engine::{CaseView, Core, JobView, MOST_PENDING, PendingView, PostView, Store};
+use crate::engine::{
+    CaseView, Core, JobView, MOST_PENDING, PendingView, PostView, Posts, Shelf, Store,
+};
 use crate::market::{BidId, CaseId, EventId, Role, Time, legal_until};
 
 /// Every view there is, as of the last time that its log changed.
 #[derive(Debug, Clone, Default)]
 pub struct Views {
     /// Jobs, either role; without those of people who are hidden.
-    pub jobs: BTreeMap<BidId, Arc<JobView>>,
+    pub jobs: Shelf<JobView>,
     /// Cases before us.
     pub cases: BTreeMap<CaseId, Arc<CaseView>>,
     /// Gigs of ours.
-    pub posts: BTreeMap<EventId, Arc<PostView>>,
+    pub posts: Posts,
     /// When time alone changes what can be done in a job.
     turns: BTreeSet<(Time, BidId)>,
 }
@@ -70,7 +72,7 @@ impl Views {
             let bids = post.gig().into_iter().flat_map(|gig| core.bids_on(gig));
             if let Some(view) = PostView::of(post, bids.filter(|job| !core.hides(job))) {
                 let view = PostView { pending: pending(&id), ..view };
-                self.posts.insert(id, Arc::new(view));
+                self.posts.insert(Arc::new(view));
             }
         }
     }

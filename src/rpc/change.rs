@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::engine::{CaseView, JobView, NodeStatus, PostView, RelayHealth, Snapshot};
+use crate::engine::{
+    CaseView, JobView, NodeStatus, PostView, RelayHealth, Shelf, Snapshot, differences,
+};
 use crate::market::{BidId, CaseId, EventId, Msat, Pubkey, Time};
 
 /// Jobs and gigs in one line. One view is at most some 100 KiB of JSON, so a line stays far below
@@ -41,6 +43,18 @@ pub(super) struct Change {
     pub(super) more: bool,
 }
 
+/// The same of a shelf, at the price of what has changed.
+fn moved<V: PartialEq>(old: &Shelf<V>, new: &Shelf<V>) -> (Vec<Arc<V>>, Vec<EventId>) {
+    let (mut others, mut gone) = (Vec::new(), Vec::new());
+    for (id, _, is) in differences(old, new) {
+        match is {
+            Some(is) => others.push(is.clone()),
+            None => gone.push(id),
+        }
+    }
+    (others, gone)
+}
+
 /// What is new in a map or other than it was, and what is no more.
 fn changed<K: Ord + Copy, V: PartialEq>(
     old: &BTreeMap<K, Arc<V>>,
@@ -68,11 +82,9 @@ pub(super) fn between(old: &Snapshot, new: &Snapshot) -> Vec<Change> {
         waiting,
         parked,
     } = new;
-    let (jobs, jobs_gone) = changed(&old.jobs, jobs);
+    let (jobs, jobs_gone) = moved(&old.jobs, jobs);
     let (cases, cases_gone) = changed(&old.cases, cases);
-
-    let by_id = |posts: &[Arc<PostView>]| posts.iter().map(|p| (p.id, p.clone())).collect();
-    let (posts, posts_gone) = changed(&by_id(&old.posts), &by_id(posts));
+    let (posts, posts_gone) = moved(old.posts.shelf(), posts.shelf());
 
     let lines =
         [jobs.len().div_ceil(VIEWS), posts.len().div_ceil(VIEWS), cases.len().div_ceil(CASES)];
@@ -114,13 +126,11 @@ impl Change {
     pub(super) fn apply(self, to: &mut Snapshot) {
         to.jobs.extend(self.jobs.into_iter().map(|job| (job.id, job)));
         to.cases.extend(self.cases.into_iter().map(|case| (case.id, case)));
-        if !self.posts.is_empty() || !self.posts_gone.is_empty() {
-            let all = std::mem::take(&mut to.posts);
-            let mut all: BTreeMap<EventId, Arc<PostView>> =
-                all.into_iter().map(|p| (p.id, p)).collect();
-            all.extend(self.posts.into_iter().map(|post| (post.id, post)));
-            all.retain(|id, _| !self.posts_gone.contains(id));
-            to.posts = all.into_values().collect();
+        for post in self.posts {
+            to.posts.insert(post);
+        }
+        for id in &self.posts_gone {
+            to.posts.remove(id);
         }
         if self.more {
             return;

@@ -1,6 +1,5 @@
 //! What a bot sees and asks, by hand: gigs, jobs, a budget, and an engine that answers what it is told to.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -205,7 +204,7 @@ pub(crate) fn sees(posts: Vec<PostView>, jobs: Vec<JobView>) -> Snapshot {
             least_first: Some(sats(1)),
             trouble: None,
         }),
-        jobs: jobs.into_iter().map(|job| (job.id, Arc::new(job))).collect::<BTreeMap<_, _>>(),
+        jobs: jobs.into_iter().map(|job| (job.id, Arc::new(job))).collect(),
         posts: posts.into_iter().map(Arc::new).collect(),
         ..Snapshot::default()
     }

@@ -57,7 +57,9 @@ fn hostile(title: &str) -> (earnest::engine::Snapshot, Vec<GigView>) {
         .clean(Limit::BLOCK);
     one.tags = vec![clean(Limit::NAME)];
     one.inputs = vec![(clean(Limit::TITLE), 1)];
-    Arc::make_mut(&mut snapshot.posts[0]).gig = one.clone();
+    let mut post = snapshot.posts.iter().next().unwrap().clone();
+    Arc::make_mut(&mut post).gig = one.clone();
+    snapshot.posts.insert(post);
     (snapshot, vec![one])
 }
 

@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use earnest::engine::{
     Balances, ChannelInfo, Command, DeliveryView, Direction, FactView, GigView, JobView, LedgerRow,
-    MaterialView, Movement, NodeStatus, Notice, Offered, PostView, RelayHealth, Severity, Snapshot,
-    WalletAnswer, WalletCommand,
+    MaterialView, Movement, NodeStatus, Notice, Offered, PostView, Posts, RelayHealth, Severity,
+    Snapshot, WalletAnswer, WalletCommand,
 };
 use earnest::market::{
     Digest, EventId, JobId, Mode, Money, Msat, Network, NodeId, PaymentHash, Phase, Pubkey,
@@ -399,9 +399,9 @@ pub(crate) fn market() -> Snapshot {
         reserved: sats(21_000),
         halted: None,
         relays: vec![relay("wss://relay.one", true), relay("wss://relay.two", false)],
-        jobs: jobs.into_iter().map(|job| (job.id, Arc::new(job))).collect::<BTreeMap<_, _>>(),
+        jobs: jobs.into_iter().map(|job| (job.id, Arc::new(job))).collect(),
         cases: BTreeMap::new(),
-        posts: vec![Arc::new(PostView {
+        posts: [Arc::new(PostView {
             id: EventId([31; 32]),
             gig: gig(31, "Find the bug in this parser", 150_000),
             bids: 1,
@@ -410,7 +410,9 @@ pub(crate) fn market() -> Snapshot {
             key: None,
             pending: Vec::new(),
             facts: 1,
-        })],
+        })]
+        .into_iter()
+        .collect(),
         waiting: 0,
         parked: 0,
     }
@@ -420,7 +422,7 @@ pub(crate) fn market() -> Snapshot {
 pub(crate) fn nothing() -> Snapshot {
     let mut snapshot = market();
     snapshot.jobs.clear();
-    snapshot.posts.clear();
+    snapshot.posts = Posts::default();
     snapshot.reserved = Msat::ZERO;
     if let Some(node) = &mut snapshot.node {
         node.balances = Balances::default();

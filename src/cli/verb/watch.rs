@@ -9,7 +9,7 @@ use tokio::sync::broadcast::error::RecvError;
 use super::jobs::{otherwise, role};
 use crate::cli::session::Session;
 use crate::cli::{Exit, Failure, Out};
-use crate::engine::{FactView, Handle, JobView, Notice, Severity};
+use crate::engine::{FactView, Handle, JobView, Notice, Severity, Shelf, differences};
 use crate::market::BidId;
 
 /// Tell what happens, as it happens, until it is interrupted.
@@ -37,7 +37,7 @@ impl Watch {
     pub(crate) fn run(&self, session: &Session, out: &mut Out) -> Result<Exit, Failure> {
         let watched = session.with_jobs(out, "earnest watch", async |handle, out| {
             let (mut snapshot, mut notices) = (handle.watch(), handle.notices());
-            let mut told = BTreeMap::new();
+            let mut told = Jobs::new();
             let now = Arc::clone(&snapshot.borrow_and_update());
             jobs(&mut told, &now.jobs, true, out)?;
             let mut lines: Lines = now.jobs.iter().map(|(id, job)| (*id, job.facts)).collect();
@@ -77,29 +77,26 @@ fn ended() -> Failure {
     Failure::new(Exit::Offline, "ended", said).next("earnest run")
 }
 
-type Jobs = BTreeMap<BidId, Arc<JobView>>;
+type Jobs = Shelf<JobView>;
 
 /// Tells which jobs are other than they were told. People hear only of another phase; the first sight of
 /// all of them is for programs.
 fn jobs(told: &mut Jobs, now: &Jobs, first: bool, out: &mut Out) -> Result<(), Failure> {
-    for (id, job) in now {
-        let was = told.insert(*id, job.clone());
-        if was.as_ref() == Some(job) {
-            continue;
-        }
+    let was = std::mem::replace(told, now.clone());
+    for (id, was, job) in differences(&was, now) {
+        let Some(job) = job else { continue };
         out.record(&Event::Job { job })?;
         if !first && was.is_none_or(|was| was.phase != job.phase) {
             let left = otherwise(job, crate::app::now()).map(|o| format!("; {o}"));
             out.line(&format!(
                 "{}  {} as {}{}",
-                job.id.short(),
+                id.short(),
                 job.phase.word(),
                 role(job.role),
                 left.unwrap_or_default()
             ))?;
         }
     }
-    told.retain(|id, _| now.contains_key(id));
     Ok(())
 }
 

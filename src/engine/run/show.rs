@@ -40,7 +40,7 @@ impl<S: Store + 'static> Runner<S> {
             relays: self.health.clone(),
             jobs: self.views.jobs.clone(),
             cases: self.views.cases.clone(),
-            posts: self.views.posts.values().cloned().collect(),
+            posts: self.views.posts.clone(),
             waiting,
             parked,
         };
