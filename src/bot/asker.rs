@@ -1,6 +1,7 @@
 //! As a requester: what to do next, from what the engine shows and the queue says. Decides nothing twice
 //! and keeps no book of its own: which item a gig is for stands in the gig's key.
 
+mod book;
 mod choose;
 mod purse;
 mod standing;
@@ -17,6 +18,7 @@ use crate::market::{
     Wish,
 };
 
+use book::Book;
 use choose::Bids;
 pub use purse::Short;
 use purse::{Lack, Purse, dearest, spent};
@@ -127,6 +129,12 @@ pub struct Asker {
     verified: BTreeMap<(BidId, u32), Verdict>,
     /// Jobs of people against whom something was proven meanwhile.
     convicted: BTreeSet<BidId>,
+    book: Book,
+    /// Items that have a gig, and those that have none, as far as they are not over; how many of the queue are
+    /// in one of the two.
+    playing: BTreeSet<usize>,
+    untouched: BTreeSet<usize>,
+    placed: usize,
 }
 
 impl Asker {
@@ -141,7 +149,38 @@ impl Asker {
             first_bid: BTreeMap::new(),
             verified: BTreeMap::new(),
             convicted: BTreeSet::new(),
+            book: Book::default(),
+            playing: BTreeSet::new(),
+            untouched: BTreeSet::new(),
+            placed: 0,
         }
+    }
+
+    /// Takes in what is shown now.
+    pub(super) fn look(&mut self, snapshot: &Snapshot) {
+        let changed = self.book.look(&self.me, snapshot);
+        let changed = changed.iter().filter_map(|id| Some(self.queue.find(id)?.0));
+        let fresh = self.placed..self.queue.items().len();
+        for n in changed.chain(fresh).collect::<Vec<_>>() {
+            self.place(n);
+        }
+        self.placed = self.queue.items().len();
+    }
+
+    fn place(&mut self, n: usize) {
+        self.playing.remove(&n);
+        self.untouched.remove(&n);
+        if let Some(item) = self.queue.items().get(n).filter(|_| !self.is_over(n)) {
+            match self.book.has_gig(&item.id) {
+                true => self.playing.insert(n),
+                false => self.untouched.insert(n),
+            };
+        }
+    }
+
+    /// Jobs of this bot in which somebody was caught, and their price.
+    pub(super) fn caught(&self) -> &BTreeMap<BidId, Msat> {
+        &self.book.caught
     }
 
     /// How it acts.
@@ -152,12 +191,14 @@ impl Asker {
     /// The result of this item is where it belongs.
     pub fn finish(&mut self, item: usize) {
         self.finished.insert(item);
+        self.place(item);
     }
 
     /// Nothing comes of this item, and its place is another's.
     pub fn give_up(&mut self, item: usize, why: &str) {
         if !self.finished.contains(&item) {
             self.given_up.entry(item).or_insert_with(|| why.to_owned());
+            self.place(item);
         }
     }
 
@@ -212,7 +253,27 @@ impl Asker {
         now: Time,
         at: Instant,
     ) -> Vec<Intent> {
-        let standing = Standing::of(self, snapshot, &budget.budget, now);
+        self.look(snapshot);
+        let book = std::mem::take(&mut self.book);
+        let out = self.think(&book, snapshot, budget, now, at);
+        self.book = book;
+        for intent in out.iter().filter(|intent| intent.deed == Deed::GiveUp) {
+            if let Some(item) = intent.item {
+                self.give_up(item, &intent.why);
+            }
+        }
+        out
+    }
+
+    fn think(
+        &mut self,
+        book: &Book,
+        snapshot: &Snapshot,
+        budget: &BudgetView,
+        now: Time,
+        at: Instant,
+    ) -> Vec<Intent> {
+        let standing = Standing::of(self, book, &budget.budget, now);
         let mut purse = Purse::of(snapshot, budget, self.policy.total, &standing);
         let mut out = Vec::new();
         // What there is too little of, each once: it is told, not done.
@@ -236,12 +297,10 @@ impl Asker {
         let waits = snapshot.halted.is_some();
         let most = usize::try_from(self.policy.at_once).unwrap_or(usize::MAX);
         let mut too_dear = Vec::new();
-        for (n, item) in self.queue.items().iter().enumerate() {
+        let items = self.queue.items();
+        for (n, item) in self.untouched.iter().filter_map(|n| Some((*n, items.get(*n)?))) {
             if in_flight >= most || waits {
                 break;
-            }
-            if self.is_over(n) || standing.items.contains_key(&n) {
-                continue;
             }
             let price = self.price_of(item);
             if let Err(lack) = purse.offer(price) {
@@ -260,7 +319,7 @@ impl Asker {
         let why = "the policy's total is spent";
         out.extend(too_dear.into_iter().map(|n| Intent::new(Deed::GiveUp, why).for_item(n)));
         out.extend(lacks.values().map(|lack| {
-            let until = lack.until(snapshot, now);
+            let until = lack.until(book, now);
             let why = match lack.of {
                 Short::Node if snapshot.node.is_none() => {
                     "the node has not said yet what it can send"
@@ -270,18 +329,14 @@ impl Asker {
             let intent = Intent::new(Deed::Wait(lack.of, until), why);
             Intent { amount: Some(lack.cost), ..intent }
         }));
-        for intent in out.iter().filter(|intent| intent.deed == Deed::GiveUp) {
-            if let Some(item) = intent.item {
-                self.give_up(item, &intent.why);
-            }
-        }
         out
     }
 
     /// The most that what is left of the queue can cost: where each item is done once, and where each is
     /// tried as often as it may be and paid each time. Never above the policy's total.
-    pub fn most(&self, snapshot: &Snapshot, budget: &Budget, now: Time) -> (usize, Msat, Msat) {
-        let standing = Standing::of(self, snapshot, budget, now);
+    pub fn most(&mut self, snapshot: &Snapshot, budget: &Budget, now: Time) -> (usize, Msat, Msat) {
+        self.look(snapshot);
+        let standing = Standing::of(self, &self.book, budget, now);
         let modes = &self.policy.template.draft.modes;
         let (mut items, mut once, mut all) = (0, Msat::ZERO, Msat::ZERO);
         for (n, item) in self.queue.items().iter().enumerate() {

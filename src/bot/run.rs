@@ -19,7 +19,7 @@ use crate::bot::{
     Asker, Deed, Event, Feed, Hooks, Intent, Policy, Queue, Results, Scratch, Short, Tally, Worker,
 };
 use crate::engine::{Clock, Command, Handle, Snapshot};
-use crate::market::{BidId, EventId, Phase, Role};
+use crate::market::{BidId, EventId, Role};
 
 use deeds::Finished;
 
@@ -294,10 +294,9 @@ impl<'a> Bot<'a> {
 
     /// Whether this look shows all that we have done.
     fn has_seen(&mut self, now: &Snapshot, at: Instant) -> bool {
-        let posts = now.posts.iter().map(|post| (post.id, post.facts));
         let shown = |log: &EventId| {
             let job = now.jobs.get(log).map(|job| job.facts);
-            job.or_else(|| posts.clone().find(|(id, _)| id == log).map(|(_, facts)| facts))
+            job.or_else(|| now.posts.get(log).map(|post| post.facts))
         };
         self.unseen.retain(|log, (facts, since)| match shown(log) {
             Some(shown) => shown < *facts,
@@ -435,15 +434,9 @@ impl<'a> Bot<'a> {
     }
 
     fn tell_of_cheats(&mut self, now: &Snapshot) {
-        if self.asker.is_none() {
-            return;
-        }
-        let caught = now.jobs.values().filter(|job| {
-            let ours = job.by.as_ref() == Some(&self.policy.actor);
-            ours && job.phase == Phase::Cheated && job.role == Role::Requester
-        });
-        let caught: Vec<_> = caught.map(|job| (job.id, job.price)).collect();
-        for (id, price) in caught {
+        let Some(asker) = &mut self.asker else { return };
+        asker.look(now);
+        for (id, price) in asker.caught().clone() {
             let why = "the worker was caught: what it sold is not what it signed, or fails a check";
             self.once(Event::new("caught", why).log(id).amount(price));
         }

@@ -2,13 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use crate::bot::asker::may;
 use crate::bot::{Deed, Intent, Price, Working};
-use crate::engine::{GigView, JobView, Snapshot};
+use crate::engine::{GigView, JobView, Shelf, Snapshot, differences};
 use crate::market::{
     Actor, BidId, Digest, EventId, Gig, LEAST_PRICE, Msat, Phase, Role, Side, Status, Verb, Wish,
 };
@@ -23,6 +24,50 @@ pub struct Worker {
     made: BTreeMap<BidId, PathBuf>,
     /// Gigs that a bid was refused for, for good.
     refused: BTreeSet<EventId>,
+    mine: Mine,
+}
+
+/// Our jobs as a worker, as they were last looked at: a look costs what has changed.
+#[derive(Default)]
+struct Mine {
+    jobs: Shelf<JobView>,
+    /// This bot's bids and jobs that something may still be done about.
+    open: BTreeSet<BidId>,
+    /// Listings that somebody here has bid on, and how often.
+    known: BTreeMap<Digest, u32>,
+}
+
+impl Mine {
+    fn look(&mut self, me: &Actor, snapshot: &Snapshot) {
+        let old = std::mem::replace(&mut self.jobs, snapshot.jobs.clone());
+        for (id, was, is) in differences(&old, &snapshot.jobs) {
+            let worked = |job: &&Arc<JobView>| job.role == Role::Worker;
+            if let Some(was) = was.filter(worked)
+                && let Some(many) = self.known.get_mut(&was.listing)
+            {
+                *many = many.saturating_sub(1);
+                if *many == 0 {
+                    self.known.remove(&was.listing);
+                }
+            }
+            let is = is.filter(worked);
+            if let Some(is) = is {
+                *self.known.entry(is.listing).or_default() += 1;
+            }
+            let open = |job: &Arc<JobView>| {
+                let may_go_on = !job.phase.is_over() && job.phase != Phase::Declined;
+                may_go_on && job.by.as_ref() == Some(me)
+            };
+            match is.is_some_and(open) {
+                true => self.open.insert(id),
+                false => self.open.remove(&id),
+            };
+        }
+    }
+
+    fn open(&self) -> impl Iterator<Item = &JobView> {
+        self.open.iter().filter_map(|id| self.jobs.get(id)).map(|job| &**job)
+    }
 }
 
 impl Worker {
@@ -35,6 +80,7 @@ impl Worker {
             tries: BTreeMap::new(),
             made: BTreeMap::new(),
             refused: BTreeSet::new(),
+            mine: Mine::default(),
         }
     }
 
@@ -71,11 +117,6 @@ impl Worker {
         *tries
     }
 
-    fn mine<'a>(&'a self, snapshot: &'a Snapshot) -> impl Iterator<Item = &'a JobView> {
-        let jobs = snapshot.jobs.values().map(|job| &**job);
-        jobs.filter(|job| job.role == Role::Worker && job.by.as_ref() == Some(&self.me))
-    }
-
     /// What to do about jobs now. `running` are being worked on.
     pub fn jobs(
         &mut self,
@@ -88,7 +129,8 @@ impl Worker {
         let takes = |job: &JobView| job.delivery.is_none() && may(job, Verb::Deliver);
         // A job that takes no delivery any more has no use for what was made.
         self.made.retain(|id, _| snapshot.jobs.get(id).is_none_or(|job| takes(job)));
-        for job in self.mine(snapshot) {
+        self.mine.look(&self.me, snapshot);
+        for job in self.mine.open() {
             if job.phase == Phase::Bid {
                 let since = self.bids.get(&job.id).copied().unwrap_or(at);
                 seen.insert(job.id, since);
@@ -139,13 +181,15 @@ impl Worker {
             matches!(job.phase, Bid | Awarded | Funding | Working)
         };
         let most = usize::try_from(self.policy.at_once).unwrap_or(usize::MAX);
-        let mut room = most.saturating_sub(self.mine(snapshot).filter(busy).count());
-        let known: BTreeSet<Digest> = snapshot
-            .jobs
-            .values()
-            .filter(|job| job.role == Role::Worker)
-            .map(|job| job.listing)
-            .collect();
+        let mut anew = Mine::default();
+        let mine = match self.mine.jobs.ptr_eq(&snapshot.jobs) {
+            true => &self.mine,
+            false => {
+                anew.look(&self.me, snapshot);
+                &anew
+            }
+        };
+        let mut room = most.saturating_sub(mine.open().filter(busy).count());
         let Some(least) = snapshot.node.as_ref().and_then(|node| node.least_first) else {
             return out;
         };
@@ -158,7 +202,7 @@ impl Worker {
             let open = gig.status == Status::Open && gig.side == Side::Request;
             // The command is told of one piece of work: what is done in several is for people.
             let open = open && gig.offer.milestones.is_empty();
-            if ours || !open || known.contains(&listing) {
+            if ours || !open || mine.known.contains_key(&listing) {
                 continue;
             }
             if self.refused.contains(&gig.id) || waits(&gig.id) {

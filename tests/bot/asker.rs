@@ -6,6 +6,7 @@ use std::time::Duration;
 use earnest::bot::*;
 use earnest::engine::{BudgetView, JobView, Snapshot, Verdict};
 use earnest::market::*;
+use proptest::prelude::*;
 use tokio::time::Instant;
 
 use crate::scene::{NOW, asking, budget, hired, me, post, queue, sats, sees};
@@ -38,6 +39,51 @@ fn delivered(n: u8, on: u8, change: impl FnOnce(&mut JobView)) -> JobView {
     let mut job = hired(n, on, 50, Phase::Delivered);
     change(&mut job);
     job
+}
+
+proptest! {
+    #[test]
+    fn what_it_has_in_mind_is_what_it_would_find_looking_for_the_first_time(
+        changes in proptest::collection::vec((1u8..9, 1u8..7, 50u8..53, 0usize..9, any::<bool>()), 1..40),
+    ) {
+        const PHASES: [Phase; 9] = [
+            Phase::Bid,
+            Phase::Declined,
+            Phase::Working,
+            Phase::Delivered,
+            Phase::Accepted,
+            Phase::Settled,
+            Phase::Cheated,
+            Phase::Expired,
+            Phase::Paying,
+        ];
+        let policy = || Asking { tries: 2, at_once: 4, total: Some(sats(5_000)), ..asking() };
+        let mut old = asker(policy(), 6);
+        let mut seen = sees(vec![], vec![]);
+        for (n, on, peer, phase, other) in changes {
+            // The first three items, the second try of two of them, and a line that is not read again.
+            let key = ["1", "2", "3", "1#2", "2#2", "gone"][usize::from(on) - 1];
+            let mut gig = post(on, key);
+            if other {
+                gig.gig.status = Status::Reserved;
+            }
+            match (n, other) {
+                (8, true) => seen.posts.remove(&gig.id),
+                _ => seen.posts.insert(gig.into()),
+            }
+            let job = hired(n + 100, on, peer, PHASES[phase]);
+            match (phase, other) {
+                (7, true) => drop(seen.jobs.remove(&job.id)),
+                _ => drop(seen.jobs.insert(job.id, job.into())),
+            }
+            let mut fresh = asker(policy(), 6);
+            (0..6).filter(|item| old.is_over(*item)).for_each(|item| fresh.give_up(item, "it is over"));
+            prop_assert_eq!(does(&mut old, &seen, &free()), does(&mut fresh, &seen, &free()));
+            if other && phase == 5 {
+                old.finish(usize::from(on) % 3);
+            }
+        }
+    }
 }
 
 #[test]

@@ -38,7 +38,7 @@ impl Asker {
         let mut open: Vec<&JobView> = Vec::new();
         for bid in &stand.bids {
             let no = match () {
-                () if standing.cheats.contains(&bid.peer) => {
+                () if standing.book.cheats.contains_key(&bid.peer) => {
                     Some("You sealed something for us that was not what you signed.")
                 }
                 () if bid.price > price => Some("That is more than this pays."),
@@ -61,12 +61,12 @@ impl Asker {
         let since = *self.first_bid.entry(item).or_insert(at);
         // Whoever has done nothing for us yet gets one job: all that a stranger can take before it is caught.
         let free = |bid: &&&JobView| {
-            let known = standing.did.contains_key(&bid.peer);
+            let known = standing.book.did.contains_key(&bid.peer);
             let most = if known { self.policy.per_worker } else { 1 };
             busy.get(&bid.peer).copied().unwrap_or(0) < most
         };
         let best = open.iter().filter(free).min_by_key(|bid| {
-            let did = standing.did.get(&bid.peer).copied().unwrap_or(0);
+            let did = standing.book.did.get(&bid.peer).copied().unwrap_or(0);
             let rank = match self.policy.choose {
                 Choose::First => (0, Msat::ZERO),
                 Choose::Cheapest => (0, bid.price),

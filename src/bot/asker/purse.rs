@@ -2,9 +2,10 @@
 //! total.
 
 use super::add;
+use super::book::Book;
 use super::standing::Standing;
 use crate::engine::{BudgetView, JobView, Snapshot};
-use crate::market::{Budget, LEAST_PRICE, MOST_TRANCHES, Mode, Msat, Phase, Role, Span, Time};
+use crate::market::{Budget, LEAST_PRICE, MOST_TRANCHES, Mode, Msat, Phase, Span, Time};
 
 /// What there is too little of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -52,20 +53,15 @@ pub(super) struct Lack {
 
 impl Lack {
     /// When there is room at the latest, if nothing more is promised; `None` where that is not for time to say.
-    pub(super) fn until(&self, snapshot: &Snapshot, now: Time) -> Option<Time> {
+    pub(super) fn until(&self, book: &Book, now: Time) -> Option<Time> {
         let span = match self.of {
             Short::Hour => Span::HOUR,
             Short::Day => Span::DAY,
             Short::Total | Short::AtRisk | Short::Node => return None,
         };
         // A job stands where it does since its payment, or later: no room is promised too early.
-        let ours =
-            snapshot.jobs.values().filter(|job| job.by.is_some() && job.role == Role::Requester);
-        let mut paid: Vec<(Time, Msat)> = ours.map(|job| (job.since, spent(job))).collect();
-        paid.retain(|(at, amount)| *amount > Msat::ZERO && at.after(span) > now);
-        paid.sort_unstable();
         let mut freed = Msat::ZERO;
-        let enough = paid.into_iter().find(|(_, amount)| {
+        let enough = book.paid_within(span, now).find(|(_, amount)| {
             freed = add(freed, *amount);
             freed >= self.missing
         });

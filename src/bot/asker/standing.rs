@@ -2,10 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::purse::{is_active, owed, rest, spent};
+use super::book::Book;
+use super::purse::{is_active, owed, rest};
 use super::{Asker, add};
-use crate::engine::{JobView, PostView, Snapshot};
-use crate::market::{Budget, Digest, Msat, Phase, Pubkey, Role, Time};
+use crate::engine::{JobView, PostView};
+use crate::market::{BidId, Budget, Msat, Phase, Pubkey, Time};
 
 /// The key of the `n`-th gig for an item, from 1.
 pub(super) fn key_of(id: &str, n: u32) -> String {
@@ -44,6 +45,31 @@ impl<'a> Stand<'a> {
         self.posts.iter().max_by_key(|(n, _)| *n).copied()
     }
 
+    /// How an item stands by its gigs and the jobs on them.
+    fn of(book: &'a Book, item: &str) -> Self {
+        let mut stand = Self { posts: book.gigs_of(item).collect(), ..Self::default() };
+        let on = |(n, post): &(u32, &PostView)| {
+            let n = *n;
+            book.jobs_on(&post.gig.listing).map(move |job| (*job, n)).collect::<Vec<_>>()
+        };
+        let jobs: BTreeSet<(BidId, u32)> = stand.posts.iter().flat_map(on).collect();
+        for (job, n) in jobs.into_iter().filter_map(|(id, n)| Some((book.job(&id)?, n))) {
+            match job.phase {
+                Phase::Bid => stand.bids.push(job),
+                Phase::Settled => stand.settled.push((job, n)),
+                Phase::Cheated => {
+                    stand.caught.push(job);
+                    stand.caught_in.insert(n);
+                    stand.failed += 1;
+                }
+                Phase::Declined | Phase::Withdrawn => {}
+                phase if phase.is_over() => stand.failed += 1,
+                _ => stand.active.push(job),
+            }
+        }
+        stand
+    }
+
     /// Whether nobody can bid on the last gig any more and nothing comes of it.
     pub(super) fn is_stale(&self, now: Time) -> bool {
         let Some((n, post)) = self.newest() else { return false };
@@ -57,10 +83,7 @@ pub(super) struct Standing<'a> {
     pub(super) items: BTreeMap<usize, Stand<'a>>,
     /// Jobs under way, by worker.
     pub(super) busy: BTreeMap<Pubkey, u32>,
-    /// Whoever was caught, ever.
-    pub(super) cheats: BTreeSet<Pubkey>,
-    /// Jobs that somebody did well for us, ever.
-    pub(super) did: BTreeMap<Pubkey, u64>,
+    pub(super) book: &'a Book,
     /// Jobs under way for items that are not in `items`: of lines that are not read again.
     pub(super) elsewhere: usize,
     /// What open gigs without a worker will cost.
@@ -73,63 +96,35 @@ pub(super) struct Standing<'a> {
 }
 
 impl<'a> Standing<'a> {
-    pub(super) fn of(asker: &Asker, snapshot: &'a Snapshot, budget: &'a Budget, now: Time) -> Self {
+    /// Of what the book has last looked at.
+    pub(super) fn of(asker: &Asker, book: &'a Book, budget: &'a Budget, now: Time) -> Self {
         let mut all = Self {
             now,
             items: BTreeMap::new(),
             busy: BTreeMap::new(),
-            cheats: BTreeSet::new(),
-            did: BTreeMap::new(),
+            book,
             elsewhere: 0,
             offered: Msat::ZERO,
-            spent: Msat::ZERO,
+            spent: book.spent(),
             owed: Msat::ZERO,
             budget,
         };
-        let mut of: BTreeMap<Digest, (usize, u32)> = BTreeMap::new();
-        for (item, n, post) in asker.mine(snapshot) {
-            of.insert(post.gig.listing, (item, n));
-            if !asker.is_over(item) {
-                all.items.entry(item).or_default().posts.push((n, post));
-            }
+        let items = asker.queue.items();
+        for (n, item) in asker.playing.iter().filter_map(|n| Some((*n, items.get(*n)?))) {
+            all.items.insert(n, Stand::of(book, &item.id));
         }
         // Whatever it is for: what was promised stays promised where its line is not read again.
-        let ours = asker.posts(snapshot).map(|post| post.gig.listing).collect::<BTreeSet<_>>();
-        for job in snapshot.jobs.values().filter(|job| job.role == Role::Requester) {
-            if job.caught {
-                all.cheats.insert(job.peer);
-            }
-            match job.phase {
-                Phase::Settled => *all.did.entry(job.peer).or_default() += 1,
-                _ => {}
-            }
-            if !ours.contains(&job.listing) {
-                continue;
-            }
+        for job in book.open.iter().filter_map(|id| book.job(id)) {
             let promised = owed(budget, job);
-            all.spent = add(all.spent, add(spent(job), promised));
+            all.spent = add(all.spent, promised);
             all.owed = add(all.owed, promised);
-            if is_active(job) {
-                *all.busy.entry(job.peer).or_default() += 1;
-            }
-            let item = of.get(&job.listing);
-            let Some((n, stand)) = item.and_then(|(item, n)| Some((*n, all.items.get_mut(item)?)))
-            else {
-                all.elsewhere += usize::from(is_active(job));
+            if !is_active(job) {
                 continue;
-            };
-            match job.phase {
-                Phase::Bid => stand.bids.push(job),
-                Phase::Settled => stand.settled.push((job, n)),
-                Phase::Cheated => {
-                    stand.caught.push(job);
-                    stand.caught_in.insert(n);
-                    stand.failed += 1;
-                }
-                Phase::Declined | Phase::Withdrawn => {}
-                phase if phase.is_over() => stand.failed += 1,
-                _ => stand.active.push(job),
             }
+            *all.busy.entry(job.peer).or_default() += 1;
+            let item = book.item_of(&job.listing).and_then(|id| asker.queue.find(id));
+            let known = item.is_some_and(|(n, _)| all.items.contains_key(&n));
+            all.elsewhere += usize::from(!known);
         }
         let open = all.items.values().filter(|s| s.active.is_empty() && s.settled.is_empty());
         let prices = open.filter_map(|stand| Some(stand.newest()?.1.gig.price));
