@@ -11,6 +11,8 @@
 #![expect(clippy::disallowed_methods, reason = "a measurement reads the clock")]
 #![expect(clippy::disallowed_macros, reason = "a table is printed")]
 
+#[path = "../engine/volume.rs"]
+mod behind;
 #[path = "book.rs"]
 mod book;
 #[path = "bots.rs"]
@@ -19,6 +21,9 @@ mod bots;
 mod events;
 #[path = "fetch.rs"]
 mod fetch;
+#[expect(dead_code, reason = "the tests of the engine use all of it")]
+#[path = "../engine/pair.rs"]
+mod pair;
 #[path = "pay.rs"]
 mod pay;
 #[path = "program.rs"]
@@ -30,6 +35,8 @@ mod seal;
 #[expect(dead_code, reason = "the tests of the command line use all of it")]
 #[path = "../cli/shell.rs"]
 mod shell;
+#[path = "volume.rs"]
+mod volume;
 #[path = "worlds.rs"]
 mod worlds;
 
@@ -119,9 +126,10 @@ pub(crate) fn timed<T>(work: impl FnOnce() -> T) -> (T, Duration) {
 
 type Part = (&'static str, fn(&mut dyn FnMut(Row)));
 
-const PARTS: [Part; 9] = [
+const PARTS: [Part; 10] = [
     ("pay", pay::measure),
     ("bots", bots::measure),
+    ("volume", volume::measure),
     ("seal", seal::measure),
     ("proof", proof::measure),
     ("fetch", fetch::measure),
