@@ -26,6 +26,7 @@ use crate::market::{Attachment, Audited, Checked, EventId, Pinned, Preimage, Pur
 use crate::seal::{ChannelSecret, Hash32, TrancheKey, TrancheKeys, TrancheSecret};
 use crate::text::Raw;
 
+pub(crate) use check::{Asked, run as run_checks};
 use place::Folder;
 
 /// The folders of all jobs, `<data>/jobs/<bid id in hex>/`:
@@ -84,12 +85,12 @@ async fn blocking<T: Send + 'static>(
 }
 
 /// What opens tranche `t`: its key, and the secret that both sides derive.
-fn tranche_keys(terms: &SealTerms, t: u32, key: &Preimage) -> TrancheKeys {
+pub(crate) fn tranche_keys(terms: &SealTerms, t: u32, key: &Preimage) -> TrancheKeys {
     TrancheKeys { key: TrancheKey::new(*key.expose()), secret: tranche_secret(terms, t) }
 }
 
 /// S_t: as both sides derive it, or as one of them gave it to us as its judge.
-fn tranche_secret(terms: &SealTerms, t: u32) -> TrancheSecret {
+pub(crate) fn tranche_secret(terms: &SealTerms, t: u32) -> TrancheSecret {
     let given = usize::try_from(t).ok().and_then(|t| terms.given.get(t));
     match given {
         Some(secret) => TrancheSecret::new(secret.0),
@@ -187,7 +188,7 @@ impl Files for JobFiles {
             if last && let Some(failed) = check::no_folder(&output, &at.manifest, &checks)? {
                 return Ok(failed);
             }
-            check::run(&output, &at.vector, &at.manifest, chunks, last, &checks)
+            check::run_files(&output, &at.vector, &at.manifest, chunks, last, &checks)
         })
         .await
     }

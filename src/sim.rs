@@ -82,6 +82,20 @@ pub struct Report {
     pub reorgs: u64,
     /// Payments sent back because their height had come, each held against the chain of that moment.
     pub on_height: u64,
+    /// Audits that opened a sample.
+    pub audits: u64,
+    /// Deliveries that were refused for what an audit showed.
+    pub audits_failed: u64,
+    /// Opened deliveries, or tranches of them, that passed their checks.
+    pub passes: u64,
+    /// The same that did not.
+    pub fails: u64,
+    /// Work that its own program would not sign for.
+    pub own_fails: u64,
+    /// Jobs that settled although an audit or a check had said no to a delivery before.
+    pub repaired: u64,
+    /// Proofs that a check says no to what was signed.
+    pub check_proofs: u64,
     /// Machines that were restarted in good order.
     pub restarts: u64,
     /// Notices to people.

@@ -74,7 +74,7 @@ fn whatever_happens_no_money_is_lost_and_every_job_ends() {
         jobs as f64 / secs,
         steps as f64 / secs,
     );
-    let chain: [(&str, fn(&Report) -> u64); 7] = [
+    let happened: [(&str, fn(&Report) -> u64); 14] = [
         ("channels closed by force", |r| r.closed),
         ("HTLCs held then", |r| r.closed_held),
         ("settled on the chain by preimage", |r| r.by_preimage),
@@ -82,11 +82,18 @@ fn whatever_happens_no_money_is_lost_and_every_job_ends() {
         ("LSP down during a hold", |r| r.lsp_down_held),
         ("reorgs", |r| r.reorgs),
         ("payments that went back at their height", |r| r.on_height),
+        ("audits", |r| r.audits),
+        ("refused by an audit", |r| r.audits_failed),
+        ("passed by checks", |r| r.passes),
+        ("failed by checks", |r| r.fails),
+        ("failed by the worker's own checks", |r| r.own_fails),
+        ("settled after a repair", |r| r.repaired),
+        ("proofs by a check", |r| r.check_proofs),
     ];
-    let chain = chain.map(|(what, of)| (what, sum(of)));
-    eprintln!("{chain:?}");
+    let happened = happened.map(|(what, of)| (what, sum(of)));
+    eprintln!("{happened:?}");
     if worlds >= WORLDS {
-        for (what, n) in chain {
+        for (what, n) in happened {
             assert!(n > 0, "{what}: never, so nothing was shown of it");
         }
         assert!(cases.contains_key("judged for the worker"), "{cases:?}");

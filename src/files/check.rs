@@ -1,7 +1,9 @@
 //! Checking: the checks of the terms on a file, record by record or whole, and the sample of an audit.
+//!
+//! What is read may be a file or anything else that can be: the simulator looks at memory with the same eyes.
 
 use std::fs::{self, File};
-use std::io::{self, BufReader, Read as _};
+use std::io::{self, BufReader, Read, Seek};
 use std::ops::Range;
 use std::path::Path;
 
@@ -14,6 +16,7 @@ use crate::engine::{Fault, SealedAt};
 use crate::market::{Audited, CheckVerdict, Checked, Digest, EventId, Pinned, Preimage};
 use crate::seal::{
     self, AuditError, AuditSeed, ChunkKey, Cut, ENTRY, Entry, Manifest, Opening, Request, Sampled,
+    TrancheKeys,
 };
 use crate::verify::{Checker, MAX_FUEL, Run, Scope, Verdict};
 
@@ -117,7 +120,32 @@ pub(super) fn no_folder(
 /// Runs the checks on a file that is there up to the end of `chunks`: those of scope `chunk` on every
 /// record that ends in them, the others on the whole file, if `whole` says that it is there. Memory does
 /// not grow with the file.
-pub(super) fn run(
+///
+/// `file` reads it from a byte on.
+pub(crate) fn run<R: Read>(
+    file: impl Fn(u64) -> io::Result<R>,
+    mut vector: impl Read + Seek,
+    manifest: &Manifest,
+    chunks: Range<u64>,
+    whole: bool,
+    checks: &[Pinned],
+) -> io::Result<Vec<Checked>> {
+    let mut loaded: Vec<Loaded> =
+        checks.iter().map(|pinned| Loaded::of(pinned, manifest.cut)).collect();
+    if loaded.iter().any(|one| one.looks(true)) {
+        for_records(&file, &mut vector, manifest, &chunks, &mut loaded)?;
+    }
+    for one in loaded.iter_mut().filter(|one| whole && one.looks(false)) {
+        let Ok(checker) = &one.ready else { continue };
+        let verdict = checker.read(BufReader::with_capacity(BUFFER, file(0)?))?;
+        let only = (manifest.n == 1).then_some(0);
+        one.say(verdict, only);
+    }
+    Ok(loaded.into_iter().map(Loaded::end).collect())
+}
+
+/// [`run`] on what lies on the disk: a file, or a folder of which each file is a record.
+pub(super) fn run_files(
     file: &Path,
     vector: &Path,
     manifest: &Manifest,
@@ -125,25 +153,15 @@ pub(super) fn run(
     whole: bool,
     checks: &[Pinned],
 ) -> Result<Vec<Checked>, Fault> {
-    let mut loaded: Vec<Loaded> =
-        checks.iter().map(|pinned| Loaded::of(pinned, manifest.cut)).collect();
     let failed = |why| disk(file, why, "Whatever was paid is safe.");
-    if loaded.iter().any(|one| one.looks(true)) {
-        for_records(file, vector, manifest, &chunks, &mut loaded).map_err(failed)?;
-    }
-    for one in loaded.iter_mut().filter(|one| whole && one.looks(false)) {
-        let Ok(checker) = &one.ready else { continue };
-        let from = bundle::reader(file, 0).map_err(failed)?;
-        let verdict = checker.read(BufReader::with_capacity(BUFFER, from)).map_err(failed)?;
-        let only = (manifest.n == 1).then_some(0);
-        one.say(verdict, only);
-    }
-    Ok(loaded.into_iter().map(Loaded::end).collect())
+    let vector = File::open(vector).map_err(failed)?;
+    run(|at| bundle::reader(file, at), vector, manifest, chunks, whole, checks).map_err(failed)
 }
 
 /// Entries of the vector file, in order.
-fn entries(vector: &Path) -> io::Result<impl FnMut() -> io::Result<Entry>> {
-    let mut from = BufReader::with_capacity(BUFFER, File::open(vector)?);
+fn entries(vector: &mut (impl Read + Seek)) -> io::Result<impl FnMut() -> io::Result<Entry>> {
+    vector.rewind()?;
+    let mut from = BufReader::with_capacity(BUFFER, vector);
     Ok(move || {
         let mut bytes = [0; ENTRY];
         from.read_exact(&mut bytes)?;
@@ -151,9 +169,9 @@ fn entries(vector: &Path) -> io::Result<impl FnMut() -> io::Result<Entry>> {
     })
 }
 
-fn for_records(
-    file: &Path,
-    vector: &Path,
+fn for_records<R: Read>(
+    file: impl Fn(u64) -> io::Result<R>,
+    vector: &mut (impl Read + Seek),
     manifest: &Manifest,
     chunks: &Range<u64>,
     loaded: &mut [Loaded],
@@ -168,7 +186,8 @@ fn for_records(
         }
         offset += u64::from(entry.len);
     }
-    let mut from = BufReader::with_capacity(BUFFER, bundle::reader(file, begins_at)?);
+    drop(next);
+    let mut from = BufReader::with_capacity(BUFFER, file(begins_at)?);
     let mut next = entries(vector)?;
     for _ in 0..begins {
         next()?;
@@ -222,24 +241,111 @@ fn for_records(
     Ok(())
 }
 
-/// What this seed draws from a delivery.
-fn drawn(at: &SealedAt, d: &EventId, seed: &Preimage) -> Result<Vec<Sampled>, Fault> {
-    let vector = File::open(&at.vector).map_err(|why| disk(&at.vector, why, NOTHING_PAID))?;
-    let seed = AuditSeed::new(*seed.expose());
-    let request = Request {
-        d: hash(d.0),
-        seed: Some(&seed),
-        wanted: at.terms.terms.quality.audit,
-        gold: &[],
-        gold_is_paid: false,
-    };
-    seal::sample(&at.manifest, BufReader::with_capacity(BUFFER, vector), &request)
-        .map_err(|why| gone(at, why))
+/// What an audit asks of a delivery.
+#[derive(Clone, Copy)]
+pub(crate) struct Asked<'a> {
+    /// What was signed.
+    pub(crate) manifest: &'a Manifest,
+    /// D, its record.
+    pub(crate) d: &'a EventId,
+    /// s_R.
+    pub(crate) seed: &'a Preimage,
+    /// Records that the terms allow.
+    pub(crate) wanted: u64,
 }
 
-fn gone(at: &SealedAt, why: AuditError) -> Fault {
+impl<'a> Asked<'a> {
+    fn of(at: &'a SealedAt, d: &'a EventId, seed: &'a Preimage) -> Self {
+        Self { manifest: &at.manifest, d, seed, wanted: at.terms.terms.quality.audit }
+    }
+
+    /// What its seed draws.
+    fn drawn(&self, vector: impl Read + Seek) -> Result<Vec<Sampled>, AuditError> {
+        let seed = AuditSeed::new(*self.seed.expose());
+        let request = Request {
+            d: hash(self.d.0),
+            seed: Some(&seed),
+            wanted: self.wanted,
+            gold: &[],
+            gold_is_paid: false,
+        };
+        seal::sample(self.manifest, BufReader::with_capacity(BUFFER, vector), &request)
+    }
+
+    /// The worker's answer: the keys of the sample.
+    pub(crate) fn answer(
+        &self,
+        vector: impl Read + Seek,
+        keys: &[TrancheKeys],
+    ) -> Result<String, AuditError> {
+        let openings = seal::openings(self.manifest, &self.drawn(vector)?, keys)?;
+        let bytes: Vec<u8> = openings.iter().flat_map(|opening| *opening.key.expose()).collect();
+        Ok(STANDARD.encode(bytes))
+    }
+
+    /// What the answer shows: how much of it, what is wrong with it, and what the checks say of what it opens.
+    pub(crate) fn look(
+        &self,
+        blob: impl Read + Seek,
+        mut vector: impl Read + Seek,
+        answer: &str,
+        checks: &[Pinned],
+    ) -> Result<(Audited, Option<String>, Vec<Checked>), AuditError> {
+        let sample = self.drawn(&mut vector)?;
+        let records = records(self.manifest, &mut vector).map_err(AuditError::Fault)?;
+        let audited = Audited { records, sampled: sample.len() as u64 };
+        let wrong = |why: &str| Ok((audited, Some(why.to_owned()), Vec::new()));
+        let bytes = STANDARD.decode(answer).unwrap_or_default();
+        let chunks = sample.iter().flat_map(|sampled| sampled.chunks.clone());
+        let keys = bytes.as_chunks::<32>().0;
+        if keys.len() != chunks.clone().count() || bytes.len() != keys.len() * 32 {
+            return wrong(
+                "the worker did not open exactly the records that were drawn. Nothing was paid.",
+            );
+        }
+        let openings: Vec<Opening> =
+            chunks.zip(keys).map(|(i, key)| Opening { i, key: ChunkKey::new(*key) }).collect();
+        let mut loaded: Vec<Loaded> =
+            checks.iter().map(|pinned| Loaded::of(pinned, self.manifest.cut)).collect();
+        // Opened first and looked at after: no check sees a record that is not what was promised.
+        let mut opened: Vec<Vec<u8>> = vec![Vec::new(); sample.len()];
+        let mut place = 0;
+        let see = |sampled: &Sampled, _: u64, text: &[u8]| {
+            while sample.get(place).is_some_and(|s| s.record != sampled.record) {
+                place += 1;
+            }
+            opened[place].extend_from_slice(text);
+            Ok(())
+        };
+        match seal::check_openings(self.manifest, &sample, &openings, blob, vector, see) {
+            Ok(()) => {}
+            Err(why @ (AuditError::Promise { .. } | AuditError::Openings)) => {
+                return wrong(&format!("{}.", why.to_string().trim_end_matches('.')));
+            }
+            Err(why) => return Err(why),
+        }
+        let work = |(sampled, _): &(&Sampled, &Vec<u8>)| !is_list(self.manifest, sampled.record);
+        for (sampled, text) in sample.iter().zip(&opened).filter(work) {
+            let only =
+                (sampled.chunks.end == sampled.chunks.start + 1).then_some(sampled.chunks.start);
+            for one in loaded.iter_mut().filter(|one| one.looks(true)) {
+                let Ok(checker) = &one.ready else { continue };
+                let mut run = checker.begin();
+                run.feed(text);
+                let fuel = run.fuel_used();
+                let verdict = run.end();
+                one.ended(fuel, verdict, one.shown(only));
+            }
+        }
+        let results = loaded.into_iter().filter(|one| one.each).map(Loaded::end).collect();
+        Ok((audited, None, results))
+    }
+}
+
+/// The disk failed at this file, or the delivery is none that an audit can be of.
+fn gone(at: &Path, why: AuditError) -> Fault {
     match why {
-        AuditError::Fault(why) => disk(&at.vector, why, NOTHING_PAID),
+        AuditError::Fault(why) => disk(at, why, NOTHING_PAID),
         other => Fault::Never(other.to_string()),
     }
 }
@@ -251,11 +357,9 @@ pub(super) fn reveal(
     seed: &Preimage,
     keys: &[Preimage],
 ) -> Result<String, Fault> {
-    let sample = drawn(at, d, seed)?;
+    let vector = File::open(&at.vector).map_err(|why| disk(&at.vector, why, NOTHING_PAID))?;
     let keys: Vec<_> = (0..).zip(keys).map(|(t, key)| tranche_keys(&at.terms, t, key)).collect();
-    let openings = seal::openings(&at.manifest, &sample, &keys).map_err(|why| gone(at, why))?;
-    let bytes: Vec<u8> = openings.iter().flat_map(|opening| *opening.key.expose()).collect();
-    Ok(STANDARD.encode(bytes))
+    Asked::of(at, d, seed).answer(vector, &keys).map_err(|why| gone(&at.vector, why))
 }
 
 /// See [`crate::engine::Files::audit`].
@@ -266,66 +370,18 @@ pub(super) fn audit(
     answer: &str,
     checks: &[Pinned],
 ) -> Result<(Audited, Option<String>, Vec<Checked>), Fault> {
-    let sample = drawn(at, d, seed)?;
-    let records = records(at)?;
-    let audited = Audited { records, sampled: sample.len() as u64 };
-    let wrong = |why: &str| Ok((audited, Some(why.to_owned()), Vec::new()));
-    let bytes = STANDARD.decode(answer).unwrap_or_default();
-    let chunks = sample.iter().flat_map(|sampled| sampled.chunks.clone());
-    let keys = bytes.as_chunks::<32>().0;
-    if keys.len() != chunks.clone().count() || bytes.len() != keys.len() * 32 {
-        return wrong(
-            "the worker did not open exactly the records that were drawn. Nothing was paid.",
-        );
-    }
-    let openings: Vec<Opening> =
-        chunks.zip(keys).map(|(i, key)| Opening { i, key: ChunkKey::new(*key) }).collect();
-    let mut loaded: Vec<Loaded> =
-        checks.iter().map(|pinned| Loaded::of(pinned, at.manifest.cut)).collect();
-    let blob = File::open(&at.blob).map_err(|why| disk(&at.blob, why, NOTHING_PAID))?;
-    let vector = File::open(&at.vector).map_err(|why| disk(&at.vector, why, NOTHING_PAID))?;
-    // Opened first and looked at after: no check sees a record that is not what was promised.
-    let mut opened: Vec<Vec<u8>> = vec![Vec::new(); sample.len()];
-    let mut place = 0;
-    let found =
-        seal::check_openings(&at.manifest, &sample, &openings, blob, vector, |sampled, _, text| {
-            while sample.get(place).is_some_and(|s| s.record != sampled.record) {
-                place += 1;
-            }
-            opened[place].extend_from_slice(text);
-            Ok(())
-        });
-    match found {
-        Ok(()) => {}
-        Err(AuditError::Fault(why)) => return Err(disk(&at.blob, why, NOTHING_PAID)),
-        Err(why @ (AuditError::Promise { .. } | AuditError::Openings)) => {
-            return wrong(&format!("{}.", why.to_string().trim_end_matches('.')));
-        }
-        Err(why) => return Err(Fault::Never(why.to_string())),
-    }
-    let work = |(sampled, _): &(&Sampled, &Vec<u8>)| !is_list(&at.manifest, sampled.record);
-    for (sampled, text) in sample.iter().zip(&opened).filter(work) {
-        let only = (sampled.chunks.end == sampled.chunks.start + 1).then_some(sampled.chunks.start);
-        for one in loaded.iter_mut().filter(|one| one.looks(true)) {
-            let Ok(checker) = &one.ready else { continue };
-            let mut run = checker.begin();
-            run.feed(text);
-            let fuel = run.fuel_used();
-            let verdict = run.end();
-            one.ended(fuel, verdict, one.shown(only));
-        }
-    }
-    let results = loaded.into_iter().filter(|one| one.each).map(Loaded::end).collect();
-    Ok((audited, None, results))
+    let open = |path: &Path| File::open(path).map_err(|why| disk(path, why, NOTHING_PAID));
+    let (blob, vector) = (open(&at.blob)?, open(&at.vector)?);
+    let looked = Asked::of(at, d, seed).look(blob, vector, answer, checks);
+    looked.map_err(|why| gone(&at.blob, why))
 }
 
 /// Records that the marks of the vector file count.
-fn records(at: &SealedAt) -> Result<u64, Fault> {
-    let failed = |why| disk(&at.vector, why, NOTHING_PAID);
-    let mut next = entries(&at.vector).map_err(failed)?;
+fn records(manifest: &Manifest, vector: &mut (impl Read + Seek)) -> io::Result<u64> {
+    let mut next = entries(vector)?;
     let mut records = 0;
-    for _ in 0..at.manifest.n {
-        records += u64::from(next().map_err(failed)?.starts_record);
+    for _ in 0..manifest.n {
+        records += u64::from(next()?.starts_record);
     }
     Ok(records)
 }

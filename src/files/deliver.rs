@@ -84,7 +84,7 @@ pub(super) fn seal_file(
     if !order.checks.is_empty() {
         let (chunks, vector) = (0..manifest.n, vector.path());
         let results =
-            super::check::run(&order.source, vector, &manifest, chunks, true, &order.checks)?;
+            super::check::run_files(&order.source, vector, &manifest, chunks, true, &order.checks)?;
         if let Some(CheckVerdict::Fail { reason }) =
             results.into_iter().find(Checked::failed).map(|result| result.verdict)
         {

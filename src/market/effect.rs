@@ -229,6 +229,7 @@ impl Effect {
             return wanted;
         }
         let attempt = job.attempt.as_ref();
+        let over = job.phase.is_over() && !job.is_owed_work();
         let slot = |t: u32| attempt?.tranches.get(usize::try_from(t).ok()?);
         match self {
             Self::Pay { tranche, order } => {
@@ -245,11 +246,9 @@ impl Effect {
                     && attempt.is_some_and(|a| a.tranche_of(hash) == Some(*tranche))
             }
             Self::Fetch { purpose: Purpose::Input, .. } => !job.phase.is_over(),
-            Self::Fetch { file, .. } => {
-                attempt.is_some_and(|a| a.awaits(&file.blob)) && !job.phase.is_over()
-            }
+            Self::Fetch { file, .. } => attempt.is_some_and(|a| a.awaits(&file.blob)) && !over,
             Self::Inspect { manifest } => {
-                attempt.is_some_and(|a| !a.inspected && a.is(manifest)) && !job.phase.is_over()
+                attempt.is_some_and(|a| !a.inspected && a.is(manifest)) && !over
             }
             Self::Seal { number, .. } => {
                 attempt.is_some_and(|a| a.number == *number && a.record.is_none())

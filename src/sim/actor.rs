@@ -8,16 +8,17 @@ use futures::FutureExt as _;
 use super::chance::{Draw, Seed, word};
 use super::clock::lock;
 use super::disk::{Disks, ITEM};
-use super::mood::{Asker, Doer, asker, doer};
+use super::mood::{Asker, Doer, Honesty, asker, doer, honesty};
 use super::peer::Peer;
 use super::relay::RelayNet;
 use crate::engine::{Channel, Core, Store, Trouble};
 use crate::market::{
-    Actor, Ask, Body, Case, CasePhase, DETERMINISTIC, Deadlines, Draft, EscrowTerms, GigDraft, Job,
-    JudgeTerms, Lock, Milestone, Mode, Msat, Network, Phase, Post, Preimage, Quality, Query, Role,
-    Side, Sort, Span, Verb, WINDOW, Wish, Work, may,
+    Actor, Ask, Attempt, Body, Case, CasePhase, Checked, DETERMINISTIC, Deadlines, Digest, Draft,
+    EscrowTerms, GigDraft, Job, JudgeTerms, Lock, Milestone, Mode, Msat, Network, Phase, Pinned,
+    Post, Preimage, Quality, Query, Role, Side, Sort, Span, Verb, WINDOW, Wish, Work, may,
 };
 use crate::text::Raw;
+use crate::verify::{Check, Encoding, Kind, Range, Rules, Scope};
 
 /// What people need of the world.
 pub(super) struct Stage {
@@ -78,7 +79,7 @@ impl Stage {
         let mut parts = self.seed.draw("parts", &[peer.n as u64, core.posts().len() as u64]);
         let draft = GigDraft {
             milestones: Vec::new(),
-            quality: Quality::default(),
+            quality: quality(&mut parts),
             title: format!("Gig {} of {}", core.posts().len(), peer.n),
             summary: String::new(),
             content: "Sixteen bytes an item, please.".into(),
@@ -217,6 +218,17 @@ impl Stage {
                 core.fund(&job.id, Msat::sats(200).unwrap_or_default())
             }
             (Asker::Vanishes, _) => Ok(()),
+            // What a check refuses nobody who can send it back pays for.
+            (_, Phase::Delivered) if failed(job) && can(Verb::Reject) => {
+                core.ask(&job.id, Ask::Reject { reason: reason() })
+            }
+            (_, Phase::Delivered) if failed(job) || is_unchecked(job) => Ok(()),
+            // Who sees no answer asks again.
+            (Asker::Good | Asker::Picky, Phase::Delivered)
+                if unanswered(job) && draw.permille(500) =>
+            {
+                core.ask(&job.id, Ask::Audit)
+            }
             (Asker::Cancels, _) if can(Verb::Cancel) && draw.permille(200) => {
                 core.ask(&job.id, Ask::Cancel { reason: reason() })
             }
@@ -304,6 +316,17 @@ impl Stage {
             .update(&job.id.0)
             .finalize_xof()
             .fill(&mut bytes);
+        bytes.iter_mut().for_each(|byte| *byte = b"0123456789abcdef"[usize::from(*byte % 16)]);
+        let nature = honesty(self.seed, &job.id, job.deliveries);
+        // Whoever is told by its own program mends it, sooner or later.
+        if nature.is_bad_work() && (nature == Honesty::Sloppy || draw.permille(500)) {
+            // A record or more of it is not what the checks ask for.
+            let items = bytes.chunks_mut(ITEM as usize);
+            let (worst, few) = (draw.range(0, items.len() as u64), draw.permille(500));
+            for (_, item) in (0..).zip(items).filter(|(i, _)| *i == worst || !few && i % 2 == 0) {
+                item[0] = 0xff;
+            }
+        }
         let path = PathBuf::from(format!("/sim/{}/home/work-{}", peer.n, draw.next()));
         lock(&self.disks).write(peer.n, path.clone(), bytes);
         let most = job.terms().max_bytes;
@@ -391,6 +414,40 @@ fn a_judge<S: Store>(core: &Core<S>, which: u64) -> Option<JudgeTerms> {
     Some(JudgeTerms { identity: gig.author, listing: gig.id })
 }
 
+/// What a check found in what was delivered.
+fn failed(job: &Job) -> bool {
+    job.attempt.as_ref().is_some_and(|work| work.review.results.iter().any(Checked::failed))
+}
+
+/// In escrow who releases has heard the checks before.
+fn is_unchecked(job: &Job) -> bool {
+    let unheard = |work: &Attempt| work.review.checked.is_empty();
+    job.escrow.is_some() && job.has_checks() && job.attempt.as_ref().is_some_and(unheard)
+}
+
+/// An audit that the worker has not answered yet.
+fn unanswered(job: &Job) -> bool {
+    let review = job.attempt.as_ref().map(|work| &work.review);
+    review.is_some_and(|review| review.asked.is_some() && review.keys.is_none())
+}
+
+/// What a delivery is held against: nothing, mostly; records that may be seen unpaid, a check that looks at each
+/// record and can be proven, one that looks at the whole and cannot.
+fn quality(draw: &mut Draw) -> Quality {
+    let audit = if draw.permille(350) { draw.range(1, 5) } else { 0 };
+    let scope = match draw.range(0, 10) {
+        0..3 => Scope::Chunk,
+        3 => Scope::Whole,
+        _ => return Quality { audit, ..Quality::default() },
+    };
+    let bytes = Some(Range { min: Some(1), max: None });
+    let rules = Rules { bytes, encoding: Some(Encoding::Ascii), ..Rules::default() };
+    let body = Check { scope, kind: Kind::Rules(Box::new(rules)) }.to_json();
+    let hash = Digest(*blake3::hash(&body).as_bytes());
+    let body = String::from_utf8(body).ok();
+    Quality { audit, checks: vec![Pinned { body, hash }], cut: None }
+}
+
 /// A quarter of all jobs.
 fn forgetful(job: &Job) -> bool {
     job.id.0[1] < 64
@@ -440,7 +497,7 @@ fn milestone(draw: &mut Draw, judge: Option<JudgeTerms>) -> Milestone {
             pay: Span(draw.range(1_800, 6 * 3_600)),
         },
         tranches: 1,
-        quality: Quality::default(),
+        quality: quality(draw),
         escrow: (mode == Mode::Escrow).then_some(EscrowTerms { window, judge }),
     }
 }

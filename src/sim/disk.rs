@@ -16,12 +16,13 @@ use crate::engine::{
     Fault, FetchOrder, Files, Grant, Inspection, OpenedTranche, ProofOrder, SealOrder, SealTerms,
     SealedAt, SealedFiles, Shows, Transfer,
 };
+use crate::files::{Asked, run_checks, tranche_keys, tranche_secret};
 use crate::market::{
     Address, Attachment, Audited, Checked, Digest, EndpointId, EventId, LEAST_PRICE, Mode, Pinned,
     Preimage, Purpose,
 };
 use crate::seal::{
-    self, ChannelSecret, Cut, Expected, Hash32, InspectError, OpenError, Plan, TrancheKey,
+    self, AuditError, Cut, Expected, Hash32, InspectError, OpenError, Plan, TrancheKey,
     TrancheKeys, TrancheSecret,
 };
 use crate::text::Raw;
@@ -30,6 +31,9 @@ use crate::wire;
 const ONE: NonZeroUsize = NonZeroUsize::MIN;
 /// Every deliverable is made of items this long, each a chunk: small work in several tranches.
 pub(super) const ITEM: u32 = 16;
+
+/// Why a program does not sign for work that fails a check.
+pub(super) const REFUSED_BY_CHECK: &str = "The file does not pass a check of the terms.";
 
 /// All disks of a world, and what is served from them.
 #[derive(Debug)]
@@ -134,9 +138,7 @@ pub(super) struct PeerDisk {
 
 fn secrets(terms: &SealTerms) -> Vec<TrancheSecret> {
     let count = if terms.terms.mode == Mode::Direct { 0 } else { terms.terms.tranches };
-    let channel = ChannelSecret::new(terms.shared.0);
-    let job = Hash32::new(terms.job.0);
-    (0..count).map(|t| channel.tranche(&job, terms.delivery, t)).collect()
+    (0..count).map(|t| tranche_secret(terms, t)).collect()
 }
 
 fn mode(terms: &SealTerms) -> seal::Mode {
@@ -147,9 +149,22 @@ fn mode(terms: &SealTerms) -> seal::Mode {
 }
 
 fn keys_of(at: &SealedAt, t: u32, key: &Preimage) -> Option<TrancheKeys> {
-    let index = usize::try_from(t).ok()?;
-    let secret = secrets(&at.terms).into_iter().nth(index)?;
-    Some(TrancheKeys { key: TrancheKey::new(*key.expose()), secret })
+    let sealed = at.manifest.mode == seal::Mode::Sealed;
+    sealed.then(|| tranche_keys(&at.terms, t, key))
+}
+
+/// What the checks of the terms are called in what is signed.
+fn pinned(terms: &SealTerms) -> Vec<Hash32> {
+    terms.terms.quality.checks.iter().map(|check| Hash32::new(check.hash.0)).collect()
+}
+
+/// What there is from this byte on.
+fn rest(bytes: &[u8], at: u64) -> &[u8] {
+    usize::try_from(at).ok().and_then(|at| bytes.get(at..)).unwrap_or_default()
+}
+
+fn no_audit(why: AuditError) -> Fault {
+    Fault::Never(why.to_string())
 }
 
 impl PeerDisk {
@@ -165,9 +180,6 @@ impl PeerDisk {
         lock(&self.disks).write(self.me, path.to_path_buf(), bytes);
     }
 }
-
-/// Nobody in a world asks for either, so nobody comes here.
-const NO_QUALITY: &str = "The gigs of a simulated world name no audit and no check.";
 
 #[async_trait]
 impl Files for PeerDisk {
@@ -207,7 +219,7 @@ impl Files for PeerDisk {
             cut: Cut::Items { len: ITEM },
             starts: &[],
             mode: mode(&order.terms),
-            checks: Vec::new(),
+            checks: pinned(&order.terms),
             nonce: Hash32::new(order.nonce.0),
             workers: ONE,
         };
@@ -231,6 +243,14 @@ impl Files for PeerDisk {
         if honesty == Honesty::Garbage {
             manifest.root = Hash32::new([7; 32]);
         }
+        // A program that was changed asks nothing of the work before it signs for it.
+        if !order.checks.is_empty() && honesty != Honesty::Sloppy {
+            let (file, vector) = (|at| Ok(rest(&text, at)), Cursor::new(&vector));
+            let found = run_checks(file, vector, &manifest, 0..manifest.n, true, &order.checks);
+            if found.map_err(|e| Fault::Never(e.to_string()))?.iter().any(Checked::failed) {
+                return Err(Fault::Never(REFUSED_BY_CHECK.into()));
+            }
+        }
         let folder = self.folder(&order.terms.log).join(format!("out-{}", order.terms.delivery));
         let (blob_path, vector_path) = (folder.join("blob"), folder.join("vector"));
         let lie = u64::from(honesty == Honesty::Missized);
@@ -251,7 +271,7 @@ impl Files for PeerDisk {
             secrets: &secrets(&at.terms),
             price_msat: terms.price.get(),
             least_tranche_msat: LEAST_PRICE.get(),
-            checks: &[],
+            checks: &pinned(&at.terms),
             max_total: terms.max_bytes,
             max_chunks: 1 << 20,
             seen: &|_| false,
@@ -302,31 +322,48 @@ impl Files for PeerDisk {
 
     async fn reveal(
         &self,
-        _at: &SealedAt,
-        _manifest: &EventId,
-        _seed: &Preimage,
-        _keys: &[Preimage],
+        at: &SealedAt,
+        manifest: &EventId,
+        seed: &Preimage,
+        keys: &[Preimage],
     ) -> Result<String, Fault> {
-        Err(Fault::Never(NO_QUALITY.into()))
+        let log = &at.terms.log;
+        if honesty(self.seed, log, at.terms.delivery) == Honesty::Cheat
+            && self.seed.draw("mute", &[word(&log.0)]).permille(500)
+        {
+            return Err(Fault::Never("it would show that the key is another".into()));
+        }
+        let keys = (0..).zip(keys).map(|(t, key)| tranche_keys(&at.terms, t, key));
+        let wanted = at.terms.terms.quality.audit;
+        let asked = Asked { manifest: &at.manifest, d: manifest, seed, wanted };
+        asked.answer(self.read(&at.vector)?, &keys.collect::<Vec<_>>()).map_err(no_audit)
     }
     async fn audit(
         &self,
-        _at: &SealedAt,
-        _manifest: &EventId,
-        _seed: &Preimage,
-        _answer: &str,
-        _checks: &[Pinned],
+        at: &SealedAt,
+        manifest: &EventId,
+        seed: &Preimage,
+        answer: &str,
+        checks: &[Pinned],
     ) -> Result<(Audited, Option<String>, Vec<Checked>), Fault> {
-        Err(Fault::Never(NO_QUALITY.into()))
+        let wanted = at.terms.terms.quality.audit;
+        let asked = Asked { manifest: &at.manifest, d: manifest, seed, wanted };
+        let (blob, vector) = (self.read(&at.blob)?, self.read(&at.vector)?);
+        asked.look(blob, vector, answer, checks).map_err(no_audit)
     }
     async fn check(
         &self,
-        _at: &SealedAt,
-        _t: u32,
-        _output: &Path,
-        _checks: &[Pinned],
+        at: &SealedAt,
+        t: u32,
+        output: &Path,
+        checks: &[Pinned],
     ) -> Result<Vec<Checked>, Fault> {
-        Err(Fault::Never(NO_QUALITY.into()))
+        let (file, vector) = (self.read(output)?, self.read(&at.vector)?);
+        let chunks = at.manifest.chunks_of(t).unwrap_or(0..0);
+        let last = t + 1 == at.manifest.tranches();
+        let file = |at| Ok(rest(file.get_ref(), at));
+        run_checks(file, vector, &at.manifest, chunks, last, checks)
+            .map_err(|e| Fault::Later(e.to_string()))
     }
     async fn prove(&self, order: &ProofOrder) -> Result<PathBuf, Fault> {
         let (certificate, record) = (&order.certificate, &order.record);
@@ -340,7 +377,16 @@ impl Files for PeerDisk {
                     .map_err(|e| Fault::Never(e.to_string()))?;
                 ("proof.json", proof.to_json())
             }
-            Shows::Check { .. } => return Err(Fault::Never(NO_QUALITY.into())),
+            Shows::Check { at, t, key, chunk, check } => {
+                let keys = keys_of(at, *t, key);
+                let keys = keys.ok_or_else(|| Fault::Never("no such tranche".into()))?;
+                let (blob, vector) = (self.read(&at.blob)?, self.read(&at.vector)?);
+                let m = &at.manifest;
+                let proof =
+                    seal::refute(certificate, record, check, m, &keys, *chunk, blob, vector)
+                        .map_err(|e| Fault::Never(e.to_string()))?;
+                ("check-proof.json", proof.to_json())
+            }
             Shows::Pair { before } => {
                 ("pair-proof.json", wire::pair_proof(certificate, before, record).into_bytes())
             }

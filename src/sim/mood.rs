@@ -15,6 +15,17 @@ pub(super) enum Honesty {
     Missized,
     /// It cannot be sealed at all.
     Clumsy,
+    /// Work that is not what was asked, which its own program finds out where the terms have a check.
+    Careless,
+    /// The same, by a program that signs for anything.
+    Sloppy,
+}
+
+impl Honesty {
+    /// Whether the work itself is not what was asked.
+    pub(super) fn is_bad_work(self) -> bool {
+        matches!(self, Self::Careless | Self::Sloppy)
+    }
 }
 
 pub(super) fn honesty(seed: Seed, log: &EventId, delivery: u32) -> Honesty {
@@ -24,6 +35,9 @@ pub(super) fn honesty(seed: Seed, log: &EventId, delivery: u32) -> Honesty {
         (8..11, 0) | (11..20, 1) => Honesty::Garbage,
         (11..14, 0) => Honesty::Missized,
         (14..16, 0) => Honesty::Clumsy,
+        (20..26, 0) => Honesty::Careless,
+        // Some mend it when they are told.
+        (26..38, 0) | (32..38, _) => Honesty::Sloppy,
         _ => Honesty::Honest,
     }
 }

@@ -2,18 +2,36 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::Report;
 use super::clock::lock;
+use super::disk::REFUSED_BY_CHECK;
 use super::lightning::Sent;
 use super::mood::{Honesty, honesty};
 use super::peer::{Broken, Peer, pocket_money, same};
 use super::world::World;
 use crate::engine::{Direction, LedgerRow, Store as _};
-use crate::market::{BidId, Fact, Job, Mode, Msat, Phase, Pubkey, Role, Span, Time, Timetable};
-use crate::seal::{self, FraudProof, Hash32, Signed, Verdict};
-use crate::wire;
+use crate::market::{
+    Attempt, BidId, Checked, Fact, Job, Mode, Msat, Offence, Phase, Pubkey, Role, Span, Time,
+    Timetable, WINDOW, refuted,
+};
+use crate::wire::{self, Judgement};
 
 fn broken<T>(peer: &Peer, what: &str, id: &BidId) -> Result<T, Broken> {
-    Err(format!("peer {}, job {}: {what}", peer.n, id.short()))
+    let rows = peer.core.as_ref().and_then(|core| core.store().log(id).ok()).unwrap_or_default();
+    let told = rows.iter().filter_map(|row| serde_json::from_str(&row.body).ok());
+    let told: Vec<String> = told.map(|fact| word_of(&fact)).collect();
+    Err(format!("peer {}, job {}: {what}; {}", peer.n, id.short(), told.join(" ")))
+}
+
+/// A fact in a word, for who reads what went wrong.
+fn word_of(fact: &Fact) -> String {
+    match fact {
+        Fact::Heard { record } => format!("<{}", record.draft.body.kind()),
+        Fact::Said { record } => format!(">{}", record.draft.body.kind()),
+        Fact::FromJudge { record, .. } => format!("<judge:{}", record.draft.body.kind()),
+        Fact::ToJudge { record } => format!(">judge:{}", record.draft.body.kind()),
+        fact => fact.kind().to_owned(),
+    }
 }
 
 /// Everything, once time has run out.
@@ -24,8 +42,9 @@ pub(super) fn at_the_end(world: &mut World) -> Result<(), Broken> {
     }
     for peer in 0..world.peers.len() {
         every_job_ended(world, peer)?;
-        the_log_says_it_once(world, peer)?;
-        world.report.on_height += nothing_ends_before_its_height(world, peer)?;
+        let mut told = std::mem::take(&mut world.report);
+        the_log_says_it_once(world, peer, &mut told)?;
+        world.report = told;
         the_ledger_is_the_node(world, peer)?;
         the_budget_held(world, peer)?;
     }
@@ -35,6 +54,13 @@ pub(super) fn at_the_end(world: &mut World) -> Result<(), Broken> {
     count(world);
     world.report.trace = trace;
     Ok(())
+}
+
+/// What was paid for fails a check, and there is nothing to show: no one record does, or it was never sealed.
+fn is_beyond_proof(job: &Job, work: &Attempt) -> bool {
+    let results = &work.review.results;
+    let nothing = job.terms().mode == Mode::Direct || refuted(results).is_none();
+    work.cheat.is_none() && results.iter().any(Checked::failed) && nothing
 }
 
 fn every_job_ended(world: &World, n: usize) -> Result<(), Broken> {
@@ -50,7 +76,9 @@ fn every_job_ended(world: &World, n: usize) -> Result<(), Broken> {
         if job.escrow.as_ref().is_some_and(|e| e.x.is_some() && e.hearing.ruling == Some(false)) {
             return broken(peer, "ruled for the requester, and paid", &job.id);
         }
-        if job.phase == Phase::Cheated && job.attempt.as_ref().is_none_or(|a| a.proof.is_none()) {
+        // What a check says of more than one record is no proof: a proof shows one.
+        let proven = |work: &Attempt| work.proof.is_some() || is_beyond_proof(job, work);
+        if job.phase == Phase::Cheated && !job.attempt.as_ref().is_some_and(proven) {
             return broken(peer, "cheated, and no proof was made", &job.id);
         }
     }
@@ -119,18 +147,26 @@ fn the_budget_held(world: &World, n: usize) -> Result<(), Broken> {
 }
 
 /// Nobody both paid and refunded, nothing paid, opened or received twice.
-fn the_log_says_it_once(world: &World, n: usize) -> Result<(), Broken> {
+fn the_log_says_it_once(world: &World, n: usize, told: &mut Report) -> Result<(), Broken> {
     let peer = &world.peers[n];
     let Some(core) = &peer.core else { return Ok(()) };
+    let net = lock(&world.lightning);
     for (id, rows) in core.store().logs().map_err(|e| e.to_string())? {
         let mut once: BTreeMap<(&str, u32, u32, u32), u32> = BTreeMap::new();
         let mut delivery = 0;
         let mut held = BTreeSet::new();
         let mut job: Option<Job> = None;
+        let mut said_no = false;
         for row in rows {
             let fact: Fact = serde_json::from_str(&row.body).map_err(|e| e.to_string())?;
             // Money may come in with the last word that the next milestone waited for.
             let milestone = job.as_ref().map_or(0, |job| job.milestone);
+            if let Some(job) = &job {
+                let known = row.at.0.saturating_add_signed(1 - peer.clock.skew) * 1000;
+                told.on_height +=
+                    nothing_ends_before_its_height(peer, job, &fact, net.highest(known))?;
+            }
+            said_no |= reviewed(&fact, told);
             what_is_over_stays_over(peer, &mut job, &fact, row.at)?;
             let (what, t) = match &fact {
                 Fact::Sealing { .. } => {
@@ -163,6 +199,8 @@ fn the_log_says_it_once(world: &World, n: usize) -> Result<(), Broken> {
                 return broken(peer, &format!("tranche {t} paid and refunded"), &id);
             }
         }
+        let settled = job.is_some_and(|job| job.phase == Phase::Settled);
+        told.repaired += u64::from(said_no && settled);
     }
     Ok(())
 }
@@ -219,48 +257,49 @@ const BY_HEIGHT: [(&str, fn(Timetable) -> u32); 4] = [
     ("nobody released the money in time", Timetable::claim),
     ("the time to release the money has passed", Timetable::claim),
     ("there was no delivery in time", Timetable::deliver),
-    ("the channel was not confirmed in time", Timetable::deliver),
+    // With a judge the channel has to stand by the time that it holds.
+    ("the channel was not confirmed in time", Timetable::holding),
 ];
 
-/// Whatever the chain did, nobody can have gone by a height that it never had until then. How often somebody went
-/// by one.
-fn nothing_ends_before_its_height(world: &World, n: usize) -> Result<u64, Broken> {
-    let peer = &world.peers[n];
-    let Some(core) = &peer.core else { return Ok(0) };
-    let net = lock(&world.lightning);
-    let mut seen = 0;
-    for (id, rows) in core.store().logs().map_err(|e| e.to_string())? {
-        let mut job: Option<Job> = None;
-        for row in rows {
-            let fact: Fact = serde_json::from_str(&row.body).map_err(|e| e.to_string())?;
-            let at = row.at.0.saturating_add_signed(-peer.clock.skew);
-            let highest = net.highest((at + 1) * 1000);
-            let escrow = job.as_ref().and_then(|job| {
-                let escrow = job.escrow.as_ref()?;
-                Some((escrow.held, escrow.timetable(job.terms().escrow.as_ref()?.window)?))
-            });
-            let due = match (&fact, escrow) {
-                (Fact::Returning { why, .. }, Some((_, t))) => {
-                    let said = BY_HEIGHT.iter().find(|(words, _)| why.starts_with(words));
-                    said.map(|(_, mark)| mark(t))
-                }
-                (Fact::Lost { .. }, Some((Some((_, deadline)), _))) => Some(deadline),
-                _ => None,
-            };
-            if let Some(due) = due {
-                seen += 1;
-                if highest < due {
-                    let what = format!("`{}` at {highest}, and due at {due}", fact.kind());
-                    return broken(peer, &what, &id);
-                }
-            }
-            match &mut job {
-                Some(job) => job.apply(&fact, row.at),
-                None => job = Job::begin(&fact, row.at),
-            }
+/// Whatever the chain did, nobody can have gone by a height that it never had until then. 1 if somebody went by one.
+fn nothing_ends_before_its_height(
+    peer: &Peer,
+    job: &Job,
+    fact: &Fact,
+    highest: u32,
+) -> Result<u64, Broken> {
+    let Some(escrow) = &job.escrow else { return Ok(0) };
+    let window = job.terms().escrow.as_ref().map_or(WINDOW, |terms| terms.window);
+    let due = match fact {
+        Fact::Returning { why, .. } => {
+            let said = BY_HEIGHT.iter().find(|(words, _)| why.starts_with(words));
+            said.zip(escrow.timetable(window)).map(|((_, mark), t)| mark(t))
         }
+        Fact::Lost { .. } => escrow.held.map(|(_, deadline)| deadline),
+        _ => None,
+    };
+    match due {
+        Some(due) if highest < due => {
+            let what = format!("`{}` when block {highest} was the highest, not {due}", fact.kind());
+            broken(peer, &what, &job.id)
+        }
+        due => Ok(u64::from(due.is_some())),
     }
-    Ok(seen)
+}
+
+/// Counts what audits and checks said; true where they said no.
+fn reviewed(fact: &Fact, told: &mut Report) -> bool {
+    let one = match fact {
+        Fact::Audited { audited, .. } if audited.sampled > 0 => &mut told.audits,
+        Fact::Refused { code, .. } if code == "audit-failed" => &mut told.audits_failed,
+        Fact::Checked { results, .. } if results.iter().any(Checked::failed) => &mut told.fails,
+        Fact::Checked { results, .. } if !results.iter().any(Checked::unsure) => &mut told.passes,
+        Fact::SealFailed { why } if why == REFUSED_BY_CHECK => &mut told.own_fails,
+        _ => return false,
+    };
+    *one += 1;
+    !matches!(fact, Fact::Audited { .. })
+        && !matches!(fact, Fact::Checked { results, .. } if !results.iter().any(Checked::failed))
 }
 
 /// The ledger agrees with the node, line by line and both ways.
@@ -382,8 +421,14 @@ fn settled_is_what_was_made(world: &World, peer: &Peer, job: &Job) -> Result<(),
     }
     let got = job.attempt.as_ref().and_then(|w| disks.read(peer.n, w.output.as_ref()?));
     let made = worker.attempt.as_ref().and_then(|w| disks.read(n, w.source.as_ref()?));
-    if got.is_none() || got != made {
+    if got.is_none() {
+        return broken(peer, "settled, and no plaintext is here", id);
+    }
+    if got != made {
         return broken(peer, "settled, and the plaintext is not what was sealed", id);
+    }
+    if job.has_checks() && !got.is_some_and(|text| text.is_ascii()) {
+        return broken(peer, "settled, and no check of the terms passes it", id);
     }
     let paid = job.attempt.as_ref().map_or(0, |w| w.tranches.len());
     let received = match &worker.escrow {
@@ -422,34 +467,26 @@ fn is_deterministic(world: &World, job: &Job) -> bool {
 }
 
 fn the_cheat_is_guilty(world: &World, peer: &Peer, job: &Job) -> Result<(), Broken> {
-    let work = job.attempt.as_ref();
-    let delivery = work.map_or(0, |w| w.number);
-    if honesty(world.seed, &job.id, delivery) != Honesty::Cheat || job.terms().mode != Mode::Sealed
-    {
+    let Some(work) = &job.attempt else { return broken(peer, "cheated by no delivery", &job.id) };
+    let nature = honesty(world.seed, &job.id, work.number);
+    let (right, offence) = match work.cheat {
+        Some(_) => (nature == Honesty::Cheat, Offence::Key),
+        None => (nature.is_bad_work() && job.has_checks(), Offence::Check),
+    };
+    if !right || job.terms().mode == Mode::Escrow {
         return broken(peer, "an honest worker was convicted", &job.id);
     }
-    let bytes = work.and_then(|w| lock(&world.disks).read(peer.n, w.proof.as_ref()?));
+    if is_beyond_proof(job, work) {
+        return Ok(());
+    }
+    let bytes = work.proof.as_ref().and_then(|path| lock(&world.disks).read(peer.n, path));
     let Some(bytes) = bytes else { return broken(peer, "the proof is not on disk", &job.id) };
-    let proof = FraudProof::from_json(&bytes).map_err(|e| e.to_string())?;
-    let verdict = seal::verify(&proof, |certificate, record| {
-        let certificate = wire::read_certificate(certificate).map_err(|e| e.to_string())?;
-        let record = wire::read_record(record).map_err(|e| e.to_string())?;
-        let crate::market::Body::Deliver(delivery) = &record.draft.body else {
-            return Err("not a delivery".to_owned());
-        };
-        if record.author != certificate.session || certificate.role != Role::Worker {
-            return Err("not the worker's".to_owned());
+    match wire::verify_proof(&bytes).map_err(|e| e.to_string())? {
+        Judgement::Guilty { against, offence: of, .. }
+            if against == job.worker.identity && of == offence =>
+        {
+            Ok(())
         }
-        Ok(Signed {
-            identity: Hash32::new(certificate.identity.0),
-            session: Hash32::new(certificate.session.0),
-            job: Hash32::new(record.draft.job.map_or([0; 32], |j| j.0)),
-            d: Hash32::new(record.id.0),
-            manifest: delivery.manifest.clone(),
-        })
-    });
-    match verdict {
-        Verdict::Guilty { identity, .. } if *identity.as_bytes() == job.worker.identity.0 => Ok(()),
         other => broken(peer, &format!("the proof says {other:?}"), &job.id),
     }
 }
@@ -537,6 +574,9 @@ fn count(world: &mut World) {
             world.report.bids += 1;
             world.report.jobs += u64::from(job.job.is_some());
             *world.report.ends.entry(job.phase.word()).or_default() += 1;
+            let by_check = |work: &Attempt| work.cheat.is_none() && work.proof.is_some();
+            let by_check = job.attempt.as_ref().is_some_and(by_check);
+            world.report.check_proofs += u64::from(job.phase == Phase::Cheated && by_check);
             world.report.damaged += u64::from(job.attempt.as_ref().map_or(0, |w| w.damaged));
         }
     }

@@ -221,6 +221,46 @@ fn a_call_while_better_work_is_sealed_opens_the_work_that_it_names() {
     assert_paid(&pair);
 }
 
+/// The requester's machine is busy with the delivery when the judge rules for the worker.
+fn ruled_while_busy(slow: &'static str) -> Pair {
+    let mut pair = held_with(true, with_check);
+    pair.side_mut(Requester).lazy = vec![slow];
+    pair.deliver_text("work.txt", b"1\n2\n3\n");
+    dispute(&mut pair, Worker).unwrap();
+    pair.quiet();
+    object(&mut pair, Requester).unwrap();
+    pair.quiet();
+    assert_eq!(phases(&pair), (Phase::Settled, Phase::Settled));
+    assert_eq!(pair.job(Requester).attempt.unwrap().output, None, "{slow}");
+    pair
+}
+
+/// Whoever paid has what it paid for.
+fn assert_opened(pair: &mut Pair, what: &str) {
+    pair.wake(Requester);
+    pair.quiet();
+    let output = pair.job(Requester).attempt.unwrap().output;
+    let output = output.unwrap_or_else(|| panic!("{what}: paid, and never opened"));
+    assert_eq!(std::fs::read(output).unwrap(), b"1\n2\n3\n", "{what}");
+    assert_paid(pair);
+}
+
+#[test]
+fn what_a_ruling_pays_for_is_opened_though_it_was_not_yet() {
+    for slow in ["fetch", "inspect", "open"] {
+        let mut pair = ruled_while_busy(slow);
+        assert_opened(&mut pair, slow);
+    }
+}
+
+#[test]
+fn what_the_disk_lost_of_work_in_escrow_is_fetched_again_and_opened() {
+    let mut pair = ruled_while_busy("open");
+    std::fs::remove_file(pair.job(Requester).attempt.unwrap().blob.unwrap()).unwrap();
+    assert_opened(&mut pair, "lost");
+    assert_eq!(pair.job(Requester).attempt.unwrap().damaged, 1);
+}
+
 // ---------------------------------------------------------------- late
 
 /// A worker whose node looks at no height delivers after the height at which it had to send the money back.

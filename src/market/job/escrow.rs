@@ -1,7 +1,7 @@
 //! The escrow of a job: what its facts say of the money, and what follows from it.
 
 use crate::market::escrow::ROUTE;
-use crate::market::job::{Hearing, Job, Phase};
+use crate::market::job::{Attempt, Hearing, Job, Phase};
 use crate::market::{
     Body, Effect, EventId, Fact, Invoice, JudgeDoor, Lock, MOST_LOCKS, Msat, Nonce, PaymentHash,
     Preimage, Record, Role, Span, Time, Timetable, payable_at,
@@ -389,6 +389,14 @@ impl Job {
             self.reason = Some(reason.to_owned());
             self.enter(Phase::Awarded, at);
         }
+    }
+
+    /// Requester: the money was released, or taken, for work that is not open here yet: a judge may rule while it
+    /// is fetched. What is paid for is opened all the same, whatever became of the job.
+    pub(crate) fn is_owed_work(&self) -> bool {
+        let paid = self.escrow.as_ref().is_some_and(|e| e.released || e.x.is_some());
+        let closed = |work: &Attempt| work.tranches.iter().any(|t| !t.opened);
+        self.role == Role::Requester && paid && self.attempt.as_ref().is_some_and(closed)
     }
 
     /// When time alone ends a phase of an escrow: only before the money is locked. After that, heights do.

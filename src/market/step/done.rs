@@ -30,7 +30,7 @@ pub(super) fn done(
             if *purpose == Purpose::Input || !will_be_complete(work, blob) {
                 return Ok(step);
             }
-            match (work.record.as_ref().filter(|_| !work.inspected), work.unopened()) {
+            match (work.record.as_ref().filter(|_| !work.inspected), unopened(job, work)) {
                 (Some(record), _) => step.effect(Effect::Inspect { manifest: record.id }),
                 (None, Some(tranche)) => step.effect(Effect::Open { tranche }),
                 (None, None) => step,
@@ -170,7 +170,7 @@ fn sealing(job: &Job, number: u32) -> Option<&Attempt> {
 /// nobody has looked at that.
 pub(super) fn inspecting(job: &Job, manifest: &EventId) -> bool {
     let work = job.attempt.as_ref();
-    let stands = matches!(job.phase, Phase::Delivered | Phase::Disputed);
+    let stands = matches!(job.phase, Phase::Delivered | Phase::Disputed) || job.is_owed_work();
     stands && work.is_some_and(|w| w.is(manifest) && !w.inspected)
 }
 
@@ -285,8 +285,8 @@ fn refuse(job: &Job, manifest: &EventId, step: Step, code: &str, sentence: &str)
     if !inspecting(job, manifest) || job.money_moved() {
         return step;
     }
-    if job.phase == Phase::Disputed {
-        // The judge looks for itself; a rejection would change nothing any more.
+    if job.phase != Phase::Delivered {
+        // The judge looks for itself, or has ruled: a rejection would change nothing any more.
         return step.fact(Fact::Refused { code: code.into(), sentence: sentence.into() });
     }
     step.fact(Fact::Refused { code: code.into(), sentence: sentence.into() }).say(Body::Reject {
@@ -330,9 +330,18 @@ fn pay_failed(job: &Job, hash: &PaymentHash, reason: &str) -> Step {
 /// A disk that loses a delivery so often loses it for ever.
 const MOST_DAMAGES: u32 = 8;
 
-/// What was inspected is not here any more: it is fetched again, and opened with the key that was paid for.
+/// The tranche whose key is here and that is not open: what was paid for; in escrow all of it, paid or not.
+fn unopened(job: &Job, work: &Attempt) -> Option<u32> {
+    match job.escrow {
+        Some(_) => escrow::opening(job, 0).then_some(0),
+        None => work.unopened(),
+    }
+}
+
+/// What was inspected is not here any more: it is fetched again, and opened with the key that is here.
 fn damaged(job: &Job, tranche: u32, step: Step) -> Step {
-    let Some(work) = job.attempt.as_ref().filter(|work| work.unopened() == Some(tranche)) else {
+    let waits = |work: &&Attempt| unopened(job, work) == Some(tranche);
+    let Some(work) = job.attempt.as_ref().filter(waits) else {
         return step;
     };
     if work.blob.is_none() || work.vector.is_none() {

@@ -403,11 +403,11 @@ pub(super) fn done(job: &Job, effect: &Effect, outcome: &Outcome, world: &World)
 }
 
 /// Whether the delivery that stands waits to be opened.
-fn opening(job: &Job, tranche: u32) -> bool {
+pub(super) fn opening(job: &Job, tranche: u32) -> bool {
     let waits = |work: &crate::market::Attempt| {
         work.inspected && work.cheat.is_none() && work.tranches.iter().any(|t| !t.opened)
     };
-    let stands = matches!(job.phase, Phase::Delivered | Phase::Disputed);
+    let stands = matches!(job.phase, Phase::Delivered | Phase::Disputed) || job.is_owed_work();
     tranche == 0 && stands && job.attempt.as_ref().is_some_and(waits)
 }
 

@@ -336,6 +336,11 @@ impl LightningNet {
         // Ok also when the HTLC is gone: that is how ldk-node is.
         let Some(n) = self.held(me, hash) else { return Ok(()) };
         let mut draw = self.seed.draw("mined", &[word(&hash.0), n]);
+        if draw.permille(self.trouble * 2) {
+            // Right now, of all moments.
+            let from = self.htlcs.get(&n).map_or(me, |htlc| htlc.from);
+            self.close(if draw.permille(500) { me } else { from });
+        }
         let mut mined = |closed: bool| {
             if closed { u32::try_from(draw.range(1, 7)).unwrap_or(1) } else { 0 }
         };
