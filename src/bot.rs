@@ -25,10 +25,10 @@ pub use example::EXAMPLE;
 pub use explain::explain;
 pub use hook::{Hooks, is_loopback};
 pub use policy::{
-    Accept, Asking, Choose, Hook, Mistake, Policy, Price, Stdin, Tell, Template, Working,
+    Accept, Asking, Choose, Hook, Mistake, Places, Policy, Price, Stdin, Tell, Template, Working,
 };
 pub use queue::{Feed, Item, Queue, read_item};
 pub use results::Results;
-pub use run::{Options, Ran, run};
+pub use run::{Bot, Options, Ran, Teller, run};
 pub use schema::policy_schema;
 pub use worker::Worker;

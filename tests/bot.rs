@@ -155,9 +155,55 @@ fn a_wrong_policy_is_refused_with_its_place_and_how_to_mend_it() {
     // What only the budget makes wrong.
     let policy = read(ask).unwrap();
     let low = Budget { per_job: Msat::sats(1_000).unwrap(), ..Budget::default() };
-    assert!(policy.against(&low).unwrap_err().contains("bot.per_job_sats"));
+    let against =
+        |policy: &Policy, budget: &Budget| policy.against(budget).unwrap_err().to_string();
+    let said = against(&policy, &low);
+    assert!(said.starts_with("line 2, column 7: ") && said.contains("bot.per_job_sats"), "{said}");
     let other = Budget { modes: vec![Mode::Escrow], ..Budget::default() };
-    assert!(policy.against(&other).unwrap_err().contains("bot.modes"));
+    let said = against(&policy, &other);
+    assert!(said.starts_with("line 2, column 7: ") && said.contains("bot.modes"), "{said}");
+    let worker = read("[worker]\nquery = 'mode:sealed'\ncommand = ['true']").unwrap();
+    let said = against(&worker, &other);
+    assert!(said.starts_with("line 2, column 9: ") && said.contains("bot.modes"), "{said}");
+    // A total that pays a job and not its routing.
+    let tight = read(&format!("{ask}total = '2000sat'")).unwrap();
+    let said = against(&tight, &Budget::default());
+    assert!(said.starts_with("line 3, column 9: 2,000 sat do not pay"), "{said}");
+}
+
+#[test]
+fn a_gig_with_checks_that_the_budget_does_not_allow_is_refused_with_its_place() {
+    let asks = |body: &str| {
+        let check = earnest::engine::pin(body.as_bytes()).unwrap();
+        let quality = Quality { checks: vec![check], ..Quality::default() };
+        let plain = template(&[Mode::Sealed], 5);
+        let draft = GigDraft { quality, ..plain.draft.clone() };
+        read_with("[requester]\ngig = 'g'", Template { draft, ..plain }).unwrap()
+    };
+    let allows = |checks: &[&str]| Budget {
+        checks: checks.iter().map(|&word| word.to_owned()).collect(),
+        ..Budget::default()
+    };
+    let hashed =
+        asks(&format!(r#"{{"hash":"{}","kind":"hash","scope":"whole","v":1}}"#, "07".repeat(32)));
+    for (policy, checks, said) in [
+        (&hashed, &["schema"][..], Some("of kind hash")),
+        (&hashed, &["required", "rules"], Some("of kind hash")),
+        (&hashed, &["required", "hash"], None),
+        (&hashed, &["required"], None),
+        (&hashed, &[], None),
+        (&read("[requester]\ngig = 'g'").unwrap(), &["required"], Some("held against a check")),
+    ] {
+        match (policy.against(&allows(checks)), said) {
+            (Ok(()), None) => {}
+            (Err(mistake), Some(said)) => {
+                assert_eq!(mistake.place, Some((2, 7)), "{checks:?}");
+                assert!(mistake.why.contains(said), "{mistake}");
+                assert!(mistake.why.contains("bot.checks"), "{mistake}");
+            }
+            (found, said) => panic!("{checks:?}: {found:?}, not {said:?}"),
+        }
+    }
 }
 
 // ---------------------------------------------------------------- commands

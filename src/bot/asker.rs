@@ -21,6 +21,7 @@ use crate::market::{
 use book::Book;
 use choose::Bids;
 pub use purse::Short;
+pub(super) use purse::rest;
 use purse::{Lack, Purse, dearest, spent};
 use standing::{Standing, key_of, parse_key};
 
@@ -135,6 +136,8 @@ pub struct Asker {
     playing: BTreeSet<usize>,
     untouched: BTreeSet<usize>,
     placed: usize,
+    /// Bids of people who may get no more for now, and until when others go before them.
+    aside: BTreeMap<BidId, Instant>,
 }
 
 impl Asker {
@@ -153,6 +156,7 @@ impl Asker {
             playing: BTreeSet::new(),
             untouched: BTreeSet::new(),
             placed: 0,
+            aside: BTreeMap::new(),
         }
     }
 
@@ -207,6 +211,11 @@ impl Asker {
         self.convicted.insert(job);
     }
 
+    /// Whoever made this bid may get no more for now: until then the next best is as good.
+    pub fn set_aside(&mut self, bid: BidId, until: Instant) {
+        self.aside.insert(bid, until);
+    }
+
     /// Whether nothing is left to do for this item.
     pub fn is_over(&self, item: usize) -> bool {
         self.finished.contains(&item) || self.given_up.contains_key(&item)
@@ -254,6 +263,7 @@ impl Asker {
         at: Instant,
     ) -> Vec<Intent> {
         self.look(snapshot);
+        self.aside.retain(|_, until| at < *until);
         let book = std::mem::take(&mut self.book);
         let out = self.think(&book, snapshot, budget, now, at);
         self.book = book;

@@ -10,7 +10,9 @@ use serde::Deserialize;
 use url::Url;
 
 use crate::bot::Limits;
-use crate::market::{Actor, Budget, GigDraft, Msat, Network, Query, Span};
+use crate::bot::asker::rest;
+use crate::engine::kinds;
+use crate::market::{Actor, Budget, GigDraft, Msat, Network, Query, Span, allow_checks};
 
 use form::{Form, Reader, asked, hooked, worked};
 
@@ -34,6 +36,16 @@ pub struct Policy {
     pub worker: Option<Working>,
     /// Whom it tells of what happens.
     pub hooks: Vec<Hook>,
+    /// Where in its text stands what only the budget can make wrong.
+    pub places: Places,
+}
+
+/// Lines and columns, both from 1, of a policy that was read; none of one that was never a text.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Places {
+    pub(super) gig: Option<(usize, usize)>,
+    pub(super) total: Option<(usize, usize)>,
+    pub(super) query: Option<(usize, usize)>,
 }
 
 /// A gig that others are made of.
@@ -228,27 +240,58 @@ impl Policy {
             None => None,
         };
         let hooks = form.hook.iter().map(|hook| hooked(&reader, hook)).collect::<Result<_, _>>()?;
-        Ok(Self { actor, beside: beside.to_owned(), requester, worker, hooks })
+        let places = form.places(&reader);
+        Ok(Self { actor, beside: beside.to_owned(), requester, worker, hooks, places })
     }
 
     /// What of it the budget would never let through: a policy that cannot work is refused before it
     /// begins.
-    pub fn against(&self, budget: &Budget) -> Result<(), String> {
+    ///
+    /// # Errors
+    /// The first contradiction, with its place in the policy.
+    pub fn against(&self, budget: &Budget) -> Result<(), Mistake> {
+        let wrong = |place, why: String| Err(Mistake { place, why });
+        let Places { gig, total, query } = self.places;
+        let mode = self.worker.as_ref().and_then(|working| working.query.mode);
+        if let Some(mode) = mode.filter(|mode| !budget.modes.contains(mode)) {
+            let why = format!(
+                "the query looks for mode {}, and the budget does not allow it: leave it away, or add it to bot.modes",
+                mode.word()
+            );
+            return wrong(query, why);
+        }
         let Some(asking) = &self.requester else { return Ok(()) };
         let draft = &asking.template.draft;
         if draft.price > budget.per_job {
-            return Err(format!(
+            let why = format!(
                 "the gig pays {}, and the budget lets automation pay {} for one job: lower the price, or raise bot.per_job_sats",
                 draft.price, budget.per_job
-            ));
+            );
+            return wrong(gig, why);
         }
         if let Some(mode) = draft.modes.iter().find(|mode| !budget.modes.contains(mode)) {
-            return Err(format!(
+            let why = format!(
                 "the gig offers mode {}, and the budget does not allow it: leave it away, or add it to bot.modes",
                 mode.word()
-            ));
+            );
+            return wrong(gig, why);
         }
-        Ok(())
+        if let Err(no) = allow_checks(budget, &[kinds(&draft.quality, &[])]) {
+            let said = no.sentence.trim_end_matches(" Nothing was done.");
+            let why = format!("{said} Change the checks of the gig, or bot.checks");
+            return wrong(gig, why);
+        }
+        let one = rest(budget, draft.price, 1, 0);
+        match asking.total.filter(|total| *total < one) {
+            Some(given) => {
+                let why = format!(
+                    "{given} do not pay a single job of {} with its routing, which may cost {one} in all: raise it, or lower bot.fee_ppm_max",
+                    draft.price
+                );
+                wrong(total, why)
+            }
+            None => Ok(()),
+        }
     }
 }
 

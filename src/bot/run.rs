@@ -76,8 +76,9 @@ pub async fn run(
     let handle = handle.acting_as(&policy.actor);
     let _lock = lock(&options, &policy)?;
     let budget = handle.budget().await.map_err(|why| why.to_string())?;
-    policy.against(&budget.budget)?;
-    let mut bot = Bot::new(handle.clone(), policy, options, tell)?;
+    policy.against(&budget.budget).map_err(|why| why.to_string())?;
+    let queue = queue_of(&policy, &options)?;
+    let mut bot = Bot::new(handle.clone(), policy, options, queue, Box::new(tell))?;
     let mut watch = handle.watch();
     let up = watch.wait_for(|now| now.identity.is_some()).await;
     let first = up.map_err(|_| "the engine has ended".to_owned())?.clone();
@@ -92,7 +93,7 @@ pub async fn run(
         if bot.options.dry {
             bot.plan(&now).await;
         }
-        bot.look(&now).await;
+        bot.look(&now, Instant::now()).await;
         if bot.options.once || bot.is_done() {
             break;
         }
@@ -163,7 +164,8 @@ struct Asks {
     event: Event,
 }
 
-struct Bot<'a> {
+/// A bot between two looks. [`run`] puts a loop around it; whoever has a clock of his own turns it by hand.
+pub struct Bot<'a> {
     handle: Handle,
     policy: Policy,
     options: Options,
@@ -189,33 +191,26 @@ struct Bot<'a> {
     /// A dry run has said what all of it costs.
     planned: bool,
     queue_is_wrong: Option<String>,
-    tell: &'a mut (dyn FnMut(Event) + Send),
+    tell: Teller<'a>,
 }
 
+/// Who is told what it does.
+pub type Teller<'a> = Box<dyn FnMut(Event) + Send + 'a>;
+
 impl<'a> Bot<'a> {
-    fn new(
+    /// One that has not looked yet, in the hands that `handle` is in. Without a queue it asks for nothing.
+    ///
+    /// # Errors
+    /// The folder of the results cannot be used.
+    pub fn new(
         handle: Handle,
         policy: Policy,
         options: Options,
-        tell: &'a mut (dyn FnMut(Event) + Send),
+        queue: Option<Queue>,
+        tell: Teller<'a>,
     ) -> Result<Self, String> {
-        let asker = match &policy.requester {
-            None => None,
-            Some(asking) => {
-                let queue = match &asking.queue {
-                    None => single()?,
-                    Some(_) if options.feed.is_some() => Queue::default(),
-                    Some(path) => {
-                        let path = policy.beside.join(path);
-                        let text = std::fs::read_to_string(&path)
-                            .map_err(|why| format!("{} cannot be read: {why}", path.display()))?;
-                        Queue::read(&text, &policy.beside)
-                            .map_err(|why| format!("{}, {why}", path.display()))?
-                    }
-                };
-                Some(Asker::new(asking.clone(), policy.actor.clone(), queue))
-            }
-        };
+        let asking = policy.requester.clone().zip(queue);
+        let asker = asking.map(|(asking, queue)| Asker::new(asking, policy.actor.clone(), queue));
         let worker = policy.worker.clone().map(|w| Worker::new(w, policy.actor.clone()));
         let results = match &options.out {
             Some(out) if !options.dry => {
@@ -258,13 +253,14 @@ impl<'a> Bot<'a> {
         Ok((Some(hooks), told))
     }
 
-    fn is_done(&self) -> bool {
+    /// Whether nothing is left to do, now and later.
+    pub fn is_done(&self) -> bool {
         let asked = self.asker.as_ref().is_some_and(Asker::is_done);
         asked && self.worker.is_none() && self.tasks.is_empty()
     }
 
-    async fn look(&mut self, now: &Arc<Snapshot>) {
-        let at = Instant::now();
+    /// Looks once and does what follows from it; `at` is a steady clock's word.
+    pub async fn look(&mut self, now: &Arc<Snapshot>, at: Instant) {
         self.tell_of_cheats(now);
         // What was done a moment ago is not in every look: planned from an older one, it would be done twice.
         if !self.has_seen(now, at) {
@@ -287,7 +283,7 @@ impl<'a> Bot<'a> {
                 Some(asker) => asker.intents(now, &budget, wall, at),
                 None => Vec::new(),
             };
-            self.attend_all(now, intents).await;
+            self.attend_all(now, intents, at).await;
         }
         self.work(now, at).await;
     }
@@ -309,7 +305,7 @@ impl<'a> Bot<'a> {
         let Some(worker) = &mut self.worker else { return };
         let jobs = worker.jobs(now, &self.running, at);
         self.clear_up();
-        self.attend_all(now, jobs).await;
+        self.attend_all(now, jobs, at).await;
         if !self.unseen.is_empty() || self.next_look.is_some_and(|next| at < next) {
             return;
         }
@@ -324,7 +320,7 @@ impl<'a> Bot<'a> {
             let Some(worker) = &self.worker else { return };
             let waits = |gig: &EventId| self.is_waiting(&(Some(*gig), None, BID), at);
             let bids = worker.bids(now, &page.gigs, waits);
-            self.attend_all(now, bids).await;
+            self.attend_all(now, bids, at).await;
             if !self.unseen.is_empty() {
                 // How much room is left is in the next look.
                 self.next_look = None;
@@ -348,8 +344,7 @@ impl<'a> Bot<'a> {
 
     /// Does them, but for what was done a moment ago: the engine is asked everything at once, and answers in
     /// order.
-    async fn attend_all(&mut self, now: &Arc<Snapshot>, intents: Vec<Intent>) {
-        let at = Instant::now();
+    async fn attend_all(&mut self, now: &Arc<Snapshot>, intents: Vec<Intent>, at: Instant) {
         let mut asked = Vec::with_capacity(intents.len());
         for intent in intents {
             asked.push(self.attend(now, intent, at));
@@ -361,7 +356,7 @@ impl<'a> Bot<'a> {
             Some(async move { (handle.ask(command).await, intent, event) })
         });
         for (answer, intent, event) in futures::future::join_all(asking).await {
-            self.answered(answer, intent, event);
+            self.answered(answer, intent, event, at);
         }
     }
 
@@ -442,7 +437,8 @@ impl<'a> Bot<'a> {
         }
     }
 
-    fn tally(&self, now: &Snapshot) -> Tally {
+    /// What came of it all so far.
+    pub fn tally(&self, now: &Snapshot) -> Tally {
         let mut tally = self.asker.as_ref().map(|asker| asker.tally(now)).unwrap_or_default();
         let ours = now
             .jobs
@@ -454,6 +450,20 @@ impl<'a> Bot<'a> {
         }
         tally
     }
+}
+
+/// What is to be done for others to do, if anything is.
+fn queue_of(policy: &Policy, options: &Options) -> Result<Option<Queue>, String> {
+    let Some(asking) = &policy.requester else { return Ok(None) };
+    let Some(path) = &asking.queue else { return single().map(Some) };
+    if options.feed.is_some() {
+        return Ok(Some(Queue::default()));
+    }
+    let path = policy.beside.join(path);
+    let text = std::fs::read_to_string(&path)
+        .map_err(|why| format!("{} cannot be read: {why}", path.display()))?;
+    let queue = Queue::read(&text, &policy.beside);
+    queue.map(Some).map_err(|why| format!("{}, {why}", path.display()))
 }
 
 /// The one item of a policy without a queue.

@@ -15,6 +15,7 @@ mod people;
 mod sums;
 mod told;
 
+pub use budget::kinds;
 pub use changed::Changed;
 pub use outbox::{OpenClaim, Replays};
 

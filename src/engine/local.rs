@@ -1,14 +1,13 @@
 //! The line to an engine in this process.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
 use crate::engine::{
-    Answer, BudgetView, Call, Command, FactView, Fault, Files, GigView, LedgerRow, Line,
-    MOST_INPUT, MuteView, Notice, PersonView, Receipt, Snapshot, ToldNotice, Trouble,
+    Answer, BudgetView, Call, FactView, Fault, Files, GigView, LedgerRow, Line, MuteView, Notice,
+    PersonView, Ready, Receipt, Snapshot, ToldNotice, Trouble,
 };
 use crate::market::{Actor, Attachment, BidId, EventId, Gig, GigDraft, Nonce, Page, Pubkey, Query};
 
@@ -30,13 +29,6 @@ pub(super) enum Request {
     Stop(oneshot::Sender<()>),
 }
 
-/// A command whose files are copies of our own.
-pub(super) enum Ready {
-    Plain(Box<Command>),
-    Post { draft: Box<GigDraft>, inputs: Vec<(Attachment, PathBuf)>, key: Option<String> },
-    Deliver { job: BidId, source: PathBuf, file: Attachment, message: String },
-}
-
 /// The way to the loop of this process.
 pub(super) struct Local {
     pub(super) requests: mpsc::Sender<Request>,
@@ -47,33 +39,6 @@ pub(super) struct Local {
 }
 
 impl Local {
-    async fn prepare(&self, command: Command) -> Result<Ready, Trouble> {
-        Ok(match command {
-            Command::Post { draft, inputs, key } => {
-                let folder = EventId((self.fresh)().0);
-                let mut copies = Vec::new();
-                for input in inputs {
-                    copies.push(self.files.adopt(&folder, &input, MOST_INPUT).await?);
-                }
-                Ready::Post { draft: Box::new(draft), inputs: copies, key }
-            }
-            Command::Deliver { job, file, message } => {
-                let snapshot = self.snapshot.borrow().clone();
-                let Some(view) = snapshot.jobs.get(&job) else {
-                    return Err(Trouble::NotFound { what: "job".into(), id: job.to_string() });
-                };
-                // The terms' own limit is the market's to judge; this one is only sanity.
-                let most = crate::seal::MAX_TOTAL;
-                let (file, source) = match view.by_files {
-                    true => self.files.adopt_folder(&job, &file, most).await?,
-                    false => self.files.adopt(&job, &file, most).await?,
-                };
-                Ready::Deliver { job, source, file, message }
-            }
-            other => Ready::Plain(Box::new(other)),
-        })
-    }
-
     async fn request<T>(
         &self,
         make: impl FnOnce(oneshot::Sender<T>) -> Request,
@@ -94,7 +59,9 @@ impl Line for Local {
         }
         Ok(match call {
             Call::Do(command) => {
-                let ready = self.prepare(*command).await?;
+                let (folder, shown) = (EventId((self.fresh)().0), self.snapshot.clone());
+                let by_files = move |job: &BidId| Some(shown.borrow().jobs.get(job)?.by_files);
+                let ready = Ready::prepare(*command, &*self.files, folder, by_files).await?;
                 Answer::Done(
                     self.request(|answer| Request::Do(by, Box::new(ready), answer)).await??,
                 )

@@ -12,13 +12,13 @@ use tokio::sync::{broadcast, mpsc, watch};
 use tokio::time::Instant;
 
 use crate::engine::effect::{Done, Workbench, perform};
-use crate::engine::local::{Local, Ready, Request};
+use crate::engine::local::{Local, Request};
 use crate::engine::{
-    Clock, Command, Core, Dice, EffectRow, FactView, Fault, Files, Handle, Lightning, MOST_LINES,
-    MOST_PEOPLE, NodeEvent, NodeStatus, Receipt, RelayEvent, RelayHealth, Relays, Scribe, Snapshot,
-    Store, Subscription, Transfer, Trouble, Views,
+    Clock, Core, Dice, EffectRow, FactView, Fault, Files, Handle, Lightning, MOST_LINES,
+    MOST_PEOPLE, NodeEvent, NodeStatus, RelayEvent, RelayHealth, Relays, Scribe, Snapshot, Store,
+    Subscription, Transfer, Trouble, Views, obey,
 };
-use crate::market::{Actor, Ask, BidId, Effect, EventId, Fact, Job, Lane, Span, Time};
+use crate::market::{BidId, Effect, EventId, Fact, Job, Lane, Span, Time};
 
 use reach::Reach;
 
@@ -362,7 +362,7 @@ impl<S: Store + 'static> Runner<S> {
     fn request(&mut self, request: Request) {
         match request {
             Request::Do(by, ready, answer) => {
-                let _ = answer.send(self.command(by.as_ref(), *ready));
+                let _ = answer.send(obey(&mut self.core, by.as_ref(), *ready));
             }
             Request::Preview(draft, inputs, answer) => {
                 let _ = answer.send(self.core.preview(&draft, &inputs));
@@ -411,21 +411,6 @@ impl<S: Store + 'static> Runner<S> {
         }
     }
 
-    fn command(&mut self, by: Option<&Actor>, ready: Ready) -> Result<Receipt, Trouble> {
-        let log = match by {
-            None => done(&mut self.core, ready)?,
-            Some(by) => self.core.acting(by, |core| done(core, ready))?,
-        };
-        let case = self.core.case(&log).map(|case| case.n);
-        Ok(match self.core.job(&log).map(|job| job.n).or(case) {
-            Some(facts) => Receipt { log, facts },
-            None => {
-                let post = self.core.post_by(&log);
-                Receipt { log: post.map_or(log, |p| p.id), facts: post.map_or(0, |p| p.n) }
-            }
-        })
-    }
-
     fn history(&self, id: &BidId) -> Result<Vec<FactView>, Trouble> {
         let Some(job) = self.core.job(id) else {
             return Err(Trouble::NotFound { what: "job".into(), id: id.to_string() });
@@ -448,52 +433,4 @@ impl<S: Store + 'static> Runner<S> {
         };
         Ok(rows.into_iter().enumerate().filter_map(view).collect())
     }
-}
-
-/// Does it, and says which log it changed.
-fn done<S: Store>(core: &mut Core<S>, ready: Ready) -> Result<EventId, Trouble> {
-    let command = match ready {
-        Ready::Post { draft, inputs, key } => {
-            return core.post_once(&draft, inputs, key);
-        }
-        Ready::Deliver { job, source, file, message } => {
-            let (size, name, nonce) = (file.size, file.name.0, core.nonce());
-            core.ask(&job, Ask::Deliver { source, size, name, message, nonce })?;
-            return Ok(job);
-        }
-        Ready::Plain(command) => *command,
-    };
-    let (job, ask) = match command {
-        Command::Bid { gig, wish, message } => {
-            return core.bid(&gig, wish, &message);
-        }
-        Command::Close { gig } => return core.close(&gig).map(|()| gig),
-        Command::Award { job } => return core.award(&job).map(|()| job),
-        Command::Decline { job, reason } => {
-            let nonce = core.nonce();
-            (job, Ask::Decline { reason, nonce })
-        }
-        Command::Withdraw { job, reason } => (job, Ask::Withdraw { reason }),
-        Command::Fund { job, max_fee } => {
-            return core.fund(&job, max_fee).map(|()| job);
-        }
-        Command::Accept { job, max_fee } => (job, Ask::Accept { max_fee }),
-        Command::Reject { job, reason } => (job, Ask::Reject { reason }),
-        Command::Cancel { job, reason } => (job, Ask::Cancel { reason }),
-        Command::Dispute { job, reason } => (job, Ask::Dispute { reason }),
-        Command::Object { job, reason } => (job, Ask::Object { reason }),
-        Command::Rule { case, whose, reason } => {
-            return core.rule(&case, whose, reason).map(|()| case);
-        }
-        Command::CaseNote { case, text } => return core.case_note(&case, text).map(|()| case),
-        Command::Note { job, text } => (job, Ask::Note { text }),
-        Command::Rate { job, stars, comment } => (job, Ask::Rate { stars, comment }),
-        Command::Approve { job } => (job, Ask::Approve),
-        Command::Post { .. } | Command::Deliver { .. } => {
-            let why = "files are copied before a command comes here".into();
-            return Err(Fault::Never(why).into());
-        }
-    };
-    core.ask(&job, ask)?;
-    Ok(job)
 }

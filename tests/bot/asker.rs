@@ -235,6 +235,30 @@ fn a_stranger_has_one_job_and_whoever_did_well_has_more() {
 }
 
 #[test]
+fn whoever_has_enough_to_do_holds_nobody_up() {
+    let policy = || Asking { choose: Choose::Cheapest, per_worker: 1, ..asking() };
+    let bid = |n, peer, price| JobView { price: sats(price), ..hired(n, 2, peer, Phase::Bid) };
+    // The best bidder has one job already: the next best gets this one.
+    let busy = hired(11, 1, 50, Phase::Working);
+    let jobs = vec![busy.clone(), bid(12, 50, 800), bid(13, 51, 900)];
+    let seen = sees(vec![post(1, "1"), post(2, "2")], jobs);
+    assert_eq!(does(&mut asker(policy(), 2), &seen, &free()), ["award 13"]);
+    // Alone, it is waited for.
+    let alone = sees(vec![post(1, "1"), post(2, "2")], vec![busy, bid(12, 50, 800)]);
+    assert!(does(&mut asker(policy(), 2), &alone, &free()).is_empty());
+    // And so with whoever may get no more for now by the budget, until that is asked anew.
+    let seen = sees(vec![post(2, "1")], vec![bid(12, 50, 800), bid(13, 51, 900)]);
+    let (mut one, began) = (asker(policy(), 1), Instant::now());
+    let minute = Duration::from_secs(60);
+    one.set_aside(EventId([12; 32]), began + minute);
+    for (at, taken) in [(began, 13), (began + minute, 12)] {
+        let said = one.intents(&seen, &free(), NOW, at);
+        let logs: Vec<_> = said.iter().map(|intent| (intent.deed.word(), intent.log)).collect();
+        assert_eq!(logs, [("award", Some(EventId([taken; 32])))]);
+    }
+}
+
+#[test]
 fn whose_bid_is_taken() {
     let bid = |n, peer, price, minutes| {
         let since = NOW.before(Span::MINUTE.times(minutes));

@@ -86,6 +86,27 @@ async fn what_is_refused_for_now_is_asked_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn whoever_may_get_no_more_today_holds_nobody_up() {
+    let dir = tempfile::tempdir().unwrap();
+    let bid = |n, peer, price| JobView { price: sats(price), ..hired(n, 1, peer, Phase::Bid) };
+    let seen = sees(vec![post(1, "1")], vec![bid(11, 50, 800), bid(12, 51, 900)]);
+    let stage = Stage::new(seen, |_, command| match command {
+        Command::Award { job } if *job == EventId([11; 32]) => Err(no("budget-person")),
+        Command::Award { job } => Ok(Receipt { log: *job, facts: 5 }),
+        command => panic!("{command:?}"),
+    });
+    let asking = Asking { choose: Choose::Cheapest, ..asking() };
+    let policy = queued(dir.path(), "{\"id\":\"1\"}\n", asking);
+    let options = Options { resume: true, ..options(&dir.path().join("home")) };
+    let running = ran(&stage, policy, options);
+    let next = || stage.count(|c| matches!(c, Command::Award { job } if *job == EventId([12; 32])));
+    tokio::select! {
+        (ended, _) = running => panic!("{ended:?}"),
+        () = until("the next best bid is taken", || next() > 0) => {}
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_old_look_never_gives_a_stranger_a_second_job() {
     let dir = tempfile::tempdir().unwrap();
     let bid = |n, on, peer| hired(n, on, peer, Phase::Bid);

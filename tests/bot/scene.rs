@@ -63,7 +63,8 @@ pub(crate) fn working(command: &str) -> Working {
 }
 
 pub(crate) fn policy(requester: Option<Asking>, worker: Option<Working>) -> Policy {
-    Policy { actor: me(), beside: PathBuf::from("/"), requester, worker, hooks: Vec::new() }
+    let (hooks, places) = (Vec::new(), Places::default());
+    Policy { actor: me(), beside: PathBuf::from("/"), requester, worker, hooks, places }
 }
 
 /// Items `1` to `n`.

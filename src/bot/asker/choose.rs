@@ -63,7 +63,7 @@ impl Asker {
         let free = |bid: &&&JobView| {
             let known = standing.book.did.contains_key(&bid.peer);
             let most = if known { self.policy.per_worker } else { 1 };
-            busy.get(&bid.peer).copied().unwrap_or(0) < most
+            busy.get(&bid.peer).copied().unwrap_or(0) < most && !self.aside.contains_key(&bid.id)
         };
         let best = open.iter().filter(free).min_by_key(|bid| {
             let did = standing.book.did.get(&bid.peer).copied().unwrap_or(0);

@@ -135,7 +135,7 @@ impl<'a> Purse<'a> {
 }
 
 /// What the tranches that are not paid may cost, each with the most for routing it.
-pub(super) fn rest(budget: &Budget, price: Msat, tranches: u32, paid: u32) -> Msat {
+pub(in super::super) fn rest(budget: &Budget, price: Msat, tranches: u32, paid: u32) -> Msat {
     let all = tranches.max(1);
     let parts = (paid..all).filter_map(|t| price.tranche(t, all));
     parts.map(|part| add(part, budget.most_fee(part))).sum()

@@ -7,7 +7,7 @@ use serde::Deserialize;
 use toml::Spanned;
 use url::Url;
 
-use super::{Accept, Asking, Choose, Hook, Mistake, Price, Stdin, Tell, Template, Working};
+use super::{Accept, Asking, Choose, Hook, Mistake, Places, Price, Stdin, Tell, Template, Working};
 use crate::bot::{Limits, is_loopback};
 use crate::engine::Notice;
 use crate::market::{LEAST_PRICE, Mode, Msat, Network, Query};
@@ -20,6 +20,21 @@ pub(super) struct Form {
     pub(super) worker: Option<WorkingForm>,
     #[serde(default)]
     pub(super) hook: Vec<Spanned<HookForm>>,
+}
+
+impl Form {
+    /// Where what only the budget can make wrong stands.
+    pub(super) fn places(&self, reader: &Reader<'_>) -> Places {
+        let asking = self.requester.as_ref().map(Spanned::get_ref);
+        let total = asking.and_then(|asking| asking.total.as_ref()).map(Spanned::span);
+        let query = self.worker.as_ref().map(|working| working.query.span());
+        let place = |span: std::ops::Range<usize>| reader.place(span.start);
+        Places {
+            gig: asking.map(|asking| place(asking.gig.span())),
+            total: total.map(place),
+            query: query.map(place),
+        }
+    }
 }
 
 #[derive(Debug, Deserialize)]

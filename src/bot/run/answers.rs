@@ -2,7 +2,7 @@
 
 use tokio::time::Instant;
 
-use super::{Bot, is_loud};
+use super::{Bot, LONGEST, is_loud};
 use crate::bot::{Deed, Event, Intent};
 use crate::engine::{Fault, Receipt, Trouble};
 
@@ -57,11 +57,12 @@ impl Bot<'_> {
         answer: Result<Receipt, Trouble>,
         intent: Intent,
         event: Event,
+        at: Instant,
     ) {
         let trouble = match answer {
             Ok(receipt) => {
                 let facts = self.unseen.get(&receipt.log).map_or(0, |(facts, _)| *facts);
-                let seen = (receipt.facts.max(facts), Instant::now());
+                let seen = (receipt.facts.max(facts), at);
                 self.unseen.insert(receipt.log, seen);
                 if let (Deed::Deliver(_), Some(worker)) = (&intent.deed, &mut self.worker) {
                     worker.handed(&receipt.log);
@@ -78,6 +79,12 @@ impl Bot<'_> {
         let late = matches!(&trouble, Trouble::Refused(why) if LATE.contains(&why.code.as_str()));
         if !late {
             self.once(Event { what: "refused", why: why.clone(), ..event.clone() });
+        }
+        let full = matches!(&trouble, Trouble::Refused(why) if why.code == "budget-person");
+        if let (true, Deed::Award, Some(bid), Some(asker)) =
+            (full, &intent.deed, intent.log, &mut self.asker)
+        {
+            asker.set_aside(bid, at + LONGEST);
         }
         let proven = matches!(&trouble, Trouble::Refused(why) if why.code == "proven-fraud");
         if let (true, Some(job), Some(asker)) = (proven, intent.log, &mut self.asker) {

@@ -89,7 +89,7 @@ impl Bot {
         let config = session.config()?;
         let policy = read(path, &config)?;
         if let Err(why) = policy.against(&config.bot) {
-            return Err(unusable(path, &why));
+            return Err(unusable(path, &why.to_string()));
         }
         let queue = policy.requester.as_ref().and_then(|asking| asking.queue.clone());
         let from_stdin = queue.as_ref().is_some_and(|queue| queue.as_os_str() == "-");

@@ -177,7 +177,7 @@ impl<S: Store> Core<S> {
 }
 
 /// The kind of each check, read from its body: here, or where the gig has it. A bid names it by hash alone.
-fn kinds(quality: &Quality, pinned: &[&Pinned]) -> Vec<Option<&'static str>> {
+pub fn kinds(quality: &Quality, pinned: &[&Pinned]) -> Vec<Option<&'static str>> {
     let kind = |check: &Pinned| {
         let there = || pinned.iter().find(|known| known.hash == check.hash)?.body.as_deref();
         let body = check.body.as_deref().or_else(there)?;

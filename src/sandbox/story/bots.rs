@@ -11,8 +11,8 @@ use tokio::task::JoinSet;
 use super::harvest::{Books, first_file, payments, results, stop};
 use super::load::Load;
 use crate::bot::{
-    Accept, Asking, Choose, Limits, Options, Policy, Price, Ran, Stdin, Tally, Template, Working,
-    run,
+    Accept, Asking, Choose, Limits, Options, Places, Policy, Price, Ran, Stdin, Tally, Template,
+    Working, run,
 };
 use crate::engine::{
     Lightning as _, PayOrder, PaymentState, Ports, WalletAnswer, WalletCommand, pin,
@@ -116,6 +116,7 @@ pub(super) fn worker_policy(command: &[&str], jobs: u32) -> anyhow::Result<Polic
             patience: Duration::from_secs(120),
         }),
         hooks: Vec::new(),
+        places: Places::default(),
     })
 }
 
@@ -288,6 +289,7 @@ pub(super) async fn requester(play: &Play, teller: &mut Teller<'_>) -> anyhow::R
         requester: Some(asking(&list, jobs)?),
         worker: None,
         hooks: Vec::new(),
+        places: Places::default(),
     };
     let before: BTreeSet<PaymentHash> = BTreeSet::new();
     let bots = start_workers(&workers, &["tr", "a-z", "A-Z"], jobs)?;
@@ -432,6 +434,7 @@ pub(super) async fn worker(play: &Play, teller: &mut Teller<'_>) -> anyhow::Resu
             requester: Some(asking(&list, jobs)?),
             worker: None,
             hooks: Vec::new(),
+            places: Places::default(),
         };
         let options = options(&requester.dir, Some(requester.dir.join("results")));
         let handle = requester.app.handle().clone();
