@@ -10,6 +10,7 @@ mod brittle;
 mod chance;
 mod clock;
 mod disk;
+mod home;
 mod lightning;
 mod mood;
 mod peer;
@@ -18,6 +19,8 @@ mod relay;
 mod world;
 
 use std::collections::BTreeMap;
+
+pub use home::{Asked, Place, Resident, Resides, Witness};
 
 /// What world is played.
 #[derive(Debug, Clone)]
@@ -109,6 +112,17 @@ pub struct Report {
 /// # Errors
 /// What must never happen, in words, when it did.
 pub fn play(plan: &Plan) -> Result<Report, String> {
-    let world = world::World::new(plan.clone())?;
+    play_with(plan, Vec::new())
+}
+
+/// The same, with somebody else at the screens of some peers.
+///
+/// # Errors
+/// As [`play`].
+pub fn play_with(plan: &Plan, residents: Vec<Resides>) -> Result<Report, String> {
+    let mut world = world::World::new(plan.clone())?;
+    for resides in residents {
+        world.move_in(resides);
+    }
     world.run().map_err(|why| format!("EARNEST_SEED={}: {why}", plan.seed))
 }

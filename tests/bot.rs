@@ -13,6 +13,8 @@ mod run;
 mod scene;
 #[path = "bot/worker.rs"]
 mod worker;
+#[path = "bot/world.rs"]
+mod world;
 
 use std::io::Read as _;
 use std::path::{Path, PathBuf};

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::chance::Seed;
@@ -112,12 +112,19 @@ impl Clockwork {
 pub(super) struct PeerClock {
     pub(super) clockwork: Arc<Clockwork>,
     /// Seconds ahead.
-    pub(super) skew: i64,
+    pub(super) skew: AtomicI64,
+}
+
+impl PeerClock {
+    /// Seconds ahead of the world.
+    pub(super) fn ahead(&self) -> i64 {
+        self.skew.load(Ordering::Relaxed)
+    }
 }
 
 impl Clock for PeerClock {
     fn now(&self) -> Time {
-        Time((self.clockwork.now() / 1000).saturating_add_signed(self.skew))
+        Time((self.clockwork.now() / 1000).saturating_add_signed(self.ahead()))
     }
 }
 

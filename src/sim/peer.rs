@@ -8,6 +8,7 @@ use futures::FutureExt as _;
 
 use super::brittle::{Brittle, Fuse};
 use super::clock::{Clockwork, Ms, PeerClock, What};
+use super::home::Home;
 use crate::engine::{
     Core, Done, EffectRow, Fault, Me, NodeEvent, OpenClaim, Ports, Progress, RelayEvent, Replays,
     Subscription, Want, Workbench,
@@ -50,6 +51,10 @@ pub(super) struct Peer {
     wake: Option<Ms>,
     pub(super) notices: u64,
     pub(super) replays: u64,
+    /// Logs that changed since they were looked at.
+    pub(super) unseen: BTreeSet<EventId>,
+    /// Whoever lives here instead of the usual person.
+    pub(super) home: Option<Home>,
 }
 
 /// Something that must never happen, in words.
@@ -102,6 +107,8 @@ impl Peer {
             wake: None,
             notices: 0,
             replays: 0,
+            unseen: BTreeSet::new(),
+            home: None,
         }
     }
 
@@ -130,7 +137,7 @@ impl Peer {
                 return Err("a restart changed a gig".into());
             }
         }
-        core.set_budget(pocket_money());
+        core.set_budget(self.home.as_ref().map_or_else(pocket_money, Home::budget));
         core.take_changed();
         let Replays { claims, payments } = core.replays();
         for claim in claims {
@@ -152,7 +159,7 @@ impl Peer {
 
     /// A bot that asks as this requester does, and is bound by [`pocket_money`]; `None` for a person.
     pub(super) fn bot(&self) -> Option<Actor> {
-        Actor::bot("sim").ok().filter(|_| self.n.is_multiple_of(3))
+        Actor::bot("sim").ok().filter(|_| self.home.is_none() && self.n.is_multiple_of(3))
     }
 
     /// What a crash leaves: the store. `whole` if memory and store agree.
@@ -226,6 +233,7 @@ impl Peer {
         let Some(core) = &mut self.core else { return };
         let changed = core.take_changed();
         self.notices += core.take_notices().len() as u64;
+        self.unseen.extend(&changed.logs);
         if !changed.is_empty() || fresh || self.watched.is_empty() {
             self.grant();
             self.watch();
@@ -315,7 +323,7 @@ impl Peer {
     }
 
     fn ms(&self, at: Time) -> Ms {
-        at.0.saturating_add_signed(-self.clock.skew).saturating_mul(1000)
+        at.0.saturating_add_signed(-self.clock.ahead()).saturating_mul(1000)
     }
 
     /// Sleeps until time alone changes something.

@@ -16,9 +16,9 @@ use crate::engine::{Me, Ports, perform};
 use crate::keys::{Keys, Phrase, Secrets};
 use crate::market::{Address, Effect, EndpointId, Msat, Network, Policy};
 
-const HOUR: Ms = 3_600_000;
+pub(super) const HOUR: Ms = 3_600_000;
 /// Hours after the end of chaos: longer than every deadline, resend, HTLC and lease together.
-const AFTER: u64 = 96;
+pub(super) const AFTER: u64 = 96;
 
 /// Everything there is.
 pub(super) struct World {
@@ -30,8 +30,8 @@ pub(super) struct World {
     pub(super) disks: Arc<Mutex<Disks>>,
     pub(super) peers: Vec<Peer>,
     pub(super) report: Report,
-    calm: bool,
-    runtime: tokio::runtime::Runtime,
+    pub(super) calm: bool,
+    pub(super) runtime: tokio::runtime::Runtime,
 }
 
 impl World {
@@ -56,7 +56,7 @@ impl World {
         let mut peers = Vec::new();
         for (i, node) in ids.into_iter().enumerate() {
             let skew = if plan.chaos { draw.range(0, 120) as i64 - 60 } else { 0 };
-            let clock = Arc::new(PeerClock { clockwork: clockwork.clone(), skew });
+            let clock = Arc::new(PeerClock { clockwork: clockwork.clone(), skew: skew.into() });
             let dice = Arc::new(PeerDice { seed, peer: i as u64, thrown: AtomicU64::new(0) });
             let phrase = Phrase::new(&seed.bytes("phrase", &[i as u64]));
             let secrets = Secrets { phrase, imported: None };
@@ -130,7 +130,7 @@ impl World {
         Ok(self.report)
     }
 
-    fn draw(&self, what: &str, key: &[u64]) -> Draw {
+    pub(super) fn draw(&self, what: &str, key: &[u64]) -> Draw {
         let mut all = vec![self.clockwork.now()];
         all.extend_from_slice(key);
         self.seed.draw(what, &all)
@@ -248,7 +248,7 @@ impl World {
     }
 
     /// After the core was called: did the machine die of it?
-    fn after(&mut self, peer: usize, failed: bool) -> Result<(), Broken> {
+    pub(super) fn after(&mut self, peer: usize, failed: bool) -> Result<(), Broken> {
         if self.peers[peer].fuse.blown().is_some() {
             self.crash(peer);
             return Ok(());
@@ -262,7 +262,7 @@ impl World {
         Ok(())
     }
 
-    fn chaos(&self, what: &str, peer: usize, key: u64, permille: u64) -> bool {
+    pub(super) fn chaos(&self, what: &str, peer: usize, key: u64, permille: u64) -> bool {
         self.plan.chaos && !self.calm && self.draw(what, &[peer as u64, key]).permille(permille)
     }
 
@@ -301,6 +301,9 @@ impl World {
     }
 
     fn act(&mut self, peer: usize) -> Result<(), Broken> {
+        if self.peers[peer].home.is_some() {
+            return self.live(peer);
+        }
         let mut draw = self.draw("act", &[peer as u64]);
         let wait = if self.calm { 20 * 60_000 } else { draw.range(30_000, 600_000) };
         // In the last day people rest, so that machines may.
