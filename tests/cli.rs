@@ -69,6 +69,37 @@ fn whoever_pays_is_asked_and_only_a_yes_pays() {
     });
 }
 
+#[test]
+fn what_a_bot_may_not_decide_alone_waits_for_a_yes() {
+    let home = Home::with_keys();
+    scene::play_more(&home.data().join("regtest"), || {
+        let asks = || regtest(&home, "job d0e5 --json").done()["job"]["asked"].clone();
+        let waits = serde_json::json!(["bot:labels", "award"]);
+        assert_eq!(asks(), waits);
+        let shown = regtest(&home, "job d0e5");
+        let line = "asks you  whether bot:labels may award: earnest approve d0e50001";
+        assert!(shown.ok().contains(line), "{}", shown.all());
+        // Nobody is there to ask.
+        let nobody = regtest(&home, "approve d0e5 --json").failed(2);
+        assert_eq!(nobody["code"], "needs-yes");
+        let answer = |answer| typed::typed(&home, "approve d0e5", "[y/N] ", answer);
+        for no in ["n\n", "\n", "21000\n"] {
+            let (status, shown) = answer(no);
+            assert_eq!(status, 3, "{shown}");
+            assert!(shown.contains("bot:labels may award d0e50001"), "{shown}");
+            assert!(shown.contains("for 21,000 sat?"), "{shown}");
+            assert!(shown.contains("Nothing was approved. No money moved."), "{shown}");
+            assert_eq!(asks(), waits, "{no:?} is no yes");
+        }
+        let (status, shown) = answer("y\n");
+        assert_eq!(status, 0, "{shown}");
+        assert!(shown.contains("bot:labels may do job d0e50001 for 21,000 sat."), "{shown}");
+        assert_eq!(asks(), serde_json::Value::Null);
+        let again = regtest(&home, "approve d0e5 --yes --json").failed(3);
+        assert_eq!(again["code"], "not-asked");
+    });
+}
+
 fn regtest(home: &Home, line: &str) -> Ended {
     let mut command = home.command(line);
     command.env("EARNEST_NETWORK", "regtest").env("EARNEST_CHAIN_URL", "http://127.0.0.1:1");

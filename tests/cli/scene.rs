@@ -87,10 +87,40 @@ fn to_lock(now: Time) -> Part {
     part(&pair, Requester, "e5c0e001", now)
 }
 
+/// A bid that a bot wanted to take and that is above what it may decide alone.
+fn to_approve(now: Time) -> Part {
+    let much = sats(1_000_000);
+    let limits = Budget {
+        per_job: much,
+        per_person: much,
+        per_hour: much,
+        per_day: much,
+        at_risk: much,
+        ..Budget::default()
+    };
+    let mut pair = Pair::new();
+    pair.bid(Wish { mode: Some(Mode::Sealed), price: None, tranches: Some(1) });
+    let (bid, bot) = (pair.id(), Actor::bot("labels").unwrap());
+    let core = pair.core_mut(Requester);
+    core.set_budget(limits);
+    let no = core.acting(&bot, |core| core.award(&bid)).unwrap_err();
+    assert!(matches!(no, Trouble::Refused(no) if no.code == "needs-approval"));
+    let mut asks = part(&pair, Requester, "d0e50001", now);
+    pair.core_mut(Requester).ask(&bid, Ask::Approve).unwrap();
+    asks.after.insert(Verb::Approve, part(&pair, Requester, "d0e50001", now).job);
+    asks
+}
+
 impl Stage {
-    /// With a gig to bid on, and money to lock.
+    /// With a gig to bid on, money to lock, and a bot that asks for a person's word.
     fn with_more(now: Time) -> Self {
         let mut stage = Self::new(now);
+        let asks = to_approve(now);
+        let view = Arc::new(JobView::of(&asks.job, now, None));
+        stage.shown.send_modify(|shown| {
+            Arc::make_mut(shown).jobs.insert(asks.job.id, view);
+        });
+        stage.parts.insert(asks.job.id, asks);
         let held = to_lock(now);
         stage.gigs = vec![Gig { id: id("5a1e0001"), ..held.job.gig.clone() }];
         let mut pair = Pair::new();
@@ -218,6 +248,7 @@ impl Stage {
             Command::Cancel { job, reason } => (job, Ask::Cancel { reason }),
             Command::Note { job, text } => (job, Ask::Note { text }),
             Command::Rate { job, stars, comment } => (job, Ask::Rate { stars, comment }),
+            Command::Approve { job } => (job, Ask::Approve),
             _ => return Err(Fault::Never("That is not played here.".into()).into()),
         };
         let part = self.part(&job)?;
@@ -233,6 +264,7 @@ impl Stage {
         let verb = match &ask {
             Ask::Accept { .. } => Verb::Accept,
             Ask::Decline { .. } => Verb::Decline,
+            Ask::Approve => Verb::Approve,
             _ => Verb::Note,
         };
         let now = self.becoming.lock().unwrap().get(&job).cloned();

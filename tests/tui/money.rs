@@ -1,7 +1,7 @@
 //! The question before money moves, by keys.
 
 use earnest::engine::{Command, EscrowView, HandPayment, Offered, WalletAnswer, WalletCommand};
-use earnest::market::{EventId, Mode, Msat, PaymentHash, Phase, Role, Verb, escrow_risk};
+use earnest::market::{Actor, EventId, Mode, Msat, PaymentHash, Phase, Role, Verb, escrow_risk};
 use earnest::tui::{Do, Msg, Said};
 
 use crate::stage::{Stage, full, job, market, sats};
@@ -178,6 +178,41 @@ fn the_limit_is_the_persons_own() {
     stage.model.settings.type_above = sats(0);
     stage.keys("a y");
     assert!(!paid(&mut stage));
+}
+
+/// A bid that a bot wanted to take and that is above what it may decide alone.
+fn above_the_bots_limit() -> Stage {
+    let mut snapshot = market();
+    snapshot.jobs.clear();
+    let mut dear = job(11, Role::Requester, Phase::Bid, "Label", 21_000);
+    dear.asked = Some((Actor::bot("labels").unwrap(), Verb::Award));
+    dear.legal.insert(0, Offered { verb: Verb::Approve, refusal: None });
+    snapshot.jobs.insert(dear.id, dear.into());
+    let mut stage = Stage::up((100, 30), snapshot, Vec::new());
+    stage.keys("3");
+    stage
+}
+
+#[test]
+fn what_a_bot_may_not_decide_alone_waits_for_a_yes() {
+    for no in ["enter", "esc", "n"] {
+        let mut stage = above_the_bots_limit();
+        stage.says("asks you whether bot:labels may award: it is above its limit");
+        stage.keys("b").says("Let the bot do it?").says("who asks bot:labels").says("to do award");
+        stage.says("it may promise 21,000 sat").says("Its other limits still hold");
+        stage.keys(no);
+        assert!(stage.commands().is_empty(), "{no}");
+        assert!(stage.model.layers.is_empty(), "{no}");
+    }
+    let mut stage = above_the_bots_limit();
+    stage.keys("b y");
+    let yes = Command::Approve { job: EventId([11; 32]) };
+    assert_eq!(stage.commands(), [yes]);
+    // Where nobody asks there is nothing to say yes to.
+    let mut stage = small();
+    stage.keys("b");
+    assert!(stage.model.layers.is_empty());
+    assert!(stage.commands().is_empty());
 }
 
 #[test]

@@ -3,11 +3,14 @@
 use std::time::Duration;
 
 use crate::cli::complete;
-use crate::cli::deed::{Plain, not_allowed};
+use crate::cli::deed::{Told, ask, not_allowed, until};
 use crate::cli::session::Session;
 use crate::cli::{Exit, Failure, Out, name};
 use crate::engine::{Command, JobView};
 use crate::market::{Refusal, Verb};
+
+/// How long it may take until what was written down is shown.
+const SEEN: Duration = Duration::from_secs(5);
 
 /// Let a bot or an agent do a job whose price is above what it may decide alone.
 ///
@@ -37,10 +40,12 @@ impl Approve {
                 let said = "Nothing was approved. No money moved.";
                 return Err(Failure::new(Exit::Refused, "not-approved", said));
             }
-            let command = Command::Approve { job: job.id };
-            let done = format!("{by} may do job {id} for {price}. No money moved yet.");
-            let patience = Duration::ZERO;
-            Plain { verb: Verb::Approve, job: &job, command, patience, done }.run(handle, out).await
+            // It is said to nobody else: nothing waits for a relay.
+            let receipt = ask(handle, &job, Command::Approve { job: job.id }).await?;
+            let (now, _) = until(handle, receipt, SEEN, |_| true).await?;
+            out.record(&Told::new(Verb::Approve, &now, "committed"))?;
+            out.line(&format!("{by} may do job {id} for {price}. No money moved yet."))?;
+            Ok(Exit::Done)
         })
     }
 }

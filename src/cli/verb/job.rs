@@ -158,6 +158,11 @@ fn head(job: &JobView, now: Time) -> Vec<(&'static str, String)> {
             Some(format!("{}, tried {} times, {state}{why}", effect.kind, effect.tries)),
         );
     }
+    if let Some((by, verb)) = job.asked.as_ref().filter(|_| !job.phase.is_over()) {
+        let id = job.id.short();
+        let said = format!("whether {by} may {}: earnest approve {id}", verb.word());
+        add("asks you", Some(said));
+    }
     for stuck in &job.stuck {
         add("stuck", Some(stuck.clone()));
     }

@@ -132,6 +132,10 @@ pub(super) fn facts(model: &Model, snapshot: &Snapshot, job: &JobView, width: u1
     for stuck in &job.stuck {
         sheet.indented("! ", &crate::tui::msg::washed(stuck.as_str()), Role::Warn);
     }
+    if let Some((by, verb)) = job.asked.as_ref().filter(|_| !job.phase.is_over()) {
+        let said = format!("whether {by} may {}: it is above its limit", verb.word());
+        sheet.pair("asks you", &said, Role::Warn);
+    }
     sheet.pair(side, &job.price.to_string(), Role::Money);
     sheet.pair("with", &people::shown(&job.peer, snapshot), Role::Text);
     let parts =
