@@ -52,6 +52,36 @@ fn an_agent_hires_a_person_from_the_question_to_the_answer() {
     assert_eq!(would["dry_run"], true);
     assert_eq!(would["listing"]["price_sats"], 20_000);
     assert!(dry.done("list_jobs", json!({}))["gigs"].as_array().unwrap().is_empty());
+    // In parts that are paid one after the other, each with terms of its own.
+    let parts = json!({
+        "key": "in-parts/1", "title": "A report", "instructions": "First the outline.",
+        "max_price_sats": 20_000, "deliver_within_minutes": 60,
+        "milestones": [
+            {"title": "Outline", "price_sats": 5_000},
+            {"title": "Report", "price_sats": 15_000, "mode": "direct", "deliver_within_minutes": 600},
+        ],
+    });
+    let listing = dry.done("post_job", parts.clone())["listing"].clone();
+    assert_eq!(
+        (&listing["price_sats"], &listing["modes"]),
+        (&json!(20_000), &json!(["sealed", "direct"]))
+    );
+    for (n, price, mode, seconds) in [(0, 5_000, "sealed", 3_600), (1, 15_000, "direct", 36_000)] {
+        let part = &listing["milestones"][n];
+        assert_eq!(part["price_sats"], price, "{part}");
+        assert_eq!(part["mode"], mode, "{part}");
+        assert_eq!(part["deliver_within_seconds"], seconds, "{part}");
+    }
+    // A sum that is another, and terms of the whole that would be lost.
+    for (name, value) in [
+        ("max_price_sats", json!(21_000)),
+        ("choices", json!(["a", "b"])),
+        ("modes", json!(["direct"])),
+    ] {
+        let mut wrong = parts.clone();
+        wrong[name] = value;
+        assert_eq!(dry.refused("post_job", wrong)["code"], "bad-milestones", "{name}");
+    }
     assert!(dry.names().contains(&"approve_and_pay".to_owned()));
     dry.end();
 

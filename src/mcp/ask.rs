@@ -67,6 +67,27 @@ pub(super) struct Input {
     pub(super) text: String,
 }
 
+/// A part of the work: delivered and paid before the next begins.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Part {
+    /// One line, public.
+    pub(super) title: String,
+    /// What it pays, in satoshis. All parts together are max_price_sats.
+    pub(super) price_sats: u64,
+    /// Settlement mode; sealed if left out.
+    pub(super) mode: Option<Mode>,
+    /// From its beginning to its delivery, in minutes; as the gig's if left out.
+    pub(super) deliver_within_minutes: Option<u64>,
+    /// From its delivery to its payment, in minutes; as the gig's if left out.
+    pub(super) pay_within_minutes: Option<u64>,
+    /// Checks that its delivery must pass.
+    #[serde(default)]
+    pub(super) checks: Vec<serde_json::Map<String, serde_json::Value>>,
+    /// Random records of it that may be seen before payment.
+    pub(super) audit_records: Option<u64>,
+}
+
 /// A gig to publish.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -110,6 +131,10 @@ pub(super) struct PostJob {
     pub(super) modes: Vec<Mode>,
     /// The largest delivery, in bytes; 1 MiB if left out.
     pub(super) max_bytes: Option<u64>,
+    /// Parts that are delivered and paid one after the other, 2 to 16; none if left out. Each has its own mode,
+    /// checks and audit: choices, checks, audit_records and modes are then left out.
+    #[serde(default)]
+    pub(super) milestones: Vec<Part>,
 }
 
 /// Gigs and jobs.

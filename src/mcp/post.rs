@@ -6,7 +6,8 @@ use serde_json::json;
 
 use crate::engine::{Command, GigView, MOST_INPUT, pin};
 use crate::market::{
-    Attachment, Deadlines, Digest, GigDraft, Mode, Pinned, Quality, Span, Time, Work,
+    Attachment, Deadlines, Digest, EscrowTerms, GigDraft, Milestone, Mode, Msat, Pinned, Quality,
+    Span, Time, Work,
 };
 use crate::mcp::ask::{Input, PostJob};
 use crate::mcp::desk::{self, Desk, Done, No};
@@ -76,6 +77,11 @@ fn is_same(a: &GigView, b: &GigView) -> bool {
 /// The draft that was meant.
 fn draft(ask: PostJob, now: Time) -> Result<GigDraft, No> {
     let minutes = |given: Option<u64>, or: u64| Span(given.unwrap_or(or).saturating_mul(MINUTE));
+    let deadlines = Deadlines {
+        deliver: minutes(ask.deliver_within_minutes, 3 * 24 * 60),
+        pay: minutes(ask.pay_within_minutes, 24 * 60),
+    };
+    let milestones = parts(&ask, deadlines)?;
     let mut checks = Vec::new();
     let mut content = ask.instructions;
     if !ask.choices.is_empty() {
@@ -103,7 +109,7 @@ fn draft(ask: PostJob, now: Time) -> Result<GigDraft, No> {
         modes if modes.is_empty() => vec![Mode::Sealed],
         modes => modes.into_iter().map(Mode::from).collect(),
     };
-    Ok(GigDraft {
+    let draft = GigDraft {
         milestones: Vec::new(),
         title: ask.title,
         summary: ask.summary.unwrap_or_default(),
@@ -114,15 +120,63 @@ fn draft(ask: PostJob, now: Time) -> Result<GigDraft, No> {
         slots: ask.workers.unwrap_or(1),
         price: amount(ask.max_price_sats)?,
         max_bytes: ask.max_bytes.unwrap_or(1 << 20),
-        deadlines: Deadlines {
-            deliver: minutes(ask.deliver_within_minutes, 3 * 24 * 60),
-            pay: minutes(ask.pay_within_minutes, 24 * 60),
-        },
+        deadlines,
         escrow: None,
         quality: Quality { audit: ask.audit_records.unwrap_or(0), checks, cut: None },
         pow: 12,
         expires_at: now.after(minutes(ask.bids_within_minutes, 24 * 60)),
-    })
+    };
+    Ok(if milestones.is_empty() { draft } else { draft.in_milestones(milestones) })
+}
+
+/// The milestones that were meant. What stands for the whole gig elsewhere is each one's own here, and must not
+/// be lost in silence.
+fn parts(ask: &PostJob, usual: Deadlines) -> Result<Vec<Milestone>, No> {
+    if ask.milestones.is_empty() {
+        return Ok(Vec::new());
+    }
+    let bad =
+        |said: String| Err(No::new("bad-milestones", format!("{said} Nothing was published.")));
+    let whole = ask.choices.is_empty() && ask.checks.is_empty() && ask.modes.is_empty();
+    if !whole || ask.audit_records.is_some() {
+        return bad(
+            "With milestones, choices, checks, audit_records and modes are left out: each has its own.".into(),
+        );
+    }
+    let mut sum = Msat::ZERO;
+    let mut parts = Vec::new();
+    for part in &ask.milestones {
+        let price = amount(part.price_sats)?;
+        sum = sum.checked_add(price).unwrap_or(Msat::MAX);
+        let mode = part.mode.map_or(Mode::Sealed, Mode::from);
+        let minutes =
+            |given: Option<u64>, or: Span| given.map_or(or, |n| Span(n.saturating_mul(MINUTE)));
+        let checks = part
+            .checks
+            .iter()
+            .map(|check| pinned(serde_json::Value::Object(check.clone()).to_string().as_bytes()));
+        parts.push(Milestone {
+            title: Raw(part.title.clone()),
+            price,
+            mode,
+            deadlines: Deadlines {
+                deliver: minutes(part.deliver_within_minutes, usual.deliver),
+                pay: minutes(part.pay_within_minutes, usual.pay),
+            },
+            tranches: 1,
+            quality: Quality {
+                audit: part.audit_records.unwrap_or(0),
+                checks: checks.collect::<Result<_, _>>()?,
+                cut: None,
+            },
+            escrow: (mode == Mode::Escrow).then(EscrowTerms::default),
+        });
+    }
+    let most = amount(ask.max_price_sats)?;
+    if sum != most {
+        return bad(format!("The milestones pay {sum} together, and max_price_sats is {most}."));
+    }
+    Ok(parts)
 }
 
 fn pinned(body: &[u8]) -> Result<Pinned, No> {
