@@ -21,6 +21,7 @@ use crate::engine::{
     Snapshot, Store as _, Trouble, Views, obey,
 };
 use crate::market::{Actor, BidId, Budget, EventId, Job, Post, Pubkey, Time};
+use crate::seal::Cut;
 
 /// Somebody who lives at a peer, its machine's crashes and all.
 pub trait Resident {
@@ -164,10 +165,11 @@ impl Line for Desk {
         Ok(match call {
             Call::Do(command) => {
                 let folder = EventId(self.dice.nonce().0);
-                let is_ours =
-                    |job: &BidId| self.lent(|core| core.job(job).is_some()).unwrap_or(false);
+                let cut = |job: &Job| job.terms().quality.cut == Some(Cut::Files);
+                let by_files =
+                    |job: &BidId| self.lent(|core| core.job(job).map(cut)).ok().flatten();
                 let ready =
-                    Ready::prepare((*command).clone(), &*self.files, folder, is_ours).await?;
+                    Ready::prepare((*command).clone(), &*self.files, folder, by_files).await?;
                 let done = self.lent(|core| self.obey(core, by.as_ref(), &command, ready));
                 Answer::Done(done??)
             }
@@ -290,7 +292,7 @@ impl Home {
             relays: Vec::new(),
             jobs: self.views.jobs.clone(),
             cases: BTreeMap::new(),
-            posts: self.views.posts.values().cloned().collect(),
+            posts: self.views.posts.clone(),
             waiting,
             parked,
         })

@@ -162,7 +162,7 @@ fn the_log_says_it_once(world: &World, n: usize, told: &mut Report) -> Result<()
             // Money may come in with the last word that the next milestone waited for.
             let milestone = job.as_ref().map_or(0, |job| job.milestone);
             if let Some(job) = &job {
-                let known = row.at.0.saturating_add_signed(1 - peer.clock.skew) * 1000;
+                let known = row.at.0.saturating_add_signed(1 - peer.clock.ahead()) * 1000;
                 told.on_height +=
                     nothing_ends_before_its_height(peer, job, &fact, net.highest(known))?;
             }

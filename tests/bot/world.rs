@@ -500,7 +500,9 @@ impl Owner {
         match self.broken {
             Broken::Switchless => shown.halted = None,
             Broken::Forgetful => {
-                shown.jobs.retain(|id, _| !self.forgotten.contains(id));
+                for id in &self.forgotten {
+                    shown.jobs.remove(id);
+                }
             }
             _ => return place.shown.clone(),
         }
