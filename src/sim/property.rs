@@ -445,12 +445,13 @@ fn settled_is_what_was_made(world: &World, peer: &Peer, job: &Job) -> Result<(),
 }
 
 /// Who was paid had begun the next when it ended between the two: who paid never heard that it arrived, and
-/// stopped after its time, or who was paid called it off before the other's node knew that it had paid. That
-/// is a milestone paid, one more begun and not a coin of it moved.
+/// stopped after its time, or one of them called it off before it heard the other's last word. The two words cross
+/// on their way, and each side may end with a reason of its own. That is a milestone paid, one more begun and not a
+/// coin of it moved.
 fn ahead(peer: &Peer, job: &Job, worker: &Job) -> Result<(), Broken> {
     let past = worker.past.last();
     let same = past.is_some_and(|past| past.hash.is_some() && past.hash == job.paid_hash());
-    let stopped = job.reason.is_some() && job.reason == worker.reason;
+    let stopped = job.reason.is_some();
     let unheard = job.words.settled.is_none();
     let one = worker.milestone == job.milestone + 1 && (unheard || stopped);
     let came: Msat = worker.past.iter().map(|past| past.received).sum();
