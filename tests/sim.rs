@@ -14,6 +14,9 @@ use earnest::sim::{Plan, Report, play};
 /// Some four hundred jobs, on two cores about a minute: signatures, seals and the store are real.
 const WORLDS: u64 = 24;
 
+/// How often something happened in a world.
+type OfReport = fn(&Report) -> u64;
+
 fn number(name: &str) -> Option<u64> {
     std::env::var(name).ok().map(|text| text.parse().unwrap())
 }
@@ -74,7 +77,7 @@ fn whatever_happens_no_money_is_lost_and_every_job_ends() {
         jobs as f64 / secs,
         steps as f64 / secs,
     );
-    let happened: [(&str, fn(&Report) -> u64); 14] = [
+    let happened: [(&str, OfReport); 14] = [
         ("channels closed by force", |r| r.closed),
         ("HTLCs held then", |r| r.closed_held),
         ("settled on the chain by preimage", |r| r.by_preimage),

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::market::{
     Address, Attachment, BillOrder, Digest, EventId, Job, Msat, Nonce, PayOrder, PaymentHash,
-    Phase, Preimage, Pubkey, Record,
+    Phase, Preimage, Pubkey, Record, Span, Time,
 };
 
 /// One thing to do.
@@ -152,6 +152,10 @@ pub enum Purpose {
     Vector,
 }
 
+/// How long after the end of a job work that was paid for is still fetched: a judge may rule while it is on its
+/// way, and who has not served it by then does not mean to.
+const STILL_FETCHED: Span = Span::DAY.times(3);
+
 impl Effect {
     /// Its name, as in JSON.
     pub fn kind(&self) -> &'static str {
@@ -224,12 +228,13 @@ impl Effect {
     }
 
     /// Whether the job still wants it: an effect that has been overtaken is dropped, not run.
-    pub fn is_wanted(&self, job: &Job) -> bool {
+    pub fn is_wanted(&self, job: &Job, now: Time) -> bool {
         if let Some(wanted) = job.escrow.as_ref().and_then(|e| e.wants(job, self)) {
             return wanted;
         }
         let attempt = job.attempt.as_ref();
-        let over = job.phase.is_over() && !job.is_owed_work();
+        let owed = job.is_owed_work() && now < job.since.after(STILL_FETCHED);
+        let over = job.phase.is_over() && !owed;
         let slot = |t: u32| attempt?.tranches.get(usize::try_from(t).ok()?);
         match self {
             Self::Pay { tranche, order } => {

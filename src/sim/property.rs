@@ -30,6 +30,8 @@ fn word_of(fact: &Fact) -> String {
         Fact::Said { record } => format!(">{}", record.draft.body.kind()),
         Fact::FromJudge { record, .. } => format!("<judge:{}", record.draft.body.kind()),
         Fact::ToJudge { record } => format!(">judge:{}", record.draft.body.kind()),
+        Fact::Stuck { effect, why } => format!("stuck({effect}: {why})"),
+        Fact::Refused { code, .. } => format!("refused({code})"),
         fact => fact.kind().to_owned(),
     }
 }
@@ -94,8 +96,16 @@ fn every_job_ended(world: &World, n: usize) -> Result<(), Broken> {
     let (waiting, parked) = core.store().outbox().map_err(|e| e.to_string())?;
     if waiting != 0 || parked != 0 {
         let due = core.next_due().map_err(|e| e.to_string())?;
-        let what = format!("{waiting} effects wait for ever (the next until {due:?})");
-        return Err(format!("peer {n}: {what}, {parked} are parked"));
+        let what = format!(
+            "{waiting} effects wait for ever (the next until {due:?}), {parked} are parked"
+        );
+        let waits = |id: &BidId| core.store().pending(id, 1).is_ok_and(|rows| !rows.is_empty());
+        let Some(id) = core.jobs().keys().copied().find(waits) else {
+            return Err(format!("peer {n}: {what}"));
+        };
+        let rows = core.store().pending(&id, 8).map_err(|e| e.to_string())?;
+        let phase = core.job(&id).map(|job| job.phase);
+        return broken(peer, &format!("{what}: {rows:?}, {phase:?}"), &id);
     }
     Ok(())
 }
@@ -252,8 +262,11 @@ fn what_is_over_stays_over(
     Ok(())
 }
 
+/// One of the heights of a timetable.
+type OfTimetable = fn(Timetable) -> u32;
+
 /// Words of the market that say that a height has come, and which one of the timetable it is.
-const BY_HEIGHT: [(&str, fn(Timetable) -> u32); 4] = [
+const BY_HEIGHT: [(&str, OfTimetable); 4] = [
     ("nobody released the money in time", Timetable::claim),
     ("the time to release the money has passed", Timetable::claim),
     ("there was no delivery in time", Timetable::deliver),

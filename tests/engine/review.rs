@@ -2,7 +2,7 @@
 //! pair, and what liars get of them.
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use earnest::engine::{Scribe as _, Store as _};
+use earnest::engine::{Clock as _, Scribe as _, Store as _};
 use earnest::market::*;
 use earnest::seal::Cut;
 use earnest::verify::{Check, Kind, Scope, Unit};
@@ -199,7 +199,7 @@ fn after_ready_nothing_more_is_opened_unpaid() {
     // What waits is overtaken.
     let waits = pair.side(Worker).kept.iter().find(|(_, effect)| effect.kind() == "reveal");
     let (_, effect) = waits.expect("it was asked for before");
-    assert!(!effect.is_wanted(&pair.job(Worker)));
+    assert!(!effect.is_wanted(&pair.job(Worker), pair.clock.now()));
 }
 
 pub(crate) fn labels(scope: Scope) -> Quality {

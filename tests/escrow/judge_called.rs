@@ -1,6 +1,6 @@
 //! Who calls the judge, and when: a requester who calls first, and a worker who is late with everything.
 
-use earnest::engine::{Scribe as _, Taken};
+use earnest::engine::{Scribe as _, Store as _, Taken};
 use earnest::market::*;
 use earnest::seal::{ChannelSecret, Hash32};
 
@@ -251,6 +251,17 @@ fn what_a_ruling_pays_for_is_opened_though_it_was_not_yet() {
         let mut pair = ruled_while_busy(slow);
         assert_opened(&mut pair, slow);
     }
+}
+
+#[test]
+fn work_that_nobody_serves_is_not_fetched_for_ever() {
+    let mut pair = ruled_while_busy("fetch");
+    let waits = |pair: &Pair| pair.core(Requester).store().outbox().unwrap().0;
+    assert!(waits(&pair) > 0, "it is owed, and asked for");
+    pair.pass(Span::DAY.times(3));
+    pair.quiet();
+    assert_eq!(waits(&pair), 0);
+    assert_eq!(pair.job(Requester).attempt.unwrap().output, None);
 }
 
 #[test]

@@ -29,7 +29,7 @@ impl<S: Store> Core<S> {
         if let Some(case) = self.cases.get(&row.log) {
             return case.wants(effect);
         }
-        self.jobs.get(&row.log).is_none_or(|job| effect.is_wanted(job))
+        self.jobs.get(&row.log).is_none_or(|job| effect.is_wanted(job, self.clock.now()))
     }
 
     /// The turn of a leased effect has come: `false` if it has been overtaken while it waited. Then it is

@@ -188,11 +188,10 @@ impl LightningNet {
             Stage::Taken(preimage, from) if self.lsp_up && self.height >= from => {
                 self.settle(n, &htlc, preimage);
             }
+            Stage::Gone(_) if htlc.closed_out && self.height < htlc.expires + DELTA + BURIED => {}
             Stage::Gone(reason) if htlc.closed_out => {
-                if self.height >= htlc.expires + DELTA + BURIED {
-                    self.tally.timed_out += 1;
-                    self.give_back(n, &htlc, reason);
-                }
+                self.tally.timed_out += 1;
+                self.give_back(n, &htlc, reason);
             }
             Stage::Gone(reason) if self.lsp_up => self.give_back(n, &htlc, reason),
             _ => {}
