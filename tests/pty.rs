@@ -195,7 +195,7 @@ fn a_newcomer_does_a_first_job_by_reading_the_screen() {
 fn a_newcomer_fills_a_wallet_from_the_faucet_and_posts_a_gig() {
     let home = Home::new();
     let mut tty = Tty::start(&home, "sandbox --seed 6 --pace 2", &[]);
-    tty.sees("✓ node")
+    tty.sees("send 0 sat")
         .types("4")
         .sees("c play coins")
         .types("c")
